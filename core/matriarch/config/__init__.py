@@ -1,0 +1,1 @@
+"""Postgres configuration files as pure functions of the cluster settings."""

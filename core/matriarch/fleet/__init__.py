@@ -1,0 +1,1 @@
+"""The mind of the operator: pure decisions about Kubernetes objects."""

@@ -1,0 +1,1 @@
+"""The one Kubernetes client, used by the agent and the operator."""

@@ -1,0 +1,1 @@
+"""The PostgresCluster resource as one typed model."""

@@ -1,0 +1,1 @@
+"""The vocabulary: names, labels, WAL positions, errors."""

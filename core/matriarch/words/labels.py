@@ -1,0 +1,30 @@
+"""Every label and annotation key, in one place."""
+
+from __future__ import annotations
+
+APPLICATION = "application"
+APPLICATION_VALUE = "matriarch"
+CLUSTER = "cluster-name"
+ROLE = "role"
+
+ROLE_PRIMARY = "primary"
+ROLE_REPLICA = "replica"
+
+GROUP = "matriarch.dev"
+STATUS = "status"
+"""Annotation on a member's own pod (patroni.md §1.8)."""
+
+# Requests by annotation on a PostgresCluster; removed once handled.
+REQUEST_SWITCHOVER = f"{GROUP}/switchover"
+REQUEST_RESTART = f"{GROUP}/restart"
+REQUEST_REINITIALIZE = f"{GROUP}/reinitialize"
+
+
+def cluster_labels(cluster: str) -> dict[str, str]:
+    """The exact label set of pods and of the four lock objects: discovery is by these (patroni.md §1.2)."""
+    return {APPLICATION: APPLICATION_VALUE, CLUSTER: cluster}
+
+
+def selector(labels: dict[str, str]) -> str:
+    """A label selector as the API wants it in a query."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

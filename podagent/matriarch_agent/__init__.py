@@ -1,0 +1,1 @@
+"""The agent: Postgres' parent in every database pod."""

@@ -1,0 +1,1 @@
+"""The agent's hands on a real Postgres."""
