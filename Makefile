@@ -1,0 +1,77 @@
+# Every developer command. None asks a question; each prepares what it needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SEEDS ?= 300
+RUNS ?= 1
+SOURCES := core podagent operator tests e2e bench
+TYPED := e2e bench
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo demo-down test lint types unit component simulate e2e crds images bench lock packages clean
+
+test: lint types unit component simulate e2e
+
+demo: $(READY)
+	$(BIN)/python -m e2e.demo up
+
+demo-down: $(READY)
+	$(BIN)/python -m e2e.demo down
+
+lint: $(READY)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check --line-length 120 e2e/*.py e2e/cluster e2e/probe bench tests/tidy tests/unit/probe
+	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+	$(BIN)/mypy $(addprefix -p ,$(TYPED))
+
+unit: $(READY)
+	$(PYTEST) -q -m "not component and not e2e" --ignore=tests/simulation
+
+component: $(READY) packages
+	$(PYTEST) -q -m component
+
+simulate: $(READY)
+	MATRIARCH_SEEDS=$(SEEDS) $(PYTEST) -q -m "not component and not e2e" tests/simulation
+
+e2e: $(READY)
+	$(PYTEST) -v -m e2e tests e2e
+
+crds: $(READY)
+	$(BIN)/python -m matriarch.spec.crdgen
+
+images: $(READY)
+	$(BIN)/python -m e2e.images
+
+bench: $(READY)
+	bench/outage --runs $(RUNS)
+
+# Component tests start throw-away servers of their own; Debian's package must not start one beside them.
+packages:
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+	  mkdir -p /etc/postgresql-common && \
+	  { [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; } && \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql; \
+	fi
+
+$(READY): requirements/test.txt pyproject.toml
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || \
+	  { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/test.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+# Locked with hashes and without addresses; the images run Python 3.13 on Debian trixie.
+UV_COMPILE = uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+IMAGE_PLATFORM = --python-version 3.13 --python-platform x86_64-manylinux_2_28
+lock:
+	$(UV_COMPILE) pyproject.toml requirements/test.in --extra agent --extra operator --python-version 3.11 -o requirements/test.txt
+	$(UV_COMPILE) pyproject.toml requirements/image.in --extra agent $(IMAGE_PLATFORM) -o requirements/agent.txt
+	$(UV_COMPILE) pyproject.toml --extra operator $(IMAGE_PLATFORM) -o requirements/operator.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis e2e/out
