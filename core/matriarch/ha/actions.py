@@ -1,0 +1,241 @@
+"""What a decision may ask for. Each action is one imperative step; the order of a decision's actions is a promise.
+
+The executor runs them in order and stops at the first that fails or does not apply any more. `Activity` actions are
+long: they run as the one background activity; the loop goes on observing meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matriarch.ha.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Whom a replica follows: a member and the address of its Postgres."""
+
+    member: str
+    host: str
+    port: int = 5432
+
+
+# --- lock and other records: compare-and-swap on the versions that the view showed -------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Take the free lock by compare-and-swap on `version` (None: create it). The lease starts when it is sent."""
+
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """Renew a lock that already names this member but for which it has no lease, on `version`."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the lock up on purpose. Only with Postgres stopped or in recovery."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSync:
+    """Write the sync object by compare-and-swap on `version`."""
+
+    leader: str | None
+    standbys: tuple[str, ...]
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteInitialize:
+    """Set `initialize` on the config object, on `version`."""
+
+    value: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteHistory:
+    """Publish the local timeline history on the config object."""
+
+    timeline: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClearRequest:
+    """Empty the failover object, on `version`; `why` tells the person who asked."""
+
+    version: str | None
+    why: str
+
+
+# --- questions ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PollPeers:
+    """Ask every other member for its state; the answers are in the next view."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmFailsafe:
+    """Ask every member of the failsafe topology to accept this primary. All must; then the lease is extended from the
+    moment the questions were sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskLeader:
+    """Read timeline and history from the leader's Postgres; the answer is in the next view."""
+
+    upstream: Upstream
+
+
+# --- Postgres, quick -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SetSyncNames:
+    """Put synchronous_standby_names in force. `strict`: with nobody named, let no commit through."""
+
+    names: tuple[str, ...]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Point a running replica at its upstream (None: at nobody)."""
+
+    upstream: Upstream | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySettings:
+    """Write configuration files for the view's settings and reload."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSlots:
+    """Make the members' physical slots exist; `drop` those that are no longer wanted."""
+
+    want: tuple[str, ...]
+    drop: tuple[str, ...] = ()
+
+
+# --- Postgres, long: one at a time ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """initdb, first start, users and database. Under the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Copy the data directory from `source` beside the present one, then swap. `reason` goes to the event."""
+
+    source: Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """Make diverged data match `source` by pg_rewind."""
+
+    source: Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class StartPrimary:
+    """Start out of recovery, with synchronous_standby_names already set to `sync_names`. Under the lease."""
+
+    sync_names: tuple[str, ...]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartReplica:
+    """Start in recovery, following `upstream` (None: nobody)."""
+
+    upstream: Upstream | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Stop (fast, after a checkpoint) and start again in the same role."""
+
+    as_primary: bool
+    sync_names: tuple[str, ...]
+    strict: bool
+    upstream: Upstream | None
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Leave recovery. Under the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """CHECKPOINT after a promotion, so that a former primary can be rewound."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Switchover from the leader's side: be quiet, checkpoint, stop fast, let the standbys have the last record,
+    release the lock."""
+
+    candidate: str | None
+    quiet_s: float
+
+
+# --- fencing --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Kill Postgres at once and cancel any activity: this member must not be primary (rule 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopPostgres:
+    """Stop a replica in order (fast), cancelling any activity."""
+
+
+Record = Acquire | Reclaim | Release | WriteSync | WriteInitialize | WriteHistory | ClearRequest
+Question = PollPeers | ConfirmFailsafe | AskLeader
+Quick = SetSyncNames | Follow | ApplySettings | SyncSlots
+Long = (
+    Bootstrap | Clone | Rewind | StartPrimary | StartReplica | Restart | Promote | Checkpoint | HandOver | StopPostgres
+)
+Action = Record | Question | Quick | Long | Fence
+LONG: tuple[type, ...] = (
+    Bootstrap,
+    Clone,
+    Rewind,
+    StartPrimary,
+    StartReplica,
+    Restart,
+    Promote,
+    Checkpoint,
+    HandOver,
+    StopPostgres,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to a view.
+
+    `actions` in the order in which their effects must happen. `lead`: whether the lock is to be renewed from now on.
+    `wake_in`: seconds after which to look again even if nothing happens.
+    """
+
+    actions: tuple[Action, ...]
+    reason: Reason
+    facts: str = ""
+    lead: bool = False
+    wake_in: float = 3.0

@@ -1,0 +1,358 @@
+"""What a member knows at one moment: immutable facts with their ages. The only input of `decide`.
+
+All times are seconds on the member's own monotonic clock; no timestamp written by another machine is ever compared
+with it. `None` means *unknown*, which is never read as *no* (rule 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from matriarch.ha.settings import ClusterSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """A member's tags (patroni.md §3.24)."""
+
+    nofailover: bool = False
+    nosync: bool = False
+    noloadbalance: bool = False
+    clonefrom: bool = False
+    failover_priority: int = 1
+    sync_priority: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who is deciding."""
+
+    name: str
+    cluster: str
+    pod_ip: str
+    pod_uid: str
+    node: str
+    tags: Tags = Tags()
+
+
+@dataclass(frozen=True, slots=True)
+class LockView:
+    """The lock as this member sees it.
+
+    `expired` is judged on this member's clock from when it saw the record change; `seen_at` is that moment.
+    `holder` is None when the record is absent or released. `address_uid` and `address_node` say which pod the subset
+    points at: they tell a restarted container from another pod of the same name.
+    """
+
+    holder: str | None = None
+    version: str | None = None
+    epoch: int = 0
+    ttl: float = 9.0
+    seen_at: float = 0.0
+    expired: bool = False
+    optime: int | None = None
+    failsafe: Mapping[str, str] | None = None
+    address_uid: str | None = None
+    address_node: str | None = None
+
+    @property
+    def leader(self) -> str | None:
+        """The member that holds a lock that has not expired."""
+        return None if self.expired else self.holder
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One past timeline: it ended at `lsn`, when `leader` was promoted."""
+
+    timeline: int
+    lsn: int
+    reason: str = ""
+    timestamp: str = ""
+    leader: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigView:
+    """The config object. `initialize`: None never initialised, "" bootstrap in progress, else the system identifier."""
+
+    exists: bool = False
+    version: str | None = None
+    initialize: str | None = None
+    history: tuple[HistoryEntry, ...] | None = None
+
+    @property
+    def timeline(self) -> int:
+        """The cluster's timeline as far as its history tells; 0 when there is none."""
+        if self.history is None:
+            return 0
+        return self.history[-1].timeline + 1 if self.history else 1
+
+
+@dataclass(frozen=True, slots=True)
+class SyncView:
+    """The sync object: every name in `standbys` acknowledges every commit of `leader` (priority mode)."""
+
+    leader: str | None = None
+    standbys: tuple[str, ...] = ()
+    quorum: int = 0
+    version: str | None = None
+
+    def lists(self, member: str) -> bool:
+        """Whether a member may be promoted without losing an acknowledged commit. Case does not matter to Postgres."""
+        wanted = member.lower()
+        return wanted == (self.leader or "").lower() or wanted in (name.lower() for name in self.standbys)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A pending switchover (`leader` given) or failover. `scheduled_at` is UTC epoch seconds, compared with `wall`."""
+
+    leader: str | None
+    candidate: str | None
+    scheduled_at: float | None
+    version: str | None
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything is asked for at all."""
+        return self.leader is not None or self.candidate is not None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """Another member (or this one), as its pod tells."""
+
+    name: str
+    api_url: str | None = None
+    conn_url: str | None = None
+    pod_ip: str | None = None
+    state: str = "unknown"
+    role: str = "unknown"
+    timeline: int | None = None
+    lsn: int | None = None
+    tags: Tags = Tags()
+    checkpoint_after_promote: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAnswer:
+    """A peer's own word, asked for over REST. `reachable` False: no answer; everything else is then unknown."""
+
+    name: str
+    reachable: bool
+    in_recovery: bool | None = None
+    empty: bool = False
+    running: bool = False
+    timeline: int | None = None
+    lsn: int | None = None
+    nofailover: bool = False
+    priority: int = 1
+    sysid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The answers to one round of questions to all peers, and when the round ended."""
+
+    answers: tuple[PeerAnswer, ...]
+    at: float
+    lock_version: str | None
+
+    def of(self, name: str) -> PeerAnswer | None:
+        """One peer's answer."""
+        return next((answer for answer in self.answers if answer.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """One row of pg_stat_replication. LSNs in bytes."""
+
+    name: str
+    state: str
+    sync_state: str
+    write_lsn: int | None
+    flush_lsn: int | None
+    replay_lsn: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlData:
+    """What pg_controldata says of a data directory."""
+
+    state: str
+    sysid: str
+    timeline: int
+    checkpoint_lsn: int
+    """Start of the latest checkpoint record."""
+    end_lsn: int | None = None
+    """End of the latest checkpoint record, when the server was shut down cleanly; the first byte that is not there."""
+    was_primary: bool = False
+    """The directory was last written by a server out of recovery."""
+    checksums: bool = True
+
+    @property
+    def clean(self) -> bool:
+        """Shut down cleanly: no crash recovery is due."""
+        return self.state in ("shut down", "shut down in recovery")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresView:
+    """The local Postgres. `data` is `unknown` when the directory cannot be read: then nothing may be concluded."""
+
+    data: Literal["unknown", "empty", "present"] = "unknown"
+    process: Literal["stopped", "starting", "running", "stopping"] = "stopped"
+    in_recovery: bool | None = None
+    sysid: str | None = None
+    timeline: int | None = None
+    lsn: int | None = None
+    """Primary: current write position. Replica: the larger of received and replayed."""
+    received_lsn: int | None = None
+    replayed_lsn: int | None = None
+    latest_end_lsn: int | None = None
+    streaming: bool = False
+    upstream: str | None = None
+    """The member that this replica is set to follow; None for nobody."""
+    control: ControlData | None = None
+    server_version: int | None = None
+    standbys: tuple[Standby, ...] = ()
+    slots: tuple[str, ...] = ()
+    sync_names: tuple[str, ...] | None = None
+    """synchronous_standby_names in effect, as a list."""
+    sync_names_lsn: int = 0
+    """WAL position at which they took effect."""
+    sync_names_strict: bool = False
+    """The strict placeholder is in force: nobody can acknowledge."""
+    postmaster_start_time: str | None = None
+    pending_restart: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    applied: ClusterSettings | None = None
+    """The cluster settings whose configuration files are in force."""
+    failures: int = 0
+    """Failed attempts to start since the last success."""
+    last_error: str = ""
+    observed_at: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Accepting connections."""
+        return self.process == "running"
+
+    @property
+    def writable(self) -> bool:
+        """Possibly able to commit: up, or coming up, and not known to be in recovery."""
+        return self.process != "stopped" and self.in_recovery is not True
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteHistory:
+    """The leader's timeline and its past, asked of the leader's Postgres at lock `epoch`.
+
+    `switches` maps each past timeline to the LSN where it was left.
+    """
+
+    member: str
+    epoch: int
+    sysid: str
+    timeline: int
+    switches: Mapping[int, int]
+    in_recovery: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """The one long activity under way."""
+
+    name: str
+    since: float
+    cancellable: bool = True
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failsafe:
+    """Failsafe mode, seen from both sides.
+
+    A primary: `confirmed_at` is when the question was sent to which every member agreed. A replica: `leader` claimed
+    to be primary at `heard_at`.
+    """
+
+    confirmed_at: float | None = None
+    leader: str | None = None
+    leader_url: str | None = None
+    leader_conn: str | None = None
+    heard_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the member remembers of its own doings."""
+
+    started_at: float = 0.0
+    unlocked_since: float | None = None
+    """When this member first saw the lock free, in this run of it being free."""
+    remote: RemoteHistory | None = None
+    rewind_failed: bool = False
+    rewound_epoch: int | None = None
+    """The lock epoch whose leader the data was made to match (by rewind or clone)."""
+    terminating: bool = False
+    """SIGTERM was received: hand over, then stop."""
+    reinitialize: bool = False
+    """A person asked for a new copy of the data."""
+    restart: bool = False
+    """A person asked for a restart."""
+    last_label_change: float = -1e9
+    handover_done_at: float | None = None
+    """When this member last released the lock on purpose."""
+    data_held: bool = True
+    """init holds the exclusive lock on the volume: no other Postgres can be running on it."""
+    bad_start_at: float | None = None
+    """When Postgres last failed to start as a primary."""
+    checkpointed: bool = True
+    """The checkpoint after the promotion is done."""
+    slots_missing_since: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that a decision may depend on."""
+
+    now: float
+    wall: float
+    """UTC epoch seconds; used for schedules only, never for leases."""
+    me: Me
+    settings: ClusterSettings
+    lock: LockView
+    config: ConfigView
+    sync: SyncView
+    request: Request
+    members: tuple[MemberView, ...]
+    postgres: PostgresView
+    lease_until: float | None
+    """End of this member's lease; None when it has none."""
+    api_ok: bool
+    """The API server answered within the last `retry_timeout`."""
+    activity: Activity | None
+    poll: Poll | None
+    failsafe: Failsafe
+    memory: Memory
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether this member may be primary now."""
+        return self.lease_until is not None and self.now < self.lease_until
+
+    @property
+    def lock_is_mine(self) -> bool:
+        """Whether the lock names this member, expired or not."""
+        return self.lock.holder == self.me.name
+
+    def member(self, name: str | None) -> MemberView | None:
+        """A member by name."""
+        return next((member for member in self.members if member.name == name), None)
+
+    def peers(self) -> tuple[MemberView, ...]:
+        """All members but this one."""
+        return tuple(member for member in self.members if member.name != self.me.name)

@@ -1,0 +1,153 @@
+"""What the agent's shell needs of the world. Each port has a real adapter and a simulated one.
+
+Time: the shell uses asyncio's own sleeps and timeouts plus `now`, a callable that tells the member's monotonic clock in
+seconds (CLOCK_BOOTTIME in production), so that the simulator can run it on virtual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from matriarch.ha.actions import Upstream
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import HistoryEntry, PeerAnswer, PostgresView, RemoteHistory
+
+Now = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class StartMode:
+    """How to start Postgres. A primary starts with `sync_names` in force (`strict`: nobody named, nothing commits)."""
+
+    primary: bool
+    upstream: Upstream | None = None
+    sync_names: tuple[str, ...] = ()
+    strict: bool = False
+
+
+class Postgres(Protocol):
+    """The local Postgres server and its data directory.
+
+    Methods raise PostgresError (or a subclass). Long ones may be cancelled: they then leave a state from which
+    `observe` tells the truth and the same method may be called again. `observe` never raises and answers within two
+    seconds.
+    """
+
+    async def observe(self) -> PostgresView:
+        """The present state. What cannot be known is None or `unknown`."""
+        ...
+
+    async def wait_for_change(self) -> None:
+        """Return when the postmaster has started or ended since the last call."""
+        ...
+
+    async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:
+        """initdb, start as primary, create roles and the database. Returns the system identifier.
+
+        The directory is built beside the final place and moved there when it is complete, so that a crash half-way
+        leaves an empty member.
+        """
+        ...
+
+    async def clone(self, source: Upstream, settings: ClusterSettings) -> None:
+        """Copy `source` by pg_basebackup into a new directory, then replace the data directory by it."""
+        ...
+
+    async def rewind(self, source: Upstream) -> None:
+        """pg_rewind against `source`. Raises ProgramFailed when the data cannot be rewound.
+
+        Logs how much WAL of this member is dropped.
+        """
+        ...
+
+    async def start(self, mode: StartMode, settings: ClusterSettings) -> None:
+        """Write the configuration, start the postmaster and wait until it accepts connections.
+
+        There is no limit of its own on crash recovery: the caller cancels. Refuses (NotRunning) when another
+        postmaster of this directory is alive.
+        """
+        ...
+
+    async def stop(
+        self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None
+    ) -> None:
+        """Stop. `fast`: checkpoint first, then a fast shutdown; `on_shutdown_checkpoint` is called with the end LSN of
+        the shutdown record while the WAL senders still run. Not fast: immediate shutdown. Escalates to SIGKILL of
+        every process of the postmaster when it does not end in time; returns only when none is left."""
+        ...
+
+    async def kill(self) -> None:
+        """SIGKILL every process of the postmaster. Returns when none is left. The fence."""
+        ...
+
+    async def promote(self) -> None:
+        """Leave recovery; returns when the server is out of recovery and accepts writes."""
+        ...
+
+    async def follow(self, upstream: Upstream | None, settings: ClusterSettings) -> None:
+        """Change primary_conninfo and reload."""
+        ...
+
+    async def apply(self, settings: ClusterSettings) -> None:
+        """Write configuration files and reload; what needs a restart shows in `observe().pending_restart`."""
+        ...
+
+    async def set_sync_names(self, names: tuple[str, ...], *, strict: bool) -> None:
+        """Put synchronous_standby_names in force; returns when every backend commits under it."""
+        ...
+
+    async def checkpoint(self) -> None:
+        """CHECKPOINT."""
+        ...
+
+    async def sync_slots(self, want: tuple[str, ...], drop: tuple[str, ...]) -> None:
+        """Create the missing physical slots of `want` (with WAL reserved) and drop the inactive ones of `drop`."""
+        ...
+
+    async def local_history(self) -> tuple[HistoryEntry, ...]:
+        """The timeline history file of the current timeline; empty on timeline 1."""
+        ...
+
+    async def ask_history(self, source: Upstream, epoch: int) -> RemoteHistory:
+        """Timeline and history of another member's Postgres, over a replication connection."""
+        ...
+
+
+class Init(Protocol):
+    """The agent's parent: holds the leash."""
+
+    async def set_lease(self, until: float | None) -> None:
+        """Tell the end of the lease (seconds on `now`'s clock). When it passes, init kills Postgres at once, whatever
+        the agent does. None: Postgres is not under the leash (in recovery, stopped, or paused)."""
+        ...
+
+    async def lease(self) -> float | None:
+        """The lease end that init knows; what a restarted agent may go on with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FailsafeClaim:
+    """Body of `POST /failsafe`: who claims to be primary."""
+
+    name: str
+    api_url: str
+    conn_url: str
+    slots: Mapping[str, int] = field(default_factory=dict)
+
+
+class Peers(Protocol):
+    """The other members over HTTP. Never raises: what does not answer in time is not reachable."""
+
+    async def ask(self, name: str, api_url: str, *, timeout: float) -> PeerAnswer:
+        """`GET /patroni` of a member."""
+        ...
+
+    async def claim(self, api_url: str, claim: FailsafeClaim, *, timeout: float) -> bool:
+        """`POST /failsafe`; True when the member accepted."""
+        ...
+
+
+Document = dict[str, Any]
