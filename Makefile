@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 300
 RUNS ?= 1
 SOURCES := core podagent operator tests e2e bench
-TYPED := e2e bench
+TYPED := $(wildcard e2e/*.py) e2e/cluster e2e/probe bench tests/tidy tests/unit/probe
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo demo-down test lint types unit component simulate e2e crds images bench lock packages clean
@@ -27,7 +27,8 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/mypy $(addprefix -p ,$(TYPED))
+	$(BIN)/mypy $(TYPED)
+	MYPYPATH=e2e/localkube $(BIN)/mypy -p lk
 
 unit: $(READY)
 	$(PYTEST) -q -m "not component and not e2e" --ignore=tests/simulation

@@ -1,0 +1,134 @@
+"""The probe in a process of its own, so that nothing that a test does can delay it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from e2e.shell import ROOT
+
+
+class ProbeFailed(AssertionError):
+    """The probe itself could not start or end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to write: the primary Service's address and an application's credentials."""
+
+    host: str
+    user: str
+    password: str = field(repr=False)
+    dbname: str
+    port: int = 5432
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the probe saw. `gaps` are (wall-clock start, seconds)."""
+
+    acknowledged: int
+    lost: int | None
+    longest_gap_s: float
+    gaps: list[tuple[float, float]]
+    acks: list[float]
+    errors: dict[str, int]
+    members: dict[str, Any]
+    ended: float
+
+    @property
+    def two_writers(self) -> list[str]:
+        """Proofs that two members were writable at once."""
+        found: list[str] = self.members.get("two_writers", [])
+        return found
+
+    def assert_nothing_lost(self) -> None:
+        """Every acknowledged row is there, whether it was written through the Service or straight to a member."""
+        assert self.acknowledged > 0, f"the probe wrote nothing; it met {self.errors}"
+        assert self.lost is not None, f"the table could not be read in the end; the writers met {self.errors}"
+        assert self.lost == 0, f"{self.lost} of {self.acknowledged} acknowledged rows are missing"
+        assert self.members.get("lost", 0) == 0, f"acknowledged direct writes are missing: {self.members}"
+
+    def assert_one_writer(self) -> None:
+        """No two members were writable at once."""
+        assert not self.two_writers, "; ".join(self.two_writers)
+
+    def assert_writing_again(self, within: float = 2.0) -> None:
+        """Writes were acknowledged up to the end."""
+        assert self.acks, f"nothing was acknowledged; the writers met {self.errors}"
+        silent = self.ended - self.acks[-1]
+        assert silent < within, f"no write was acknowledged in the last {silent:.1f} s; the writers met {self.errors}"
+
+
+class Probe:
+    """A context manager: writes from `__enter__` on; `finish` ends it and reports."""
+
+    def __init__(
+        self, target: Target, *, watch: str = "", env: Mapping[str, str] | None = None, application: str = "matriarch"
+    ) -> None:
+        self._target = target
+        self._watch = ["--watch", watch, "--application", application] if watch else []
+        self._env = os.environ | dict(env or {}) | {"PGPASSWORD": target.password}
+        self._folder = tempfile.TemporaryDirectory(prefix="matriarch-probe-")
+        self._out = Path(self._folder.name) / "report.json"
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        target = self._target
+        argv = [sys.executable, "-m", "e2e.probe", "--host", target.host, "--port", str(target.port)]
+        argv += ["--user", target.user, "--dbname", target.dbname, "--out", str(self._out), *self._watch]
+        with (Path(self._folder.name) / "stderr").open("w") as errors:
+            self._process = subprocess.Popen(
+                argv, cwd=ROOT, env=self._env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+            )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline().strip() != "ready":
+            self._process.wait(timeout=10)
+            raise ProbeFailed(f"the probe did not start: {self._stderr()}")
+        return self
+
+    def finish(self, timeout: float = 120.0) -> Report:
+        """Stop writing, check the table and report. `timeout` in seconds."""
+        assert self._process is not None
+        try:
+            self._process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            self._process.kill()
+            self._process.wait()
+            raise ProbeFailed(f"the probe did not end within {timeout:g} s") from error
+        if not self._out.exists():
+            raise ProbeFailed(f"the probe failed: {self._stderr()}")
+        found = json.loads(self._out.read_text())
+        return Report(
+            acknowledged=found["acknowledged"],
+            lost=found["lost"],
+            longest_gap_s=found["longest_gap_s"],
+            gaps=[(start, seconds) for start, seconds in found["gaps"]],
+            acks=found["acks"],
+            errors=found["errors"],
+            members=found.get("members", {}),
+            ended=found["ended"],
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        self._folder.cleanup()
+
+    def _stderr(self) -> str:
+        return (Path(self._folder.name) / "stderr").read_text()[-1500:]
