@@ -1,7 +1,7 @@
 """The Kubernetes API for tests.
 
-Writes go through kubectl, as a person's would. Reads are plain requests: they are polled, and a kubectl process for each
-would steal the processor from what is measured.
+Writes go through kubectl, as a person's would. Reads are plain requests: they are polled, and a kubectl process for
+each would steal the processor from what is measured.
 """
 
 from __future__ import annotations
