@@ -1,0 +1,177 @@
+"""What a person asks for: the spec of a PostgresCluster. The CRD's schema is generated from these Structs.
+
+Bounds stand on every string, list and map: they keep the cost of the schema's CEL rules bounded, and a hostile manifest
+small. Defaults stand here and reach the schema from here, so that `kubectl get -o yaml` shows what is in force.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from matriarch.spec import rules
+from matriarch.spec.parameters import MAX_NAME as MAX_PARAMETER_NAME
+from matriarch.spec.quantity import PATTERN as QUANTITY_PATTERN
+from matriarch.spec.scheduling import (
+    Affinity,
+    Labels,
+    Name,
+    PullSecret,
+    Resources,
+    Toleration,
+    TopologySpread,
+)
+
+Seconds = Annotated[int, Meta(ge=1, le=3600)]
+Identifier = Annotated[str, Meta(min_length=1, max_length=63, pattern=rules.IDENTIFIER)]
+ParameterName = Annotated[str, Meta(min_length=1, max_length=MAX_PARAMETER_NAME)]
+ParameterValue = Annotated[
+    int | float | bool | str,
+    Meta(
+        description='A number or a string. Quote true, false, on, off and fractions: "on", "1.1".',
+        extra_json_schema={"pattern": rules.NO_CONTROL, "maxLength": 4096},
+    ),
+]
+HbaLine = Annotated[str, Meta(min_length=1, max_length=1024, pattern=rules.HBA_LINE)]
+AnnotationValue = Annotated[str, Meta(max_length=4096)]
+Annotations = Annotated[dict[str, AnnotationValue], Meta(max_length=64)]
+Mode = Annotated[
+    Literal["on", "off"] | bool,
+    Meta(
+        description="on: a commit is acknowledged once a synchronous replica has it, so that a single fault loses no "
+        "acknowledged write. off: replicas follow asynchronously. Quorum is not available in this version."
+    ),
+]
+
+
+class _Section(Struct, frozen=True, rename="camel", omit_defaults=True):
+    pass
+
+
+class Storage(_Section, frozen=True, rename="camel", omit_defaults=True):
+    """The volume of each member."""
+
+    size: Annotated[
+        str,
+        Meta(
+            max_length=32,
+            pattern=QUANTITY_PATTERN,
+            description="Size of each member's volume, such as 10Gi. It can grow, never shrink.",
+            extra_json_schema=rules.cel(rules.SIZE_GROWS, rules.SIZE_MINIMUM),
+        ),
+    ]
+    storage_class: Annotated[
+        Name | None,
+        Meta(description="StorageClass of the volumes; without it, the cluster's default. Cannot be changed."),
+    ] = None
+    reclaim_policy: Annotated[
+        Literal["Retain", "Delete"],
+        Meta(
+            description="What happens to volumes and credentials when the PostgresCluster is deleted, and to the "
+            "volumes of members that are scaled away. Retain keeps them, and a cluster of the same name comes back "
+            "with its data."
+        ),
+    ] = "Retain"
+
+
+class Synchronous(_Section, frozen=True, rename="camel", omit_defaults=True):
+    """Synchronous replication."""
+
+    mode: Mode = "on"
+    strict: Annotated[
+        bool,
+        Meta(description="true: with no synchronous replica left, writes wait; false: the primary goes on alone."),
+    ] = False
+    count: Annotated[int, Meta(ge=1, le=8, description="How many replicas must have a commit.")] = 1
+
+    @property
+    def enabled(self) -> bool:
+        """Whether commits wait for a replica. An unquoted `on` in YAML arrives as true, and means the same."""
+        return self.mode in ("on", True)
+
+
+class Failover(_Section, frozen=True, rename="camel", omit_defaults=True):
+    """How fast a dead primary is noticed. loopWait + 2 * retryTimeout must not exceed ttl."""
+
+    ttl: Annotated[Seconds, Meta(description="Seconds for which a renewal of the lock protects the primary.")] = 9
+    loop_wait: Annotated[Seconds, Meta(description="Seconds between two rounds of a member's loop.")] = 3
+    retry_timeout: Annotated[Seconds, Meta(description="Seconds for which a member retries the API server or SQL.")] = 3
+    failsafe: Annotated[
+        bool, Meta(description="Keep the primary while the API server is unreachable, as long as every member agrees.")
+    ] = True
+    maximum_lag: Annotated[
+        int | str,
+        Meta(
+            description="A replica farther behind than this many bytes is never promoted in asynchronous mode.",
+            extra_json_schema={"pattern": QUANTITY_PATTERN, "maxLength": 32, "minimum": 0},
+        ),
+    ] = "1Mi"
+
+
+class Bootstrap(_Section, frozen=True, rename="camel", omit_defaults=True):
+    """How the cluster is initialised. Read once, when the first member starts with an empty volume."""
+
+    database: Annotated[Identifier, Meta(description="Database for the application.")] = "app"
+    owner: Annotated[Identifier, Meta(description="Role that owns the database.")] = "app"
+    locale: Annotated[
+        str, Meta(min_length=1, max_length=64, pattern=rules.LOCALE, description="Locale of the database cluster.")
+    ] = "C.UTF-8"
+    encoding: Annotated[
+        str, Meta(min_length=1, max_length=32, pattern=rules.ENCODING, description="Encoding of the database cluster.")
+    ] = "UTF8"
+    data_checksums: Annotated[bool, Meta(description="Checksums on data pages.")] = True
+
+
+class Spec(_Section, frozen=True, rename="camel", omit_defaults=True):
+    """What is asked for."""
+
+    storage: Annotated[Storage, Meta(extra_json_schema=rules.cel(rules.STORAGE_CLASS_FIXED))]
+    instances: Annotated[int, Meta(ge=1, le=9, description="Members: one primary, the others replicas.")] = 3
+    postgres_version: Annotated[
+        Literal["17"],
+        Meta(description="Major version of Postgres.", extra_json_schema=rules.cel(rules.NO_DOWNGRADE)),
+    ] = "17"
+    image: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=512, pattern=rules.IMAGE)] | None,
+        Meta(description="Image of the members; without it, the one that the operator was installed with."),
+    ] = None
+    image_pull_policy: Annotated[
+        Literal["IfNotPresent", "Always", "Never"], Meta(description="When nodes pull the image.")
+    ] = "IfNotPresent"
+    image_pull_secrets: Annotated[
+        tuple[PullSecret, ...], Meta(max_length=8, description="Secrets for the image's registry.")
+    ] = ()
+    resources: Annotated[Resources | None, Meta(description="Requests and limits of the database container.")] = None
+    parameters: Annotated[
+        dict[ParameterName, ParameterValue],
+        Meta(
+            max_length=200,
+            description="Postgres parameters. They are applied by reload, or by a restart in the safe order.",
+            extra_json_schema=rules.cel(rules.PARAMETER_NAMES, rules.PARAMETERS_OWNED, rules.PARAMETER_NAME_LENGTH),
+        ),
+    ] = {}
+    pg_hba: Annotated[
+        tuple[HbaLine, ...],
+        Meta(max_length=100, description="Lines for pg_hba.conf, in order, after those that Matriarch itself needs."),
+    ] = ()
+    synchronous: Annotated[Synchronous, Meta(description="Synchronous replication.")] = Synchronous()
+    failover: Annotated[Failover, Meta(extra_json_schema=rules.cel(rules.TIMING))] = Failover()
+    bootstrap: Annotated[Bootstrap, Meta(extra_json_schema=rules.cel(rules.BOOTSTRAP_FIXED, rules.RESERVED_NAMES))] = (
+        Bootstrap()
+    )
+    node_selector: Annotated[Labels, Meta(description="Labels that a node must have.")] = {}
+    tolerations: Annotated[
+        tuple[Toleration, ...], Meta(max_length=16, description="Taints that members tolerate.")
+    ] = ()
+    affinity: Affinity | None = None
+    topology_spread_constraints: Annotated[
+        tuple[TopologySpread, ...], Meta(max_length=8, description="How members are spread over nodes or zones.")
+    ] = ()
+    priority_class_name: Annotated[Name | None, Meta(description="PriorityClass of the pods.")] = None
+    pod_annotations: Annotated[Annotations, Meta(description="Annotations for the pods.")] = {}
+    service_annotations: Annotated[Annotations, Meta(description="Annotations for the Services.")] = {}
+    paused: Annotated[
+        bool,
+        Meta(description="true: no automatic failover, and the operator restarts nothing. Postgres goes on as it is."),
+    ] = False

@@ -1,0 +1,149 @@
+"""Where pods may run: the parts of the core/v1 pod API that a PostgresCluster passes on to its pods.
+
+The shapes are Kubernetes' own (core/v1 Affinity, Toleration, TopologySpreadConstraint). They are spelled out, not
+passed through blindly, so that a misspelled field is refused at apply, where the person who made the mistake sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from matriarch.spec.quantity import PATTERN as QUANTITY_PATTERN
+
+Key = Annotated[str, Meta(min_length=1, max_length=317)]
+Value = Annotated[str, Meta(max_length=63)]
+Values = Annotated[tuple[Value, ...], Meta(max_length=32)]
+Name = Annotated[str, Meta(min_length=1, max_length=253)]
+Weight = Annotated[int, Meta(ge=1, le=100, description="From 1 to 100; the higher, the stronger the preference.")]
+Labels = Annotated[dict[str, Value], Meta(max_length=32)]
+Quantity = Annotated[
+    int | str,
+    Meta(
+        description="A Kubernetes quantity, such as 500m or 2Gi.",
+        extra_json_schema={"pattern": QUANTITY_PATTERN, "maxLength": 32},
+    ),
+]
+
+
+class _Passed(Struct, frozen=True, rename="camel", omit_defaults=True):
+    pass
+
+
+class LabelRequirement(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """One expression of a label selector."""
+
+    key: Key
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: Values = ()
+
+
+class LabelSelector(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """Selects objects by their labels."""
+
+    match_labels: Labels = {}
+    match_expressions: Annotated[tuple[LabelRequirement, ...], Meta(max_length=16)] = ()
+
+
+class NodeRequirement(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """One expression over a node's labels or fields."""
+
+    key: Key
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
+    values: Values = ()
+
+
+class NodeTerm(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """All of its expressions must hold."""
+
+    match_expressions: Annotated[tuple[NodeRequirement, ...], Meta(max_length=16)] = ()
+    match_fields: Annotated[tuple[NodeRequirement, ...], Meta(max_length=16)] = ()
+
+
+class NodeSelector(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """One of its terms must hold."""
+
+    node_selector_terms: Annotated[tuple[NodeTerm, ...], Meta(min_length=1, max_length=16)]
+
+
+class PreferredNodeTerm(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """A preference for nodes."""
+
+    weight: Weight
+    preference: NodeTerm
+
+
+class NodeAffinity(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """Which nodes are allowed, and which are preferred."""
+
+    required_during_scheduling_ignored_during_execution: NodeSelector | None = None
+    preferred_during_scheduling_ignored_during_execution: Annotated[
+        tuple[PreferredNodeTerm, ...], Meta(max_length=16)
+    ] = ()
+
+
+class PodTerm(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """A set of pods, and the node label that says what "the same place" means."""
+
+    topology_key: Key
+    label_selector: LabelSelector | None = None
+    namespaces: Annotated[tuple[Value, ...], Meta(max_length=16)] = ()
+    namespace_selector: LabelSelector | None = None
+
+
+class PreferredPodTerm(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """A preference about other pods."""
+
+    weight: Weight
+    pod_affinity_term: PodTerm
+
+
+class PodAffinity(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """Other pods to be near to, or to keep away from."""
+
+    required_during_scheduling_ignored_during_execution: Annotated[tuple[PodTerm, ...], Meta(max_length=16)] = ()
+    preferred_during_scheduling_ignored_during_execution: Annotated[
+        tuple[PreferredPodTerm, ...], Meta(max_length=16)
+    ] = ()
+
+
+class Affinity(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """Affinity as in a pod. Without it, members prefer to be on different nodes."""
+
+    node_affinity: NodeAffinity | None = None
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+
+class Toleration(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """A taint that members tolerate."""
+
+    key: Annotated[str, Meta(max_length=317)] = ""
+    operator: Literal["Exists", "Equal"] | None = None
+    value: Value = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = None
+
+
+class TopologySpread(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """How evenly members are spread over nodes or zones."""
+
+    max_skew: Annotated[int, Meta(ge=1, le=100)]
+    topology_key: Key
+    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"]
+    label_selector: LabelSelector | None = None
+    min_domains: Annotated[int, Meta(ge=1, le=100)] | None = None
+
+
+class Resources(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """Requests and limits of the database container."""
+
+    requests: Annotated[dict[str, Quantity], Meta(max_length=16)] = {}
+    limits: Annotated[dict[str, Quantity], Meta(max_length=16)] = {}
+
+
+class PullSecret(_Passed, frozen=True, rename="camel", omit_defaults=True):
+    """A Secret with credentials for an image registry."""
+
+    name: Name
