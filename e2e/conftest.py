@@ -1,0 +1,124 @@
+"""Fixtures: one Kubernetes cluster and one operator per run, one namespace per file.
+
+MATRIARCH_KEEP=1 leaves the cluster of localkube or kind running for a look around.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from e2e import diagnostics, images
+from e2e.cluster import ClusterProvider, choose
+from e2e.cluster.provider import Fault
+from e2e.kubectl import Helm, Kubectl
+from e2e.operator_release import OperatorRelease
+from e2e.postgres_cluster import PostgresCluster
+from e2e.shell import CommandFailed
+
+NEEDS = "needs"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(fault): the provider must be able to inject this fault")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a cluster whose nodes are not ours, tests of node faults are left out and counted as deselected."""
+    here = [item for item in items if "e2e" in item.nodeid.split("/")[0] and "localkube" not in item.nodeid]
+    for item in here:
+        item.add_marker(pytest.mark.e2e)
+    faults = choose().faults
+    away = {item for item in here for mark in item.iter_markers(NEEDS) if mark.args[0] not in faults}
+    if away:
+        config.hook.pytest_deselected(items=list(away))
+        items[:] = [item for item in items if item not in away]
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[ClusterProvider]:
+    """A running cluster; it is gone after the run."""
+    chosen = choose()
+    keep = os.environ.get("MATRIARCH_KEEP") == "1"
+    try:
+        chosen.up()
+        yield chosen
+    finally:
+        if not keep:
+            chosen.down()
+
+
+@pytest.fixture(scope="session")
+def kubectl(provider: ClusterProvider) -> Kubectl:
+    return Kubectl(provider.env)
+
+
+@pytest.fixture(scope="session")
+def helm(provider: ClusterProvider) -> Helm:
+    return Helm(provider.env)
+
+
+@pytest.fixture(scope="session")
+def loaded(provider: ClusterProvider) -> None:
+    """Our images are on every node."""
+    provider.load(images.build(provider))
+
+
+@pytest.fixture(scope="session")
+def operator(kubectl: Kubectl, helm: Helm, loaded: None) -> Iterator[OperatorRelease]:
+    """The operator, installed by Helm."""
+    release = OperatorRelease(kubectl, helm)
+    release.install()
+    yield release
+    if isinstance(choose().faults, frozenset) and Fault.PARTITION not in choose().faults:
+        release.uninstall()
+
+
+@pytest.fixture(scope="module")
+def namespace(request: pytest.FixtureRequest, kubectl: Kubectl, operator: OperatorRelease) -> Iterator[str]:
+    """A namespace for this file; it is deleted afterwards without waiting."""
+    stem = re.sub(r"[^a-z0-9]+", "-", request.module.__name__.rpartition(".")[2].removeprefix("test_"))
+    name = f"e2e-{stem}"
+    kubectl.drop_namespace(name, wait=True)
+    kubectl.make_namespace(name)
+    yield name
+    for pgc in kubectl.items("matriarch.dev/v1", "postgresclusters", namespace=name):
+        PostgresCluster(kubectl, name, pgc["metadata"]["name"]).delete()
+    kubectl.drop_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def shared(kubectl: Kubectl, operator: OperatorRelease) -> Iterator[PostgresCluster]:
+    """A cluster with default settings that fault tests of several files break one after another."""
+    kubectl.drop_namespace("e2e-shared", wait=True)
+    kubectl.make_namespace("e2e-shared")
+    cluster = PostgresCluster(kubectl, "e2e-shared", "demo")
+    cluster.apply()
+    cluster.wait_healthy(within=120)
+    yield cluster
+    cluster.delete()
+    kubectl.drop_namespace("e2e-shared")
+
+
+@pytest.fixture
+def healthy(shared: PostgresCluster) -> PostgresCluster:
+    """The shared cluster, whole again after what the test before did to it."""
+    shared.wait_healthy(within=120)
+    return shared
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and report.when in ("setup", "call") and hasattr(item, "funcargs"):
+        kubectl = item.funcargs.get("kubectl") or getattr(item.funcargs.get("healthy"), "kubectl", None)
+        if isinstance(kubectl, Kubectl):
+            try:
+                folder = diagnostics.dump(kubectl, diagnostics.clusters(kubectl), item.nodeid)
+                report.sections.append(("what the cluster looked like", str(folder)))
+            except CommandFailed as error:
+                report.sections.append(("no look at the cluster was possible", str(error)))
+    return report

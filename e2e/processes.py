@@ -1,0 +1,57 @@
+"""Inside a member's container: find its processes and send them signals, as a person would with `kubectl exec`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from e2e.kubectl import Kubectl
+from e2e.postgres_cluster import PostgresCluster
+from e2e.shell import CommandFailed
+
+# Runs with the image's own Python; prints {pid: [command line, start time]} of every process in the container.
+_LIST = """
+import json, os
+found = {}
+for pid in filter(str.isdigit, os.listdir('/proc')):
+    try:
+        line = open(f'/proc/{pid}/cmdline', 'rb').read().replace(b'\\0', b' ').decode(errors='replace').strip()
+        start = open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[19]
+    except OSError:
+        continue
+    found[int(pid)] = [line, start]
+print(json.dumps(found))
+"""
+
+
+class Processes:
+    """The processes of one member at the time of asking."""
+
+    def __init__(self, cluster: PostgresCluster, member: str) -> None:
+        self._kubectl: Kubectl = cluster.kubectl
+        self._namespace, self._member = cluster.namespace, member
+        listing = json.loads(self._kubectl.exec(self._namespace, member, "python3", "-c", _LIST))
+        self.all: dict[int, tuple[str, str]] = {int(pid): (line, start) for pid, (line, start) in listing.items()}
+
+    def postmaster(self) -> int:
+        """The pid of the server's first process. Raises CommandFailed when there is none."""
+        return self._only(lambda line: line.split(" ")[0].endswith("/bin/postgres"), "postmaster")
+
+    def agent(self) -> int:
+        """The agent's pid. Raises CommandFailed when there is none."""
+        return self._only(lambda line: "-m matriarch_agent" in line and "matriarch_agent.init" not in line, "agent")
+
+    def identity(self, pid: int) -> tuple[int, str]:
+        """What tells a process from a later one with the same pid."""
+        return pid, self.all[pid][1]
+
+    def signal(self, pid: int, name: str) -> None:
+        """Send a signal by its short name: KILL, STOP."""
+        code = f"import os, signal; os.kill({pid}, signal.SIG{name})"
+        self._kubectl.exec(self._namespace, self._member, "python3", "-c", code)
+
+    def _only(self, matches: Callable[[str], bool], what: str) -> int:
+        found = [pid for pid, (line, _) in self.all.items() if pid != 1 and matches(line)]
+        if not found:
+            raise CommandFailed(f"no {what} in {self._member}: {[line for line, _ in self.all.values()]}")
+        return min(found)
