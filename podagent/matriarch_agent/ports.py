@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from matriarch.ha.actions import Upstream
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import HistoryEntry, PeerAnswer, PostgresView, RemoteHistory
+from matriarch.ha.view import HistoryEntry, PeerAnswer, PostgresView, RemoteHistory, Upstream
 
 Now = Callable[[], float]
 

@@ -9,16 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from matriarch.ha.reasons import Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """Whom a replica follows: a member and the address of its Postgres."""
-
-    member: str
-    host: str
-    port: int = 5432
-
+from matriarch.ha.view import Upstream
 
 # --- lock and other records: compare-and-swap on the versions that the view showed -------------------------------
 

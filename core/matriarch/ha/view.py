@@ -14,6 +14,15 @@ from matriarch.ha.settings import ClusterSettings
 
 
 @dataclass(frozen=True, slots=True)
+class Upstream:
+    """Whom a replica follows: a member and the address of its Postgres."""
+
+    member: str
+    host: str
+    port: int = 5432
+
+
+@dataclass(frozen=True, slots=True)
 class Tags:
     """A member's tags (patroni.md §3.24)."""
 
@@ -217,6 +226,8 @@ class PostgresView:
     upstream: str | None = None
     """The member that this replica is set to follow; None for nobody."""
     control: ControlData | None = None
+    led_timeline: int | None = None
+    """The last timeline on which this member itself was primary since its data was last copied or rewound."""
     server_version: int | None = None
     standbys: tuple[Standby, ...] = ()
     slots: tuple[str, ...] = ()
@@ -242,7 +253,7 @@ class PostgresView:
 
     @property
     def writable(self) -> bool:
-        """Possibly able to commit: up, or coming up, and not known to be in recovery."""
+        """Possibly able to commit: a process is there and it is not known to be in recovery."""
         return self.process != "stopped" and self.in_recovery is not True
 
 
@@ -297,6 +308,11 @@ class Memory:
     rewind_failed: bool = False
     rewound_epoch: int | None = None
     """The lock epoch whose leader the data was made to match (by rewind or clone)."""
+    rewound_from: str | None = None
+    """That leader."""
+    followed: Upstream | None = None
+    """Whom the running replica was last pointed at, and at which epoch; forgotten when Postgres ends."""
+    followed_epoch: int | None = None
     terminating: bool = False
     """SIGTERM was received: hand over, then stop."""
     reinitialize: bool = False

@@ -1,0 +1,77 @@
+"""How a member judges a primary that cannot reach the API server and asks everybody for leave to go on.
+
+Pure: the agent keeps what was accepted (the claim and the time) and does not race for `ttl` seconds after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from matriarch.ha.view import View
+
+
+class Claim(Protocol):
+    """Who claims to be primary."""
+
+    @property
+    def name(self) -> str:
+        """The claiming member."""
+        ...
+
+    @property
+    def api_url(self) -> str:
+        """Its REST address."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An HTTP status and text; `lsn`, in bytes, goes with an acceptance."""
+
+    status: int
+    text: str
+    lsn: int | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the primary may count on this member."""
+        return self.status == 200
+
+
+def judge_failsafe(view: View, claim: Claim, now: float, *, acquiring: bool = False) -> Verdict:
+    """Whether this member agrees that `claim` goes on as primary. Codes and texts: patroni.md §2.11, §3.14.
+
+    `now`: monotonic seconds. `acquiring`: this member has sent a write that takes the lock and has no answer yet.
+    Agreeing then would make two primaries (rule 1).
+    """
+    if not view.settings.failsafe_mode:
+        return Verdict(502, "Failsafe mode is off")
+    if view.postgres.running and view.postgres.in_recovery is False:
+        return Verdict(500, "Running as a leader")
+    if acquiring or (view.lease_until is not None and now < view.lease_until):
+        return Verdict(500, "Running as a leader")
+    if claim.name == view.me.name:
+        return Verdict(409, "The claim bears this member's own name")
+    if not _known(view, claim):
+        return Verdict(409, "The claim comes from nobody in this cluster")
+    if view.api_ok and view.lock.leader not in (None, claim.name):
+        # The lock moved on and this member can see it: the claimant's right is over (rule 2).
+        return Verdict(409, "Another member leads")
+    return Verdict(200, "Accepted", view.postgres.lsn)
+
+
+def _known(view: View, claim: Claim) -> bool:
+    """Whether the claimant is the member it says. An agent that has seen no cluster yet cannot tell, and agrees.
+
+    The address is compared because pod addresses are reused and another namespace may have a cluster of this name.
+    """
+    topology: Mapping[str, str] = view.lock.failsafe or {}
+    if not view.members and not topology:
+        return True
+    member = view.member(claim.name)
+    addresses = {topology.get(claim.name), member.api_url if member is not None else None} - {None}
+    if addresses:
+        return claim.api_url in addresses
+    return member is not None

@@ -1,0 +1,68 @@
+"""An empty data directory: who initialises the cluster, who copies from whom, who waits.
+
+The lock guards the initialisation: whoever holds it runs initdb under its lease, so a member that dies half-way blocks
+nobody for longer than the TTL. Rule 7: a member that does not know that all others are empty waits for them.
+"""
+
+from __future__ import annotations
+
+from matriarch.ha.actions import Acquire, Bootstrap, Clone, Decision, PollPeers, Reclaim, Release, WriteInitialize
+from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.fence import is_sysid
+from matriarch.ha.rules.polling import fresh_poll
+from matriarch.ha.rules.upstream import upstream_of
+from matriarch.ha.view import View
+
+
+def bootstrap(view: View) -> Decision | None:
+    """What a member without data does."""
+    if view.postgres.data != "empty" or view.activity is not None:
+        return None
+    if view.settings.pause:
+        return Decision((), Reason.PAUSED, "no data, and paused", wake_in=view.settings.loop_wait)
+    if view.lock_is_mine:
+        return _as_holder(view)
+    if view.lock.leader is not None:
+        return _copy(view)
+    if is_sysid(view.config.initialize):
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, "no data; waiting for a leader to copy from", wake_in=1.0)
+    return _race(view)
+
+
+def _as_holder(view: View) -> Decision:
+    if is_sysid(view.config.initialize):
+        facts = "this member's data is gone; another one has to lead"
+        return Decision((Release(),), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=1.0)
+    if not view.holds_lease:
+        if view.lock.version is None or not view.memory.data_held:
+            return Decision((), Reason.WAITING_FOR_BOOTSTRAP, "the lock is not readable yet", wake_in=0.5)
+        return Decision((Reclaim(view.lock.version),), Reason.RECLAIMING_LOCK, "bootstrap goes on", wake_in=0.1)
+    claim = () if view.config.initialize == "" else (WriteInitialize("", view.config.version),)
+    return Decision((*claim, Bootstrap()), Reason.BOOTSTRAPPING, "first member of the cluster", True, 1.0)
+
+
+def _copy(view: View) -> Decision:
+    leader = view.member(view.lock.leader)
+    source = upstream_of(leader)
+    ready = leader is not None and leader.state == "running" and leader.role in ("primary", "master")
+    if source is None or not ready or not is_sysid(view.config.initialize):
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, f"{view.lock.leader} is not ready to be copied", wake_in=0.5)
+    return Decision((Clone(source),), Reason.CLONING, f"from {source.member}", wake_in=1.0)
+
+
+def _race(view: View) -> Decision:
+    if view.me.tags.nofailover:
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, "tag nofailover", wake_in=view.settings.loop_wait)
+    poll = fresh_poll(view)
+    if poll is None:
+        return Decision((PollPeers(),), Reason.ASKING_PEERS, "does anybody have data?", wake_in=0.0)
+    with_data = [answer.name for answer in poll.answers if answer.reachable and not answer.empty]
+    if with_data:
+        facts = f"{', '.join(with_data)} has data and will lead"
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
+    silent = [answer.name for answer in poll.answers if not answer.reachable]
+    free_for = view.now - (view.memory.unlocked_since if view.memory.unlocked_since is not None else view.now)
+    if silent and free_for < 2 * view.settings.ttl:
+        facts = f"{', '.join(silent)} has not said yet whether it has data"
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
+    return Decision((Acquire(view.lock.version),), Reason.CLAIMING_BOOTSTRAP, "nobody has data", wake_in=0.0)

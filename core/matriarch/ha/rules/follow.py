@@ -1,0 +1,62 @@
+"""Another member leads, and this one runs as a replica."""
+
+from __future__ import annotations
+
+from matriarch.ha.actions import Action, ApplySettings, AskLeader, Clone, Decision, Follow, Restart, SyncSlots
+from matriarch.ha.divergence import Verdict, judge
+from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.race import poll_ahead
+from matriarch.ha.rules.recover import diverged, known_remote
+from matriarch.ha.rules.upstream import leader_upstream
+from matriarch.ha.view import Upstream, View
+
+
+def follow(view: View) -> Decision | None:
+    """Stream from the leader; check first that the data may (rule 5)."""
+    if view.activity is not None or not view.postgres.running or view.postgres.in_recovery is not True:
+        return None
+    if view.lock.leader is None or view.lock_is_mine:
+        return None
+    source = leader_upstream(view)
+    if source is None:
+        facts = f"{view.lock.leader} has no address yet"
+        return Decision(poll_ahead(view), Reason.ASKING_LEADER, facts, wake_in=0.5)
+    if view.memory.reinitialize:
+        return Decision((Clone(source),), Reason.RECLONING, "asked for by a person", wake_in=1.0)
+    if view.memory.followed != source or view.memory.followed_epoch != view.lock.epoch:
+        return _repoint(view, source)
+    if view.memory.restart:
+        return Decision((Restart(False, (), False, source),), Reason.RESTARTING, "asked for by a person", wake_in=1.0)
+    return Decision((*_upkeep(view), *poll_ahead(view)), Reason.FOLLOWING, source.member, wake_in=_wake(view))
+
+
+def _repoint(view: View, source: Upstream) -> Decision:
+    remote = known_remote(view, source)
+    if remote is None:
+        facts = f"is {source.member} out of recovery, and may this data follow it?"
+        return Decision((AskLeader(source), *poll_ahead(view)), Reason.ASKING_LEADER, facts, wake_in=0.2)
+    verdict = judge(view.postgres, remote)
+    if verdict is Verdict.STREAM:
+        return Decision((Follow(source),), Reason.REPOINTING, f"to {source.member}", wake_in=0.5)
+    if verdict is Verdict.UNKNOWN:
+        return Decision((), Reason.ASKING_LEADER, "own position unknown", wake_in=0.3)
+    if view.settings.pause:
+        return Decision((), Reason.PAUSED, f"data diverged from {source.member}'s", wake_in=view.settings.loop_wait)
+    return diverged(view, source, verdict)
+
+
+def _upkeep(view: View) -> tuple[Action, ...]:
+    steps: list[Action] = []
+    if view.postgres.applied != view.settings:
+        steps.append(ApplySettings())
+    if view.postgres.slots:
+        # Slots left from when this member was primary would hold WAL back for ever.
+        steps.append(SyncSlots((), view.postgres.slots))
+    return tuple(steps)
+
+
+def _wake(view: View) -> float:
+    """Look again when the lock would expire, if it is not renewed before."""
+    left = view.lock.seen_at + view.lock.ttl - view.now
+    ahead = left - 1.4 if left > 1.4 else left
+    return max(0.05, min(view.settings.loop_wait, ahead))

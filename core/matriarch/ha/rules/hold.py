@@ -1,0 +1,103 @@
+"""This member holds the lock, and its Postgres runs."""
+
+from __future__ import annotations
+
+from matriarch.ha.actions import (
+    Action,
+    ApplySettings,
+    Checkpoint,
+    Decision,
+    Promote,
+    Release,
+    Restart,
+    SyncSlots,
+    WriteHistory,
+    WriteInitialize,
+)
+from matriarch.ha.reasons import Reason
+from matriarch.ha.rules import requests, sync
+from matriarch.ha.rules.fence import is_sysid
+from matriarch.ha.rules.race import sync_active
+from matriarch.ha.rules.recover import reclaim
+from matriarch.ha.view import View
+from matriarch.words.names import slot_name
+
+SYNC_LOOK_S = 1.0
+"""Seconds between looks at the standbys in synchronous mode: while a lost standby is still named, commits wait."""
+
+
+def hold(view: View) -> Decision | None:
+    """Lead: promote when needed, keep the promises of synchronous mode, answer requests, keep the records."""
+    if not view.lock_is_mine or view.activity is not None or view.postgres.process == "stopped":
+        return None
+    if not view.holds_lease:
+        # A writable Postgres without a lease was fenced by an earlier rule: this one is in recovery.
+        return reclaim(view)
+    if not view.postgres.running:
+        return Decision((), Reason.STARTING_PRIMARY, "not yet accepting connections", lead=True, wake_in=0.2)
+    if view.postgres.in_recovery is True:
+        return _promote(view)
+    if view.postgres.in_recovery is None:
+        return Decision((), Reason.LEADING, f"Postgres does not answer: {view.postgres.last_error}", True, 1.0)
+    return _lead(view)
+
+
+def _promote(view: View) -> Decision:
+    if sync_active(view) and not view.sync.lists(view.me.name):
+        facts = f"holds the lock, but was not synchronous with {view.sync.leader}"
+        return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
+    asked = view.request.pending and view.request.candidate == view.me.name
+    if view.settings.pause and not asked:
+        return Decision((Release(),), Reason.PAUSED, "no promotion while paused", wake_in=view.settings.loop_wait)
+    first = sync.before_promotion(view)
+    if first:
+        return Decision(first, Reason.PREPARING_PROMOTION, "sync object first", lead=True, wake_in=0.0)
+    return Decision((Promote(),), Reason.PROMOTING, "lock held", lead=True, wake_in=0.2)
+
+
+def _lead(view: View) -> Decision:
+    records = _records(view)
+    if view.memory.restart:
+        names, strict = sync.names_at_start(view)
+        restart = Restart(True, names, strict, None)
+        return Decision((*records, restart), Reason.RESTARTING, "asked for by a person", lead=True, wake_in=0.5)
+    answer = requests.answer(view)
+    if answer is not None:
+        return answer
+    steps = sync.step(view)
+    reason = Reason.CHANGING_SYNC if steps else Reason.LEADING
+    wake = SYNC_LOOK_S if view.settings.synchronous else view.settings.loop_wait
+    return Decision((*records, *_upkeep(view), *steps), reason, _facts(view), lead=True, wake_in=wake)
+
+
+def _records(view: View) -> tuple[Action, ...]:
+    steps: list[Action] = []
+    if not is_sysid(view.config.initialize) and view.postgres.sysid is not None:
+        steps.append(WriteInitialize(view.postgres.sysid, view.config.version))
+    timeline = view.postgres.timeline
+    if timeline is not None and timeline > 1 and view.config.timeline < timeline:
+        steps.append(WriteHistory(timeline))
+    return tuple(steps)
+
+
+def _upkeep(view: View) -> tuple[Action, ...]:
+    steps: list[Action] = []
+    if view.postgres.applied != view.settings:
+        steps.append(ApplySettings())
+    want = tuple(sorted(slot_name(member.name) for member in view.peers()))
+    have = set(view.postgres.slots)
+    gone = tuple(sorted(name for name, since in view.memory.slots_missing_since.items() if _forgotten(view, since)))
+    if not set(want) <= have or set(gone) & have:
+        steps.append(SyncSlots(want, gone))
+    if not view.memory.checkpointed:
+        steps.append(Checkpoint())
+    return tuple(steps)
+
+
+def _forgotten(view: View, since: float) -> bool:
+    return view.now - since > view.settings.member_slots_ttl
+
+
+def _facts(view: View) -> str:
+    listed = ", ".join(view.sync.standbys) or "nobody"
+    return f"synchronous with {listed}" if view.settings.synchronous else "asynchronous"

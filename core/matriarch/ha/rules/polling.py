@@ -1,0 +1,17 @@
+"""When the peers' answers are fresh enough to act on."""
+
+from __future__ import annotations
+
+from matriarch.ha.view import Poll, View
+
+FRESH_S = 2.0
+"""Seconds for which a round of answers counts."""
+
+
+def fresh_poll(view: View) -> Poll | None:
+    """The last round of answers, when it is young and every present peer was asked in it."""
+    poll = view.poll
+    if poll is None or view.now - poll.at > FRESH_S:
+        return None
+    asked = {answer.name for answer in poll.answers}
+    return poll if all(member.name in asked for member in view.peers()) else None

@@ -1,0 +1,158 @@
+"""The lock is free: may this member take it? (rules 3 and 4)
+
+Synchronous mode: only a member that the sync object lists; each of those has every acknowledged commit, so when this
+member is the only one listed it need not ask anybody. Asynchronous mode: the most advanced of all reachable members,
+not farther than `maximum_lag_on_failover` behind the last known position.
+"""
+
+from __future__ import annotations
+
+from matriarch.ha.actions import Acquire, Decision, PollPeers
+from matriarch.ha.lease import expired
+from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.fence import is_sysid
+from matriarch.ha.rules.isolation import failsafe_applies
+from matriarch.ha.rules.polling import fresh_poll
+from matriarch.ha.view import PeerAnswer, View
+from matriarch.words.lsn import format_lsn
+
+AGAIN_S = 0.25
+POLL_AHEAD_S = 1.5
+"""Seconds before a silent lock's expiry at which the peers are asked in advance, so that an unreachable one does not
+cost its timeout after the expiry."""
+
+
+def race(view: View) -> Decision | None:
+    """Take the free lock, or say why not. Runs only with Postgres up and in recovery."""
+    if view.lock.leader is not None or not view.postgres.running or view.postgres.in_recovery is not True:
+        return None
+    why = _not_eligible(view)
+    if why is not None:
+        return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=AGAIN_S)
+    if view.request.pending and view.request.candidate == view.me.name:
+        return _take(view, "candidate of the pending request")
+    if _only_listed(view):
+        return _take(view, "the only listed synchronous standby")
+    poll = fresh_poll(view)
+    if poll is None:
+        return Decision((PollPeers(),), Reason.ASKING_PEERS, "the lock is free", wake_in=0.0)
+    return _candidate_first(view, poll.answers) or _compare(view, poll.answers)
+
+
+def poll_ahead(view: View) -> tuple[PollPeers, ...]:
+    """Ask the peers shortly before a silent lock expires."""
+    left = view.lock.seen_at + view.lock.ttl - view.now
+    due = 0 < left < POLL_AHEAD_S and view.lock.holder not in (None, view.me.name)
+    return (PollPeers(),) if due and fresh_poll(view) is None else ()
+
+
+def sync_active(view: View) -> bool:
+    """Whether the sync object decides who may be promoted."""
+    return view.settings.synchronous and view.sync.leader is not None
+
+
+def _not_eligible(view: View) -> str | None:
+    me = view.me
+    if me.tags.nofailover or me.tags.failover_priority <= 0:
+        return "tag nofailover"
+    if not is_sysid(view.config.initialize) and view.config.initialize is not None:
+        return "the cluster is being initialised by another member"
+    if view.settings.pause and not (view.request.pending and view.request.candidate == me.name):
+        return "paused"
+    if view.settings.failsafe_mode and view.lock.failsafe and not failsafe_applies(view):
+        return "not in the failsafe topology"
+    heard = view.failsafe.heard_at
+    if heard is not None and not expired(heard, view.settings.ttl, view.now):
+        return f"{view.failsafe.leader} is primary under failsafe"
+    if sync_active(view) and not view.sync.lists(me.name) and not _forced(view):
+        return f"not synchronous with {view.sync.leader}"
+    done = view.memory.handover_done_at
+    if done is not None and view.now - done < view.settings.ttl:
+        return "just handed over"
+    return _stale(view)
+
+
+def _stale(view: View) -> str | None:
+    timeline, lsn = view.postgres.timeline, view.postgres.lsn
+    if timeline is None or lsn is None:
+        return "own position unknown"
+    if timeline < view.config.timeline:
+        return f"timeline {timeline} is older than the cluster's {view.config.timeline}"
+    lag = (view.lock.optime or 0) - lsn
+    if lag > view.settings.maximum_lag_on_failover and not sync_active(view) and not _forced(view):
+        return f"{lag} bytes behind the last known position"
+    return None
+
+
+def _forced(view: View) -> bool:
+    """A person named this member in a failover without a leader: they accept the loss."""
+    request = view.request
+    return request.pending and request.leader is None and request.candidate == view.me.name
+
+
+def _only_listed(view: View) -> bool:
+    """Nobody else may be promoted, and the former leader gave the lock up itself, so nobody has to be asked."""
+    if not sync_active(view) or view.lock.holder is not None or view.request.candidate not in (None, view.me.name):
+        return False
+    others = [name for name in view.sync.standbys if name.lower() != view.me.name.lower()]
+    return not others and view.sync.leader != view.me.name
+
+
+def _candidate_first(view: View, answers: tuple[PeerAnswer, ...]) -> Decision | None:
+    request = view.request
+    if not request.pending or request.candidate is None or request.candidate == view.me.name:
+        return None
+    answer = next((a for a in answers if a.name == request.candidate), None)
+    since = view.memory.unlocked_since
+    waited = view.now - (since if since is not None else view.now)
+    if answer is None or not answer.reachable or answer.nofailover or waited > view.settings.ttl:
+        return None
+    facts = f"{request.candidate} was asked for"
+    return Decision((), Reason.YIELDING_TO_CANDIDATE, facts, wake_in=AGAIN_S)
+
+
+def _compare(view: View, answers: tuple[PeerAnswer, ...]) -> Decision:
+    alive = [a.name for a in answers if a.reachable and a.running and a.in_recovery is False]
+    if alive:
+        return Decision((), Reason.PRIMARY_STILL_ALIVE, ", ".join(alive), wake_in=AGAIN_S)
+    rivals = [a for a in answers if a.reachable and not a.nofailover and not a.empty and _may_win(view, a)]
+    for rival in rivals:
+        if _ahead(view, rival):
+            facts = f"{rival.name} is at {rival.timeline}:{format_lsn(rival.lsn or 0)}"
+            return Decision((), Reason.NOT_MOST_ADVANCED, facts, wake_in=AGAIN_S)
+        if _same_position(view, rival) and rival.priority > view.me.tags.failover_priority:
+            return Decision((), Reason.NOT_MOST_ADVANCED, f"{rival.name} has priority", wake_in=AGAIN_S)
+    silent = [a.name for a in answers if not a.reachable]
+    if silent and _history_unknown(view) and not _waited(view):
+        facts = f"nothing is known of the last leader, and {', '.join(silent)} does not answer"
+        return Decision((), Reason.ASKING_PEERS, facts, wake_in=AGAIN_S)
+    return _take(view, "most advanced of the reachable members")
+
+
+def _may_win(view: View, answer: PeerAnswer) -> bool:
+    return not sync_active(view) or view.sync.lists(answer.name)
+
+
+def _ahead(view: View, rival: PeerAnswer) -> bool:
+    mine = (view.postgres.timeline or 0, view.postgres.lsn or 0)
+    if rival.timeline is None or rival.lsn is None or not rival.running:
+        return False
+    return (rival.timeline, rival.lsn) > mine
+
+
+def _same_position(view: View, rival: PeerAnswer) -> bool:
+    return rival.running and (rival.timeline, rival.lsn) == (view.postgres.timeline, view.postgres.lsn)
+
+
+def _history_unknown(view: View) -> bool:
+    """The lock object is new: it tells neither a last holder nor a last position, so a laggard could win unseen."""
+    return view.lock.optime is None and not sync_active(view)
+
+
+def _waited(view: View) -> bool:
+    since = view.memory.unlocked_since
+    return since is not None and view.now - since >= 2 * view.settings.ttl
+
+
+def _take(view: View, facts: str) -> Decision:
+    return Decision((Acquire(view.lock.version),), Reason.TAKING_LOCK, facts, wake_in=0.0)

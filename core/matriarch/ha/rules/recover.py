@@ -1,0 +1,106 @@
+"""There is data, and Postgres is not running."""
+
+from __future__ import annotations
+
+from matriarch.ha.actions import AskLeader, Clone, Decision, Reclaim, Release, Rewind, StartPrimary, StartReplica
+from matriarch.ha.divergence import Verdict, judge
+from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.sync import names_at_start
+from matriarch.ha.rules.upstream import leader_upstream
+from matriarch.ha.view import RemoteHistory, Upstream, View
+
+FAILURES_BEFORE_RELEASE = 2
+"""Failed starts of a leader before it lets another member lead."""
+FAILURES_BEFORE_RECLONE = 5
+"""Failed starts of a replica before its data is copied anew."""
+
+
+def recover(view: View) -> Decision | None:
+    """Start what is down, in the right role and only with data that may be used."""
+    if view.postgres.data != "present" or view.postgres.process != "stopped" or view.activity is not None:
+        return None
+    if view.settings.pause:
+        return _paused(view)
+    if view.lock_is_mine:
+        return _as_holder(view)
+    if view.lock.leader is None:
+        facts = "the lock is free; starting so that this member can race"
+        return Decision((StartReplica(None),), Reason.STARTING_REPLICA, facts, wake_in=0.5)
+    return _as_replica(view)
+
+
+def _paused(view: View) -> Decision:
+    if view.lock_is_mine:
+        return Decision((Release(),), Reason.PAUSED, "Postgres is stopped, and paused", wake_in=1.0)
+    return Decision((), Reason.PAUSED, "Postgres is stopped, and paused", wake_in=view.settings.loop_wait)
+
+
+def _as_holder(view: View) -> Decision:
+    if view.postgres.failures >= FAILURES_BEFORE_RELEASE and view.peers():
+        facts = f"Postgres does not start: {view.postgres.last_error}"
+        return Decision((Release(),), Reason.START_FAILED, facts, wake_in=view.settings.loop_wait)
+    if not view.holds_lease:
+        return reclaim(view)
+    control = view.postgres.control
+    if control is None:
+        return Decision((), Reason.DATA_UNREADABLE, "no control data", lead=True, wake_in=0.5)
+    if not control.was_primary:
+        return Decision((StartReplica(None),), Reason.STARTING_REPLICA, "to be promoted", True, 0.2)
+    names, strict = names_at_start(view)
+    facts = "crash recovery first" if not control.clean else "clean data"
+    return Decision((StartPrimary(names, strict),), Reason.STARTING_PRIMARY, facts, lead=True, wake_in=0.5)
+
+
+def reclaim(view: View) -> Decision:
+    """The lock names this member, but an earlier process of it took it.
+
+    Nobody has taken the lock since (the compare-and-swap proves it), and init holds the volume exclusively, so no
+    other Postgres runs on this data. A pod of the same name on another node proves nothing of that kind until the
+    old lease is over: then the TTL is waited out.
+    """
+    lock = view.lock
+    same_place = lock.address_uid in (None, view.me.pod_uid) or lock.address_node in (None, view.me.node)
+    if not view.memory.data_held or not (same_place or lock.expired) or lock.version is None:
+        return Decision((), Reason.RECLAIMING_LOCK, "waiting for the earlier pod's lease to end", wake_in=0.5)
+    return Decision((Reclaim(lock.version),), Reason.RECLAIMING_LOCK, "this member held it before", wake_in=0.0)
+
+
+def _as_replica(view: View) -> Decision:
+    source = leader_upstream(view)
+    if source is None:
+        return Decision((), Reason.ASKING_LEADER, f"{view.lock.leader} has no address yet", wake_in=0.5)
+    if view.postgres.failures >= FAILURES_BEFORE_RECLONE and view.settings.reclone_on_diverged:
+        facts = f"does not start: {view.postgres.last_error}"
+        return Decision((Clone(source),), Reason.RECLONING, facts, wake_in=1.0)
+    if view.memory.rewound_epoch == view.lock.epoch and view.memory.rewound_from == source.member:
+        return Decision((StartReplica(source),), Reason.STARTING_REPLICA, f"following {source.member}", wake_in=0.5)
+    remote = known_remote(view, source)
+    if remote is None:
+        return Decision((AskLeader(source),), Reason.ASKING_LEADER, f"may my data follow {source.member}?", wake_in=0.3)
+    verdict = judge(view.postgres, remote)
+    if verdict is Verdict.STREAM:
+        return Decision((StartReplica(source),), Reason.STARTING_REPLICA, f"following {source.member}", wake_in=0.5)
+    if verdict is Verdict.UNKNOWN:
+        facts = "position is known only once it runs"
+        return Decision((StartReplica(None),), Reason.STARTING_REPLICA, facts, wake_in=0.2)
+    return diverged(view, source, verdict)
+
+
+def known_remote(view: View, source: Upstream) -> RemoteHistory | None:
+    """What the leader said of its history in this epoch, once it is out of recovery."""
+    remote = view.memory.remote
+    if remote is None or remote.member != source.member or remote.epoch != view.lock.epoch or remote.in_recovery:
+        return None
+    return remote
+
+
+def diverged(view: View, source: Upstream, verdict: Verdict) -> Decision:
+    """Rewind where that can work, else copy anew where that is allowed, else wait for a person (rule 5)."""
+    can_rewind = verdict is Verdict.REWIND and view.settings.use_pg_rewind and not view.memory.rewind_failed
+    if can_rewind:
+        return Decision((Rewind(source),), Reason.REWINDING, f"data diverged from {source.member}'s", wake_in=1.0)
+    if view.settings.reclone_on_diverged:
+        facts = f"data diverged from {source.member}'s and cannot be rewound"
+        return Decision((Clone(source),), Reason.RECLONING, facts, wake_in=1.0)
+    facts = f"data diverged from {source.member}'s: reinitialize this member"
+    return Decision((), Reason.DIVERGED, facts, wake_in=view.settings.loop_wait)

@@ -1,0 +1,95 @@
+"""Switchover and failover requests, from the leader's side. Refusals say why; the words reach the person who asked."""
+
+from __future__ import annotations
+
+from matriarch.ha.actions import ClearRequest, Decision, HandOver, PollPeers
+from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.polling import fresh_poll
+from matriarch.ha.rules.race import sync_active
+from matriarch.ha.view import MemberView, PeerAnswer, View
+
+QUIET_S = 1.1
+"""See rules/terminating.py: the swap of the primary's address must be the only change of that second."""
+
+
+def answer(view: View) -> Decision | None:
+    """Carry a pending request out, refuse it, or have nothing to say."""
+    request = view.request
+    if not request.pending:
+        return None
+    why = _refusal(view)
+    if why is not None:
+        return _refuse(view, why)
+    if request.scheduled_at is not None:
+        early = request.scheduled_at - view.wall
+        if early > 0.05:
+            return None
+        if early < -1.5 * max(10.0, view.settings.loop_wait):
+            return _refuse(view, "the scheduled time is past")
+    poll = fresh_poll(view)
+    if poll is None:
+        return Decision((PollPeers(),), Reason.ASKING_PEERS, "who can take over?", lead=True, wake_in=0.0)
+    good = {a.name for a in poll.answers if _fit(view, a)}
+    able = [member.name for member in _candidates(view) if member.name in good]
+    if not able:
+        return _refuse(view, _why_nobody(view, poll.answers))
+    if sync_active(view) and request.leader is not None:
+        listed = [name for name in able if name in view.sync.standbys]
+        if not listed:
+            # The sync rule prefers the candidate: it will be listed as soon as it has caught up.
+            return None if _streams(view, able) else _refuse(view, f"{', '.join(able)} does not stream")
+    quiet = max(0.0, QUIET_S - (view.now - view.memory.last_label_change))
+    facts = f"to {request.candidate or 'the best replica'}"
+    return Decision((HandOver(request.candidate, quiet),), Reason.HANDING_OVER, facts, lead=True, wake_in=0.5)
+
+
+def _refusal(view: View) -> str | None:
+    request, me = view.request, view.me.name
+    if request.leader is not None and request.leader != me:
+        return f"leader name does not match: {me} is the leader, not {request.leader}"
+    if request.candidate == me:
+        return f"{me} is the leader already"
+    if request.candidate is not None and view.member(request.candidate) is None:
+        return f"candidate does not exist: {request.candidate}"
+    if view.settings.pause and request.candidate is None:
+        return "switchover is possible only to a specific candidate in a paused state"
+    if view.settings.pause and request.scheduled_at is not None:
+        return "scheduled requests are not carried out in a paused state"
+    if not view.peers():
+        return "cluster does not have members except leader"
+    return None
+
+
+def _candidates(view: View) -> list[MemberView]:
+    wanted = view.request.candidate
+    return [
+        member for member in view.peers() if (wanted is None or member.name == wanted) and not member.tags.nofailover
+    ]
+
+
+def _fit(view: View, answer: PeerAnswer) -> bool:
+    if not (answer.reachable and answer.running and answer.in_recovery) or answer.nofailover or answer.lsn is None:
+        return False
+    lag = (view.postgres.lsn or 0) - answer.lsn
+    return lag <= view.settings.maximum_lag_on_failover
+
+
+def _streams(view: View, names: list[str]) -> bool:
+    return any(row.name in names and row.state == "streaming" for row in view.postgres.standbys)
+
+
+def _why_nobody(view: View, answers: tuple[PeerAnswer, ...]) -> str:
+    parts = []
+    for member in _candidates(view):
+        found = next((a for a in answers if a.name == member.name), None)
+        if found is None or not found.reachable:
+            parts.append(f"{member.name} is not reachable")
+        elif not found.running or not found.in_recovery:
+            parts.append(f"{member.name} is not a running replica")
+        else:
+            parts.append(f"{member.name} lags {(view.postgres.lsn or 0) - (found.lsn or 0)} bytes")
+    return "no good candidates have been found: " + ("; ".join(parts) or "every other member has tag nofailover")
+
+
+def _refuse(view: View, why: str) -> Decision:
+    return Decision((ClearRequest(view.request.version, why),), Reason.REFUSING_REQUEST, why, lead=True, wake_in=0.5)

@@ -1,0 +1,97 @@
+"""Priority synchronous mode, from the primary's side (rule 3).
+
+The invariant: a member that the sync object lists acknowledges every commit. So a name enters
+synchronous_standby_names first and the object only once the standby has caught up; it leaves the object first and
+synchronous_standby_names afterwards. Every object write is a compare-and-swap; losing one ends the step.
+"""
+
+from __future__ import annotations
+
+from matriarch.ha.actions import Action, SetSyncNames, WriteSync
+from matriarch.ha.view import Standby, View
+
+
+def before_promotion(view: View) -> tuple[Action, ...]:
+    """Make the sync object say that nobody but this member may be promoted, before it commits anything of its own."""
+    if not view.settings.synchronous:
+        return disable(view)
+    if view.sync.leader == view.me.name and not view.sync.standbys:
+        return ()
+    return (WriteSync(view.me.name, (), view.sync.version),)
+
+
+def disable(view: View) -> tuple[Action, ...]:
+    """Synchronous mode is off: empty the object, then the setting."""
+    steps: list[Action] = []
+    if view.sync.leader is not None:
+        steps.append(WriteSync(None, (), view.sync.version))
+    if view.postgres.running and (view.postgres.sync_names or view.postgres.sync_names_strict):
+        steps.append(SetSyncNames(()))
+    return tuple(steps)
+
+
+def names_at_start(view: View) -> tuple[tuple[str, ...], bool]:
+    """synchronous_standby_names that a primary must start with: whoever is listed has to go on acknowledging."""
+    if not view.settings.synchronous:
+        return (), False
+    listed = view.sync.standbys if view.sync.leader == view.me.name else ()
+    return listed, view.settings.synchronous_mode_strict and not listed
+
+
+def step(view: View) -> tuple[Action, ...]:
+    """The next safe step towards the wanted set of synchronous standbys; nothing when it is reached."""
+    if not view.settings.synchronous:
+        return disable(view)
+    me, listed, in_force = view.me.name, view.sync.standbys, view.postgres.sync_names
+    if in_force is None:
+        return ()
+    if view.sync.leader != me:
+        return (WriteSync(me, (), view.sync.version),)
+    picked = choose(view)
+    if not set(listed) <= set(in_force):
+        # The object promises more than Postgres keeps: take the promise back before anything else.
+        return (WriteSync(me, tuple(n for n in listed if n in in_force and n in picked), view.sync.version),)
+    strict = view.settings.synchronous_mode_strict
+    if not picked and strict:
+        return () if in_force or view.postgres.sync_names_strict else (SetSyncNames((), strict=True),)
+    if not set(listed) <= set(picked):
+        return (WriteSync(me, tuple(n for n in listed if n in picked), view.sync.version),)
+    if set(in_force) != set(picked) or view.postgres.sync_names_strict:
+        return (SetSyncNames(picked),)
+    confirmed = tuple(sorted(set(listed) | {n for n in picked if _confirmed(view, n)}))
+    if confirmed != tuple(sorted(listed)):
+        return (WriteSync(me, confirmed, view.sync.version),)
+    return ()
+
+
+def choose(view: View) -> tuple[str, ...]:
+    """The standbys that shall be synchronous: streaming members, those already listed first so that nothing changes
+    without need; the candidate of a pending switchover before all, so that it may be promoted."""
+    rows = [row for row in view.postgres.standbys if _eligible(view, row)]
+    wanted = (view.request.candidate or "") if view.request.pending else ""
+
+    def order(row: Standby) -> tuple[bool, int, bool, int, str]:
+        member = view.member(row.name)
+        priority = member.tags.sync_priority if member else 1
+        return (row.name != wanted, -priority, row.name not in view.sync.standbys, -(row.flush_lsn or 0), row.name)
+
+    rows.sort(key=order)
+    return tuple(sorted(row.name for row in rows[: view.settings.synchronous_node_count]))
+
+
+def _eligible(view: View, row: Standby) -> bool:
+    member = view.member(row.name)
+    if member is None or row.name == view.me.name or row.state != "streaming" or row.flush_lsn is None:
+        return False
+    if member.tags.nosync or member.tags.sync_priority <= 0:
+        return False
+    most = view.settings.maximum_lag_on_syncnode
+    return most <= 0 or view.postgres.lsn is None or view.postgres.lsn - row.flush_lsn <= most
+
+
+def _confirmed(view: View, name: str) -> bool:
+    """The standby has flushed everything that was written before it became synchronous."""
+    row = next((row for row in view.postgres.standbys if row.name == name), None)
+    if row is None or row.state != "streaming" or row.flush_lsn is None:
+        return False
+    return row.sync_state in ("sync", "quorum") and row.flush_lsn >= view.postgres.sync_names_lsn
