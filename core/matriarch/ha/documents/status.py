@@ -1,0 +1,83 @@
+"""The `status` annotation of a member's own pod (patroni.md §1.8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matriarch.ha.documents.facts import CAPABILITIES, PATRONI_VERSION, VERSION
+from matriarch.ha.documents.vocabulary import role_of, state_of
+from matriarch.ha.view import Me, Tags, View
+from matriarch.words.names import POSTGRES_PORT, REST_PORT
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def api_url(me: Me) -> str:
+    """Where a member's REST API is, as it goes to other members."""
+    return f"http://{_host(me.pod_ip)}:{REST_PORT}/patroni"
+
+
+def conn_url(me: Me) -> str:
+    """Where a member's Postgres is; without credentials."""
+    return f"postgres://{_host(me.pod_ip)}:{POSTGRES_PORT}/postgres"
+
+
+def tags_document(tags: Tags) -> dict[str, Any]:
+    """The tags that differ from their defaults."""
+    document: dict[str, Any] = {
+        name: True for name in ("nofailover", "nosync", "noloadbalance", "clonefrom") if getattr(tags, name)
+    }
+    for name in ("failover_priority", "sync_priority"):
+        if getattr(tags, name) != 1:
+            document[name] = getattr(tags, name)
+    return document
+
+
+def status_document(view: View) -> dict[str, Any]:
+    """What this member tells the cluster about itself. Keys that do not apply are absent."""
+    document: dict[str, Any] = {
+        "conn_url": conn_url(view.me),
+        "api_url": api_url(view.me),
+        "state": state_of(view),
+        "role": role_of(view),
+        "version": PATRONI_VERSION,
+    }
+    if view.lock.leader == view.me.name and not view.memory.checkpointed:
+        document["checkpoint_after_promote"] = False
+    tags = tags_document(view.me.tags)
+    if tags:
+        document["tags"] = tags
+    if view.postgres.pending_restart:
+        document["pending_restart"] = True
+        document["pending_restart_reason"] = pending_reason(view)
+    document.update(_positions(view))
+    if view.settings.pause:
+        document["pause"] = True
+    document["matriarch"] = {"version": VERSION, "capabilities": list(CAPABILITIES)}
+    return document
+
+
+def pending_reason(view: View) -> dict[str, dict[str, str]]:
+    """Which parameters wait for a restart, with their old and new values."""
+    return {name: dict(values) for name, values in sorted(view.postgres.pending_restart.items())}
+
+
+def _positions(view: View) -> dict[str, Any]:
+    postgres = view.postgres
+    if postgres.process not in ("running", "starting"):
+        return {}
+    document: dict[str, Any] = {}
+    if postgres.lsn is not None:
+        document["xlog_location"] = postgres.lsn
+    if postgres.in_recovery:
+        if postgres.replayed_lsn is not None:
+            document["replay_lsn"] = postgres.replayed_lsn
+        if postgres.received_lsn is not None:
+            document["receive_lsn"] = postgres.received_lsn
+        if postgres.streaming:
+            document["replication_state"] = "streaming"
+    if postgres.timeline is not None:
+        document["timeline"] = postgres.timeline
+    return document

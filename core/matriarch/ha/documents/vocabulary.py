@@ -1,0 +1,72 @@
+"""The words for a member's state and role (patroni.md §1.7, §1.9), derived from a view."""
+
+from __future__ import annotations
+
+from matriarch.ha.view import PostgresView, View
+from matriarch.words.labels import ROLE_PRIMARY, ROLE_REPLICA
+
+STATES: tuple[str, ...] = (
+    "initializing new cluster",
+    "initdb failed",
+    "running custom bootstrap script",
+    "custom bootstrap failed",
+    "creating replica",
+    "running",
+    "starting",
+    "starting after custom bootstrap",
+    "start failed",
+    "restarting",
+    "restart failed",
+    "stopping",
+    "stopped",
+    "stop failed",
+    "crashed",
+)
+"""In the order of their metric's values, which start at 0."""
+
+ROLES: tuple[str, ...] = ("primary", "standby_leader", "replica", "demoted", "uninitialized", "promoted")
+
+_ACTIVITY_STATES = {"bootstrap": "initializing new cluster", "clone": "creating replica", "restart": "restarting"}
+"""What an activity is called while it runs. An activity's name is its action's class name; case does not matter."""
+
+
+def state_of(view: View) -> str:
+    """The state of the local Postgres."""
+    if view.activity is not None:
+        state = _ACTIVITY_STATES.get(view.activity.name.lower())
+        if state is not None:
+            return state
+    return _process_state(view.postgres)
+
+
+def _process_state(postgres: PostgresView) -> str:
+    if postgres.process != "stopped":
+        return postgres.process
+    if postgres.failures > 0:
+        return "start failed"
+    crashed = postgres.control is not None and not postgres.control.clean
+    return "crashed" if crashed else "stopped"
+
+
+def role_of(view: View) -> str:
+    """The role of the local Postgres: what it is when that is known, else what its data was last used for."""
+    postgres = view.postgres
+    if postgres.data == "empty" and postgres.process == "stopped":
+        return "uninitialized"
+    if postgres.in_recovery is not None and postgres.process != "stopped":
+        return "replica" if postgres.in_recovery else "primary"
+    if postgres.process != "stopped":
+        # Up but not answering. Whoever leads was told to be primary; nobody else was.
+        return "primary" if view.lock.leader == view.me.name else "replica"
+    if postgres.control is not None and postgres.control.was_primary:
+        return "primary" if view.lock.leader == view.me.name else "demoted"
+    return "replica"
+
+
+def role_label(view: View) -> str | None:
+    """The value of the pod's role label; None takes the label away (patroni.md §1.7)."""
+    if view.lock.leader == view.me.name:
+        return ROLE_PRIMARY
+    if state_of(view) == "running" and role_of(view) == "replica":
+        return ROLE_REPLICA
+    return None
