@@ -1,0 +1,1 @@
+"""localkube: a real Kubernetes cluster on one Linux machine, as root, without a container engine."""

@@ -1,0 +1,42 @@
+"""Starting a component in its namespaces and its control group, and finding it again."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from lk import cgroups
+from lk.registry import NETNS_FOLDER
+
+_ENTER_GROUP = 'echo $$ >"$1" && shift && exec "$@"'
+
+
+def in_network(namespace: str) -> list[str]:
+    """The words before a command that put it into a network namespace."""
+    return ["nsenter", f"--net={NETNS_FOLDER / namespace}", "--"]
+
+
+def in_machine(pid: int) -> list[str]:
+    """The words before a command that put it into the namespaces (mounts, network, host name) of process `pid`."""
+    return ["nsenter", "--target", str(pid), "--mount", "--net", "--uts", "--"]
+
+
+def start(group: str, command: Sequence[str | Path], *, log: Path, folder: Path) -> None:
+    """Start a long-running program that belongs to control group `group`; its output is appended to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = ["sh", "-c", _ENTER_GROUP, "sh", str(cgroups.entry(group)), *(str(word) for word in command)]
+    with log.open("ab") as output:
+        subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            start_new_session=True,
+        )
+
+
+def running(group: str) -> bool:
+    """Whether a process of that group is alive."""
+    return bool(cgroups.processes(group))

@@ -1,0 +1,74 @@
+"""Pinned versions and the two folders that localkube writes to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+KUBERNETES_VERSION = "v1.34.4"
+"""Shown by clients. The code itself is pinned in bundle/go.mod; 1.34 is the last minor that starts on cgroup v1 by default."""
+
+CLUSTER_DOMAIN = "cluster.local"
+PAUSE_IMAGE = "localhost/localkube-pause:3"
+PROVISIONER = "localkube.dev/local"
+STORAGE_CLASS = "localkube"
+DEFAULT_NODES = 3
+MAXIMUM_NODES = 9
+
+PACKAGE_FOLDER = Path(__file__).resolve().parent
+BUNDLE_FOLDER = PACKAGE_FOLDER.parent / "bundle"
+
+
+@dataclass(frozen=True)
+class GoProgram:
+    """A program built with `go install` from a published module.
+
+    `module_sum` is the module's `h1:` sum: part of the cache key, and compared with what the module proxy serves.
+    """
+
+    name: str
+    package: str
+    module: str
+    version: str
+    module_sum: str
+    linker_flags: str = "-s -w"
+
+
+HELM = GoProgram(
+    name="helm",
+    package="helm.sh/helm/v3/cmd/helm",
+    module="helm.sh/helm/v3",
+    version="v3.22.0",
+    module_sum="h1:n1if5iQgHYsujPAcO5oonH/KiSNUmqmUF0iGVjSF3AU=",
+    linker_flags="-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0",
+)
+COREDNS = GoProgram(
+    name="coredns",
+    package="github.com/coredns/coredns",
+    module="github.com/coredns/coredns",
+    version="v1.15.0",
+    module_sum="h1:OBT+OEyHVdUiVxPhrNlC5XZVq3RkSxzQXfZQ76gm5ck=",
+)
+
+COMPONENTS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+)
+"""What the one binary `kubelite` answers to."""
+
+
+def cache_folder() -> Path:
+    """Where built programs and images are kept between runs (`$XDG_CACHE_HOME/localkube`)."""
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "localkube"
+
+
+def state_folder() -> Path:
+    """Where running instances keep their data; gone when the last one is down. `LOCALKUBE_STATE` overrides it."""
+    return Path(os.environ.get("LOCALKUBE_STATE", "/var/lib/localkube")).absolute()
