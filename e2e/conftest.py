@@ -14,12 +14,14 @@ import pytest
 from e2e import diagnostics, images
 from e2e.cluster import ClusterProvider, choose
 from e2e.cluster.provider import Fault
+from e2e.figures import Figures
 from e2e.kubectl import Helm, Kubectl
 from e2e.operator_release import OperatorRelease
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import CommandFailed
 
 NEEDS = "needs"
+FIGURES = pytest.StashKey[Figures]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -108,6 +110,22 @@ def healthy(shared: PostgresCluster) -> PostgresCluster:
     """The shared cluster, whole again after what the test before did to it."""
     shared.wait_healthy(within=120)
     return shared
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """What the probes measured; printed at the end of the run."""
+    found: Figures = request.config.stash.setdefault(FIGURES, Figures())
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = config.stash.get(FIGURES, None)
+    if found is not None and found.all:
+        terminalreporter.section("longest time without an acknowledged write")
+        for line in found.lines():
+            terminalreporter.write_line(line)
+        found.save()
 
 
 @pytest.hookimpl(wrapper=True)

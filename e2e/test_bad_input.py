@@ -1,0 +1,88 @@
+"""Manifests that are wrong, by mistake or on purpose: refused at apply, with a message that says what to do."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from e2e.kubectl import Kubectl, Object
+from e2e.postgres_cluster import PostgresCluster, manifest
+from e2e.shell import CommandFailed
+
+HOSTILE = "x'; drop table users; --\n$(reboot) `id` {{ evil }} \\ \" \u202e"
+
+REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
+    ("a word for a number", {"instances": "three"}, ("spec.instances",)),
+    ("a list for a map", {"parameters": ["work_mem"]}, ("spec.parameters",)),
+    ("an unknown field", {"instancez": 3}, ("instancez",)),
+    ("an unknown nested field", {"storage": {"size": "1Gi", "sise": "2Gi"}}, ("sise",)),
+    ("no instances", {"instances": 0}, ("spec.instances", "greater than or equal to 1")),
+    ("too many instances", {"instances": 1000}, ("spec.instances", "less than or equal to")),
+    ("no storage", {"storage": None}, ("storage",)),
+    ("a size that is none", {"storage": {"size": "plenty"}}, ("size",)),
+    ("an unknown version", {"postgresVersion": "9.6"}, ("postgresVersion", "Unsupported value")),
+    ("quorum, which is not there yet", {"synchronous": {"mode": "quorum"}}, ("synchronous.mode",)),
+    ("times that do not fit", {"failover": {"ttl": 5, "loopWait": 3, "retryTimeout": 3}}, ("ttl", "loopWait")),
+    ("a parameter name in capitals", {"parameters": {"Work Mem": "1MB"}}, ("parameters", "lower case")),
+    ("a parameter that we own", {"parameters": {"listen_addresses": "*"}}, ("parameters", "remove")),
+    ("a parameter with a line break", {"parameters": {"work_mem": "1MB\nport = 1"}}, ("parameters",)),
+    ("a rule that is none", {"pgHba": ["let everybody in"]}, ("pgHba",)),
+]
+
+FREE_TEXT: list[tuple[str, dict[str, Any]]] = [
+    ("image", {"image": HOSTILE}),
+    ("parameter", {"parameters": {"work_mem": HOSTILE}}),
+    ("parameter name", {"parameters": {HOSTILE: "1"}}),
+    ("pgHba", {"pgHba": ["host all all 0.0.0.0/0 scram-sha-256 " + HOSTILE]}),
+    ("database", {"bootstrap": {"database": HOSTILE}}),
+    ("owner", {"bootstrap": {"owner": HOSTILE}}),
+    ("locale", {"bootstrap": {"locale": HOSTILE}}),
+    ("encoding", {"bootstrap": {"encoding": HOSTILE}}),
+    ("storage class", {"storage": {"size": "1Gi", "storageClass": HOSTILE}}),
+    ("storage size", {"storage": {"size": HOSTILE}}),
+    ("priority class", {"priorityClassName": HOSTILE}),
+]
+
+
+def refusal(kubectl: Kubectl, namespace: str, wrong: Object) -> str:
+    """What kubectl says. Fails when it was accepted."""
+    try:
+        kubectl.apply(wrong, namespace=namespace)
+    except CommandFailed as error:
+        return str(error)
+    kubectl("delete", "pgc", wrong["metadata"]["name"], "-n", namespace, "--wait=false")
+    pytest.fail(f"accepted: {wrong['spec']}")
+
+
+@pytest.mark.parametrize(("spec", "told"), [one[1:] for one in REFUSED], ids=[one[0] for one in REFUSED])
+def test_refused_at_apply(kubectl: Kubectl, namespace: str, spec: dict[str, Any], told: tuple[str, ...]) -> None:
+    message = refusal(kubectl, namespace, manifest("wrong", **copy.deepcopy(spec)))
+    assert all(word in message for word in told), message
+
+
+@pytest.mark.parametrize("spec", [one[1] for one in FREE_TEXT], ids=[one[0] for one in FREE_TEXT])
+def test_hostile_text_is_refused_at_apply(kubectl: Kubectl, namespace: str, spec: dict[str, Any]) -> None:
+    assert "spec" in refusal(kubectl, namespace, manifest("hostile", **copy.deepcopy(spec)))
+
+
+def test_a_name_too_long_for_what_is_derived_from_it(kubectl: Kubectl, namespace: str) -> None:
+    assert "shorter name" in refusal(kubectl, namespace, manifest("a" * 45))
+    assert "start" in refusal(kubectl, namespace, manifest("1st"))
+
+
+def test_what_may_not_change_is_refused_and_the_cluster_goes_on(healthy: PostgresCluster) -> None:
+    primary = healthy.primary()
+    before = [(pod["metadata"]["uid"], healthy.restarts(pod["metadata"]["name"])) for pod in healthy.pods()]
+    for patch, told in (
+        ({"storage": {"size": "512Mi"}}, "shrink"),
+        ({"storage": {"storageClass": "other"}}, "cannot be changed"),
+        ({"bootstrap": {"database": "other"}}, "read once"),
+        ({"instances": 0}, "greater than or equal to 1"),
+    ):
+        with pytest.raises(CommandFailed, match=told):
+            healthy.change(patch)
+    assert healthy.wait_healthy() == primary
+    after = [(pod["metadata"]["uid"], healthy.restarts(pod["metadata"]["name"])) for pod in healthy.pods()]
+    assert after == before
