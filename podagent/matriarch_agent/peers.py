@@ -1,0 +1,92 @@
+"""The other members over HTTP. What does not answer properly and in time is not reachable; nothing here raises."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from matriarch.ha.documents import decode_object, peer_answer_from
+from matriarch.ha.view import PeerAnswer
+from matriarch_agent.ports import FailsafeClaim
+
+MAX_ANSWER = 256 * 1024
+"""Bytes of an answer that are read."""
+_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, asyncio.IncompleteReadError)
+
+
+class HttpPeers:
+    """Implements the Peers port. `cluster` is our own: an answer that names another one is from a stranger.
+
+    Every question takes a new connection: one that was kept could be on a path that is cut by now, and a silent socket
+    would look like a silent member. To be used as an async context manager, or closed with `close`.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> HttpPeers:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Drop everything under way."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def ask(self, name: str, api_url: str, *, timeout: float) -> PeerAnswer:
+        """`GET /patroni` of a member. `timeout` in seconds, for everything from the connect to the last byte."""
+        body = await self._call("GET", api_url, "/patroni", timeout)
+        document = decode_object(body[1]) if body is not None else None
+        return peer_answer_from(name, document, self._cluster)
+
+    async def claim(self, api_url: str, claim: FailsafeClaim, *, timeout: float) -> bool:
+        """`POST /failsafe`; True only for 200 with the agreed word."""
+        document = {
+            "name": claim.name,
+            "api_url": claim.api_url,
+            "conn_url": claim.conn_url,
+            "slots": dict(claim.slots),
+        }
+        answer = await self._call("POST", api_url, "/failsafe", timeout, document)
+        return answer is not None and answer[0] == 200 and answer[1].strip() == "Accepted"
+
+    async def _call(
+        self, method: str, api_url: str, path: str, timeout: float, document: dict[str, Any] | None = None
+    ) -> tuple[int, str] | None:
+        try:
+            url = URL(api_url).with_path(path)
+            if url.scheme not in ("http", "https") or url.user is not None:
+                return None
+            body = json.dumps(document).encode() if document is not None else None
+            async with asyncio.timeout(timeout):
+                return await self._exchange(method, url, body)
+        except _FAILURES:
+            return None
+
+    async def _exchange(self, method: str, url: URL, body: bytes | None) -> tuple[int, str]:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        async with self._open().request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+            raw = bytearray()
+            async for chunk in response.content.iter_any():
+                raw += chunk
+                if len(raw) > MAX_ANSWER:
+                    raise ValueError("the answer is too long")
+            return response.status, raw.decode()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=True, limit=64, use_dns_cache=False),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                auto_decompress=False,
+            )
+        return self._session

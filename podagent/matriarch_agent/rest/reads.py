@@ -1,0 +1,90 @@
+"""Requests that change nothing (patroni.md §2.2 to §2.8). Each is a view of the agent at this moment."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from matriarch.ha.documents import (
+    Refusal,
+    cluster_document,
+    config_text,
+    failsafe_document,
+    health,
+    history_document,
+    liveness,
+    patroni_document,
+    readiness,
+)
+from matriarch_agent.rest import replies
+from matriarch_agent.rest.exposition import Exposition
+from matriarch_agent.rest.face import Face
+
+MAX_DECISIONS = 1000
+
+
+class Reads:
+    """The handlers of GET, HEAD and OPTIONS."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+        self._exposition = Exposition(face)
+
+    async def health(self, request: web.BaseRequest) -> web.Response:
+        """A health check by GET: the status, and the member's document as body."""
+        facts = self._face.facts()
+        status = health(request.path, _first_values(request), facts)
+        return replies.document(status, patroni_document(facts))
+
+    async def bare_health(self, request: web.BaseRequest) -> web.Response:
+        """A health check by HEAD or OPTIONS: the status and nothing else."""
+        return replies.bare(health(request.path, _first_values(request), self._face.facts()))
+
+    async def liveness(self, request: web.BaseRequest) -> web.Response:
+        """Whether the loop turns."""
+        return replies.bare(liveness(self._face.facts()))
+
+    async def readiness(self, request: web.BaseRequest) -> web.Response:
+        """Whether traffic may come."""
+        return replies.bare(readiness(_first_values(request), self._face.facts()))
+
+    async def patroni(self, request: web.BaseRequest) -> web.Response:
+        """This member."""
+        return replies.document(200, patroni_document(self._face.facts()))
+
+    async def cluster(self, request: web.BaseRequest) -> web.Response:
+        """All members."""
+        return replies.document(200, cluster_document(self._face.facts()))
+
+    async def config(self, request: web.BaseRequest) -> web.Response:
+        """The cluster settings, byte for byte."""
+        text = config_text(self._face.settings_source().text)
+        if text is None:
+            return replies.page(Refusal(502, "There are no cluster settings"))
+        return replies.raw_json(200, text)
+
+    async def history(self, request: web.BaseRequest) -> web.Response:
+        """The past timelines."""
+        return replies.document(200, history_document(self._face.facts()))
+
+    async def failsafe(self, request: web.BaseRequest) -> web.Response:
+        """Who is asked when the API server is unreachable."""
+        topology = failsafe_document(self._face.facts())
+        if topology is None:
+            return replies.page(Refusal(502, "There is no failsafe topology"))
+        return replies.document(200, topology)
+
+    async def metrics(self, request: web.BaseRequest) -> web.Response:
+        """Metrics."""
+        return replies.plain(self._exposition.text())
+
+    async def decisions(self, request: web.BaseRequest) -> web.Response:
+        """The last decisions with their reasons, oldest first; `limit` of them at most."""
+        wanted = request.query.get("limit", "")
+        limit = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 6 else MAX_DECISIONS
+        kept = list(self._face.decisions())
+        return replies.document(200, kept[max(0, len(kept) - limit) :])
+
+
+def _first_values(request: web.BaseRequest) -> dict[str, str]:
+    """The query; of a repeated parameter the first value counts."""
+    return {key: request.query.getone(key) for key in request.query}
