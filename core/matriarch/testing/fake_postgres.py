@@ -1,0 +1,322 @@
+"""The `Postgres` port over a fake server: what the agent calls. Behaves as the port's text says, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory, Upstream
+from matriarch.testing.fake_postgres_copy import base_backup, initdb, rewound
+from matriarch.testing.fake_postgres_server import RECORD, Server, SyncNames
+from matriarch.testing.fake_postgres_site import between
+from matriarch.testing.fake_postgres_view import history_of, view_of
+from matriarch.testing.fake_postgres_wal import DataDir
+from matriarch.words.errors import NotRunning, ProgramFailed, QueryFailed
+from matriarch_agent.ports import StartMode
+
+QUERY_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 10.0
+"""Seconds of a fast shutdown after which the adapter kills."""
+
+
+class FakePostgres:
+    """One member's Postgres, as its agent sees it. The server lives on when the agent dies."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.applied: ClusterSettings | None = None
+        self.failures = 0
+        self.last_error = ""
+        self._seen = server.transitions
+        self._running_parameters: dict[str, Any] = {}
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    async def observe(self) -> PostgresView:
+        """The present state; never raises, answers within two seconds."""
+        server = self.server
+        answered = await self._query()
+        view = view_of(server, answered=answered, applied=self.applied, pending=self._pending())
+        return replace(view, failures=self.failures, last_error=self.last_error)
+
+    async def _query(self) -> bool:
+        """One SQL round trip; False when Postgres does not answer in time."""
+        if self.server.hung:
+            await asyncio.sleep(QUERY_TIMEOUT_S)
+            return not self.server.hung
+        await asyncio.sleep(between(self.server.rng, self.server.hazards.query))
+        return not self.server.hung
+
+    def _pending(self) -> dict[str, dict[str, str]]:
+        if self.applied is None or self.server.process != "running":
+            return {}
+        wanted, running = self.applied.parameters.get("max_connections"), self._running_parameters
+        have = running.get("max_connections")
+        return {} if wanted == have else {"max_connections": {"old_value": str(have), "new_value": str(wanted)}}
+
+    async def wait_for_change(self) -> None:
+        """Return when the postmaster has started or ended since the last call."""
+        while self._seen == self.server.transitions:
+            await self.server.stirred.wait()
+        self._seen = self.server.transitions
+
+    async def local_history(self) -> tuple[HistoryEntry, ...]:
+        """The timeline history of the data directory."""
+        return history_of(self.server.disk.branch)
+
+    async def ask_history(self, source: Upstream, epoch: int) -> RemoteHistory:
+        """IDENTIFY_SYSTEM and TIMELINE_HISTORY over a replication connection."""
+        server, network = self.server, self.server.site.network
+
+        async def serve() -> RemoteHistory:
+            other = server.site.servers.get(source.host)
+            if other is None or other.process != "running":
+                raise QueryFailed(f"{source.member} refuses connections")
+            while other.hung:
+                await other.stirred.wait()
+            disk = other.disk
+            return RemoteHistory(
+                source.member,
+                epoch,
+                disk.sysid,
+                disk.branch.timeline,
+                disk.branch.switches(),
+                other.in_recovery is True,
+            )
+
+        try:
+            async with asyncio.timeout(QUERY_TIMEOUT_S):
+                return await network.ask(server.host, source.host, serve)
+        except TimeoutError:
+            raise QueryFailed(f"{source.member} does not answer") from None
+
+    # --- data directories -----------------------------------------------------------------------------------------
+
+    async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:
+        """initdb, then start as primary."""
+        server = self.server
+        if server.volume.data is not None:
+            raise ProgramFailed("initdb: the data directory is not empty")
+        data = await initdb(server)
+        self._replace(data, "initdb")
+        await self.start(StartMode(primary=True, sync_names=()), settings)
+        return data.sysid
+
+    async def clone(self, source: Upstream, settings: ClusterSettings) -> None:
+        """pg_basebackup into a new directory, which replaces the old one once it is complete."""
+        if self.server.process != "stopped":
+            raise ProgramFailed("a postmaster runs on the data directory")
+        data = await base_backup(self.server, source)
+        if self.server.process != "stopped":
+            raise ProgramFailed("a postmaster runs on the data directory")
+        self._replace(data, f"clone of {source.member}")
+        self.failures = 0
+
+    async def rewind(self, source: Upstream) -> None:
+        """pg_rewind, also of a directory that an earlier one left half-way."""
+        if self.server.process != "stopped":
+            raise ProgramFailed("pg_rewind: the target server must be shut down cleanly")
+        data = await rewound(self.server, source)
+        if data is not None:
+            self._replace(data, f"rewind to {source.member}")
+
+    def _replace(self, data: DataDir, how: str) -> None:
+        old, self.server.volume.data = self.server.volume.data, data
+        self.server.site.watcher.data_replaced(self.server, old, data, how)
+
+    # --- processes ------------------------------------------------------------------------------------------------
+
+    async def start(self, mode: StartMode, settings: ClusterSettings) -> None:
+        """Start the postmaster and wait until it accepts connections."""
+        server = self.server
+        if server.process != "stopped":
+            raise NotRunning("another postmaster runs on this data directory")
+        disk = server.disk
+        if not server.volume.readable:
+            raise ProgramFailed("could not read the data directory")
+        if disk.half_rewound:
+            self.failures += 1
+            raise ProgramFailed("pg_control is from an unfinished pg_rewind")
+        self.applied = settings
+        self._running_parameters = dict(settings.parameters)
+        life = server.launch(sync=SyncNames(mode.sync_names, mode.strict), upstream=mode.upstream)
+        await asyncio.shield(server.spawn(self._come_up(life, mode.primary)))
+        if server.life != life or server.process != "running":
+            raise NotRunning(self.last_error or "the postmaster ended while starting")
+        self.failures = 0
+
+    async def _come_up(self, life: int, primary: bool) -> None:
+        server = self.server
+        clean = server.disk.state in ("shut down", "shut down in recovery")
+        duration = between(server.rng, server.hazards.start)
+        await asyncio.sleep(duration if clean else duration + between(server.rng, server.hazards.crash_recovery))
+        while server.hung:
+            await server.stirred.wait()
+        if server.life != life:
+            return
+        if server.rng.random() < server.hazards.start_fails:
+            self.failures += 1
+            self.last_error = "FATAL: could not map anonymous shared memory"
+            server.die("fails to start")
+        elif primary:
+            server.open_as_primary()
+        else:
+            server.open_as_replica()
+
+    async def stop(self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None) -> None:
+        """Fast: checkpoint, shutdown record, `on_shutdown_checkpoint`, wait for the standbys. Else immediate."""
+        server = self.server
+        if server.process == "stopped":
+            return
+        if not fast:
+            await self.kill()
+            return
+        life = server.life
+        if server.process == "running" and server.in_recovery is False:
+            await self._quietly(self.checkpoint())
+        if not self._alive(life):
+            await self.kill()
+            return
+        server.process = "stopping"
+        server.notify()
+        server.abort_commits()
+        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        ending = server.spawn(self._shut_down(life, written))
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                end = await asyncio.shield(written)
+                if on_shutdown_checkpoint is not None and server.life == life:
+                    await on_shutdown_checkpoint(end)
+                await asyncio.shield(ending)
+        except (TimeoutError, NotRunning):
+            await self.kill()
+
+    def _alive(self, life: int) -> bool:
+        return self.server.life == life and self.server.process == "running"
+
+    async def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(QUERY_TIMEOUT_S):
+                await work
+        except (TimeoutError, QueryFailed, NotRunning):
+            return
+
+    async def _shut_down(self, life: int, written: asyncio.Future[int]) -> None:
+        server = self.server
+        hangs = server.rng.random() < server.hazards.shutdown_hangs
+        await asyncio.sleep(between(server.rng, server.hazards.shutdown) + (60.0 if hangs else 0.0))
+        while server.hung:
+            await server.stirred.wait()
+        if server.life == life and server.in_recovery is False:
+            disk = server.disk
+            disk.checkpoint = disk.flushed
+            server.insert(RECORD)
+            disk.checkpoint_end = disk.flushed
+        if server.life != life:
+            if not written.done():
+                written.set_exception(NotRunning("the postmaster is gone"))
+            return
+        end = server.disk.flushed
+        if not written.done():
+            written.set_result(end)
+        while server.life == life and any(link.flushed < end for link in server.links.values()):
+            await asyncio.sleep(0.02)  # noqa: ASYNC110  walsenders poll as well
+        if server.life == life:
+            primary = server.in_recovery is False
+            server.die(f"shut down at {server.disk}")
+            server.disk.state = "shut down" if primary else "shut down in recovery"
+
+    async def kill(self) -> None:
+        """SIGKILL to every process."""
+        self.server.die("killed")
+        await asyncio.sleep(between(self.server.rng, self.server.hazards.kill))
+
+    async def promote(self) -> None:
+        """pg_promote: goes on in the server when the caller goes away."""
+        server = self.server
+        if server.process != "running" or server.in_recovery is not True:
+            raise QueryFailed("the server is not in recovery")
+        life = server.life
+        await asyncio.shield(server.spawn(self._leave_recovery(life)))
+        if server.life != life or server.in_recovery is not False:
+            raise QueryFailed("the promotion did not happen")
+
+    async def _leave_recovery(self, life: int) -> None:
+        server = self.server
+        await asyncio.sleep(between(server.rng, server.hazards.promote))
+        while server.hung:
+            await server.stirred.wait()
+        if server.life != life or server.process != "running" or server.in_recovery is not True:
+            return
+        if server.rng.random() < server.hazards.promote_fails:
+            server.die("dies while it is promoted")
+            return
+        server.leave_recovery()
+
+    # --- settings -------------------------------------------------------------------------------------------------
+
+    def _need_running(self) -> None:
+        if self.server.process != "running":
+            raise NotRunning("the server does not run")
+
+    async def _sql(self) -> int:
+        """A statement reached the server. Returns the server's life."""
+        self._need_running()
+        life = self.server.life
+        if not await self._query():
+            raise QueryFailed("canceling statement due to timeout")
+        if life != self.server.life:
+            raise NotRunning("the connection was closed")
+        self._need_running()
+        return life
+
+    async def follow(self, upstream: Upstream | None, settings: ClusterSettings) -> None:
+        """Change primary_conninfo: the walreceiver, if any, starts anew."""
+        await self._sql()
+        server = self.server
+        self.applied = settings
+        if server.upstream != upstream:
+            server.upstream = upstream
+            if server.receiver is not None:
+                server.receiver.close_receiver()
+            server.notify()
+
+    async def apply(self, settings: ClusterSettings) -> None:
+        """Write the configuration and reload."""
+        if self.server.process == "running":
+            await self._sql()
+        self.applied = settings
+
+    async def set_sync_names(self, names: tuple[str, ...], *, strict: bool) -> None:
+        """Returns once every backend commits under the new names."""
+        await self._sql()
+        await self.server.reload_sync(SyncNames(names, strict))
+
+    async def checkpoint(self) -> None:
+        """CHECKPOINT."""
+        life = await self._sql()
+        await asyncio.sleep(between(self.server.rng, self.server.hazards.checkpoint))
+        if life != self.server.life or self.server.hung:
+            raise QueryFailed("the connection was closed")
+        disk = self.server.disk
+        disk.checkpoint = disk.flushed
+        if self.server.in_recovery is False:
+            self.server.insert(RECORD)
+        disk.checkpoint_end = disk.flushed
+        disk.remove_old_wal()
+
+    async def sync_slots(self, want: tuple[str, ...], drop: tuple[str, ...]) -> None:
+        """Create missing slots, with WAL reserved, and drop inactive ones."""
+        await self._sql()
+        server = self.server
+        slots = server.disk.slots
+        for name in want:
+            slots.setdefault(name, server.disk.flushed)
+        busy = {link.slot for link in server.links.values() if link.sender_open}
+        for name in drop:
+            if name in slots and name not in busy:
+                del slots[name]
+                server.site.watcher.slot_dropped(server, name)

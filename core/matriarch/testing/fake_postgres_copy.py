@@ -1,0 +1,113 @@
+"""initdb, pg_basebackup and pg_rewind of the fake server: programs that the agent runs and that may be cut short.
+
+pg_rewind is as blind as the real one: it compares timeline numbers and the positions where they were left, not the
+content. What it then does to data that diverged unseen is reported as a violation of rule 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from matriarch.ha.view import Upstream
+from matriarch.testing.fake_postgres_server import Server
+from matriarch.testing.fake_postgres_site import between
+from matriarch.testing.fake_postgres_wal import FIRST_LSN, Branch, DataDir
+from matriarch.words.errors import ProgramFailed
+
+STEP_S = 0.5
+"""Seconds between looks at whether a copy's source is still there."""
+
+
+async def initdb(server: Server) -> DataDir:
+    """A new directory with an identifier of its own."""
+    await asyncio.sleep(between(server.rng, server.hazards.initdb))
+    if server.rng.random() < server.hazards.initdb_fails:
+        raise ProgramFailed("initdb: could not create directory")
+    sysid = server.site.new_sysid()
+    branch = server.site.wal.grow(server.member, sysid, 1, None, FIRST_LSN)
+    return DataDir(sysid, branch, FIRST_LSN, FIRST_LSN, FIRST_LSN, state="shut down", was_primary=True)
+
+
+async def base_backup(server: Server, source: Upstream) -> DataDir:
+    """The copy of a running server; raises ProgramFailed when the source goes away meanwhile."""
+    other = await _connect(server, source)
+    await _work(server, other, between(server.rng, server.hazards.clone), "pg_basebackup")
+    if server.rng.random() < server.hazards.clone_fails:
+        raise ProgramFailed("pg_basebackup: could not write to file")
+    return other.disk.copy()
+
+
+async def rewound(server: Server, source: Upstream) -> DataDir | None:
+    """The data after pg_rewind; None when it found nothing to do."""
+    other = await _connect(server, source)
+    mine, theirs = server.disk, other.disk
+    if mine.sysid != theirs.sysid:
+        raise ProgramFailed("pg_rewind: source and target clusters are from different systems")
+    if other.in_recovery is not False:
+        raise ProgramFailed("pg_rewind: source server is in recovery")
+    claimed = None if mine.half_rewound else _claimed_fork(mine, theirs)
+    if not mine.half_rewound:
+        if mine.branch.timeline == theirs.branch.timeline or (claimed is not None and mine.flushed <= claimed):
+            return None
+        if claimed is None:
+            raise ProgramFailed("pg_rewind: could not find common ancestor of the source and target timelines")
+        real = mine.branch.common(mine.flushed, theirs.branch, theirs.flushed)
+        if real is None or real[1] < claimed:
+            what = f"pg_rewind keeps {claimed:X} as common, but the data parted at {real[1] if real else 0:X}"
+            server.site.watcher.violation(5, server.member, what)
+    mine.half_rewound = True
+    await _work(server, other, between(server.rng, server.hazards.rewind), "pg_rewind")
+    if server.rng.random() < server.hazards.rewind_fails:
+        raise ProgramFailed("pg_rewind: could not find previous WAL record")
+    return other.disk.copy()
+
+
+def _claimed_fork(mine: DataDir, theirs: DataDir) -> int | None:
+    """Where pg_rewind believes that the two parted: the end of their last timeline with the same number and start."""
+    ours = list(_timelines(mine.branch, mine.flushed))
+    others = list(_timelines(theirs.branch, theirs.flushed))
+    fork = None
+    for (number, start, end), (other_number, other_start, other_end) in zip(ours, others, strict=False):
+        if (number, start) != (other_number, other_start):
+            break
+        fork = min(end, other_end)
+    return fork
+
+
+def _timelines(branch: Branch, at: int) -> Iterator[tuple[int, int, int]]:
+    """(number, start, end) of each timeline, oldest first."""
+    switches = sorted(branch.switches().items())
+    start = 0
+    for number, left in switches:
+        yield number, start, left
+        start = left
+    yield branch.timeline, start, at
+
+
+async def _connect(server: Server, source: Upstream) -> Server:
+    network = server.site.network
+    await asyncio.sleep(2 * network.latency())
+    if not network.both_ways(server.host, source.host):
+        await asyncio.sleep(3.0)
+        raise ProgramFailed(f"{source.member} does not answer")
+    other = server.site.servers.get(source.host)
+    if other is None or other.process != "running" or other.hung:
+        raise ProgramFailed(f"{source.member} refuses connections")
+    return other
+
+
+async def _work(server: Server, other: Server, duration: float, program: str) -> None:
+    """Let time pass as long as the connection holds."""
+    life, stalled = other.life, 0.0
+    while duration > 0:
+        step = min(STEP_S, duration)
+        await asyncio.sleep(step)
+        if other.life != life or other.process != "running":
+            raise ProgramFailed(f"{program}: the server closed the connection unexpectedly")
+        if other.hung or not server.site.network.both_ways(server.host, other.host):
+            stalled += step
+            if stalled > 10.0:
+                raise ProgramFailed(f"{program}: the connection timed out")
+        else:
+            duration -= step
