@@ -19,7 +19,15 @@ _SUITE = "trixie"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _CA_BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
 _AUTHORITY = "/run/localkube/ca.crt"
-_DROPPED = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "var/cache/apt/archives", "var/lib/apt/lists")
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_DROPPED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/locale",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
 
 # What the slim images of Debian leave out too: a package's documentation is never unpacked.
 _SLIM = """path-exclude /usr/share/doc/*
@@ -99,14 +107,15 @@ def build_mounts() -> list[str]:
 
 
 def _key() -> str:
-    return key_of([_SUITE.encode(), _SLIM.encode(), " ".join(_DROPPED).encode(), (mirror_in(_source_files()) or "").encode()])
+    parts = [_SUITE, _SLIM, *_DROPPED, mirror_in(_source_files()) or ""]
+    return key_of(part.encode() for part in parts)
 
 
 def _prepare(root: Path) -> None:
     for name in _DROPPED:
         shutil.rmtree(root / name, ignore_errors=True)
         (root / name).mkdir(parents=True)
-    (root / "var/cache/apt/archives/partial").mkdir()
+    (root / "var/cache/apt/archives/partial").mkdir(parents=True)
     (root / "etc/dpkg/dpkg.cfg.d/90slim").write_text(_SLIM)
     (root / "etc/resolv.conf").write_text("")
     (root / "etc/hostname").write_text("localhost\n")
@@ -133,7 +142,7 @@ def ensure(buildah: list[str]) -> str:
         if not container:
             raise LocalkubeError("buildah made no container")
         run([*buildah, "copy", "--quiet", container, str(root), "/"])
-        run([*buildah, "config", "--cmd", "bash", "--env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container])
+        run([*buildah, "config", "--cmd", "bash", "--env", _PATH, container])
         run([*buildah, "commit", "--quiet", "--rm", container, labelled])
         run([*buildah, "tag", labelled, BASE_IMAGE])
     shutil.rmtree(root)

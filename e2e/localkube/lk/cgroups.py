@@ -1,8 +1,8 @@
 """Control groups: where a node's pods live, and how localkube knows which processes are its own.
 
 Every program is started in a group of its own below `<instance>/<place>/<component>`, and the kubelet puts pods below
-`<instance>/<node>/kubepods`. So the processes of a component, of a node or of the whole instance are always to be found,
-whatever became of the program that started them, and no process id is ever kept in a file.
+`<instance>/<node>/kubepods`. So the processes of a component, of a node or of the whole instance are always to be
+found, whatever became of the program that started them, and no process id is ever kept in a file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _tracking() -> Path:
     """The hierarchy that tells which processes are ours; it must be able to freeze them."""
     tracking = ROOT if unified() else ROOT / "freezer"
     if not (tracking / "cgroup.procs").exists():
-        raise LocalkubeError("no cgroup freezer is mounted below /sys/fs/cgroup: localkube needs cgroup v2 or the v1 freezer")
+        raise LocalkubeError("localkube needs cgroup v2 or the v1 freezer, and /sys/fs/cgroup has neither")
     return tracking
 
 
@@ -99,7 +99,10 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 
 def kill(group: str, *, seconds: float = 15.0) -> None:
-    """End every process of `group` at one instant (frozen first, as a power loss would); LocalkubeError if one survives."""
+    """End every process of `group` at one instant, as a power loss would: they are frozen first.
+
+    LocalkubeError when one of them does not end within `seconds`.
+    """
     if not (_tracking() / group).exists():
         return
     _set_frozen(group, True)

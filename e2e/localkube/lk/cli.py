@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lk import cluster, faults, image_build, images, link_delay, node
-from lk.layout import Layout
 from lk.processes import in_network
 from lk.settings import cache_folder
 from lk.shell import LocalkubeError, say
@@ -18,7 +17,8 @@ from lk.shell import LocalkubeError, say
 
 def _up(given: argparse.Namespace) -> int:
     layout = cluster.up(given.name, given.nodes)
-    say(f"{given.name} is up with {layout.plan.node_count} nodes; use it with: eval \"$({_own_path()}{_name_option(given)} env)\"")
+    use = f'eval "$({_own_path()}{_name_option(given)} env)"'
+    say(f"{given.name} is up with {layout.plan.node_count} nodes; use it with: {use}")
     return 0
 
 
@@ -46,8 +46,9 @@ def _status(given: argparse.Namespace) -> int:
     print(f"  pods         {layout.plan.pods}   services {layout.plan.services}")
     print(f"  kubeconfig   {layout.kubeconfig}")
     for one in layout.plan.nodes:
-        state = "off" if node.machine_pid(layout.node(one)) is None else "ready" if shown.ready[one.name] else "not ready"
-        cut = ", cut off" if one.name in shown.cut_off and state != "off" else ""
+        on = node.machine_pid(layout.node(one)) is not None
+        state = "off" if not on else "ready" if shown.ready[one.name] else "not ready"
+        cut = ", cut off" if one.name in shown.cut_off and on else ""
         print(f"  {one.name:<12} {one.endpoint.address} {state}{cut}")
     if link_delay.is_on(layout):
         print("  a delay of the API server is on")
@@ -127,8 +128,6 @@ def _exec_node(given: argparse.Namespace) -> int:
     os.execvp(words[0], words)
 
 
-
-
 def _build(given: argparse.Namespace) -> int:
     image_build.build(
         image_build.Request(
@@ -173,14 +172,14 @@ def _image_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser
     load = commands.add_parser("load", help="bring image archives into every node")
     load.add_argument("archives", nargs="+", type=Path, metavar="IMAGE.tar")
     load.set_defaults(action_of=_load)
-    build = commands.add_parser("build", help="build an image from a Dockerfile into an archive, without a container engine")
+    build = commands.add_parser("build", help="build an image from a Dockerfile into an archive")
     build.add_argument("-f", "--file", type=Path, help="the Dockerfile (default: CONTEXT/Dockerfile)")
     build.add_argument("--target", help="the stage to build")
     build.add_argument("--tag", required=True, metavar="NAME:TAG")
     build.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     build.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.tar")
     build.add_argument("--cache-key", action="store_true", help="reuse the archive when no input has changed")
-    build.add_argument("--input", type=Path, action="append", default=[], help="only these paths of CONTEXT count as inputs")
+    build.add_argument("--input", type=Path, action="append", default=[], help="only these of CONTEXT are inputs")
     build.add_argument("context", type=Path)
     build.set_defaults(action_of=_build)
 

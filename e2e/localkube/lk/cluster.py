@@ -58,11 +58,12 @@ def find_node(layout: Layout, name: str) -> Node:
 def nodes_ready(layout: Layout) -> dict[str, bool]:
     """Every node of the plan, and whether its Ready condition is true. Raises CommandFailed without an API server."""
     listed = json.loads(control_plane.run_kubectl(layout, "get", "nodes", "-o", "json", timeout=10))
-    conditions = {
-        item["metadata"]["name"]: any(c["type"] == "Ready" and c["status"] == "True" for c in item["status"]["conditions"])
+    ready = {
+        item["metadata"]["name"]
         for item in listed["items"]
+        if any(found["type"] == "Ready" and found["status"] == "True" for found in item["status"]["conditions"])
     }
-    return {one.name: conditions.get(one.name, False) for one in layout.plan.nodes}
+    return {one.name: one.name in ready for one in layout.plan.nodes}
 
 
 def status(layout: Layout) -> Status:

@@ -6,6 +6,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from lk import cgroups, processes, render
 from lk.addresses import Endpoint
@@ -72,7 +73,7 @@ def start_services(layout: Layout) -> None:
 
 def run_kubectl(layout: Layout, *words: str, stdin: str | None = None, timeout: float = 60.0) -> str:
     """Run kubectl as the cluster's administrator and return what it printed."""
-    command = [kubectl(), f"--kubeconfig={layout.kubeconfig}", *words]
+    command: list[str | Path] = [kubectl(), f"--kubeconfig={layout.kubeconfig}", *words]
     return run(command, stdin=stdin, timeout=timeout).stdout
 
 

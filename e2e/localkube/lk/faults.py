@@ -19,6 +19,7 @@ def partition(layout: Layout, victim: Node) -> None:
 def heal(layout: Layout, victim: Node) -> None:
     """End the node's partition."""
     network.plug(layout.plan, victim.endpoint)
+    network.forget_neighbour(layout.plan, victim.endpoint)
 
 
 def _signal_api(layout: Layout, number: signal.Signals) -> None:

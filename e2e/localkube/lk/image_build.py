@@ -20,8 +20,8 @@ from lk.shell import LocalkubeError, run, run_logged, say, step
 class Request:
     """One build.
 
-    `inputs` are the paths that count for the cache (none: the whole context, less what .dockerignore names); they are used
-    when `cached` is set: then an archive built from the same inputs is taken as it is.
+    `inputs` are the paths that count for the cache (none: the whole context, less what .dockerignore names); they are
+    used when `cached` is set: then an archive built from the same inputs is taken as it is.
     """
 
     context: Path
@@ -105,7 +105,8 @@ def _run_build(request: Request, buildah: list[str], archive: Path) -> None:
     arguments = list(request.arguments)
     if not any(argument.startswith("BASE_IMAGE=") for argument in arguments):
         arguments.append(f"BASE_IMAGE={base_image.BASE_IMAGE}")
-    command = [*buildah, "bud", "--layers", "--pull=false", "--format=docker", "--file", str(request.recipe), "--tag", request.tag]
+    command = [*buildah, "bud", "--layers", "--pull=false", "--format=docker"]
+    command += ["--file", str(request.recipe), "--tag", request.tag]
     command += [word for argument in arguments for word in ("--build-arg", argument)]
     command += [word for mount in base_image.build_mounts() for word in ("--volume", mount)]
     command += ["--target", request.target] if request.target else []
@@ -123,7 +124,7 @@ def _run_build(request: Request, buildah: list[str], archive: Path) -> None:
 
 
 def build(request: Request) -> None:
-    """Build, and leave the archive at the request's output. LocalkubeError quotes the end of a failed build's output."""
+    """Build, and leave the archive at the request's output. A failed build's LocalkubeError quotes the end of its log."""
     if not request.recipe.is_file():
         raise LocalkubeError(f"{request.recipe}: no such Dockerfile")
     packages.for_images()

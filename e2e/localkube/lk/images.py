@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+from functools import partial
 from pathlib import Path
 
 from lk.layout import NodeLayout
@@ -55,4 +56,4 @@ def load(nodes: list[NodeLayout], archives: list[Path]) -> None:
     for archive in archives:
         what = identity(archive)
         with step(f"loaded {archive.name} into {len(nodes)} nodes"):
-            together(*(lambda node=node: _load_into(node, archive, what) for node in nodes))
+            together(*(partial(_load_into, node, archive, what) for node in nodes))

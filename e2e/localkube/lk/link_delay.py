@@ -1,8 +1,8 @@
 """Delaying the API server's packets where the kernel has no netem: a program between its port and the switch.
 
-While a delay is on, the control plane's port is off the switch and a link of this program's own is on it. The program passes
-every frame on: towards the API server at once, from it after the delay. So connections live on, and nothing changes in the
-processes at either end.
+While a delay is on, the control plane's port is off the switch and a link of this program's own is on it. The program
+passes every frame on: towards the API server at once, from it after the delay. So connections live on, and nothing
+changes in the processes at either end.
 """
 
 from __future__ import annotations

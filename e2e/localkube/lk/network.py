@@ -1,7 +1,8 @@
-"""Namespaces, links and routes of an instance: a switch with one port for the control plane, the gateway, the machine and each node.
+"""Namespaces, links and routes of an instance.
 
-The machine's own namespace gets one interface and a few routes and nothing else: no packet filter rule, no setting. Service
-addresses are routed to the gateway, whose kube-proxy translates them.
+A switch has one port each for the control plane, the gateway, the machine itself and every node. The machine's own
+namespace gets one interface and a few routes and nothing else: no packet filter rule, no setting. Service addresses are
+routed to the gateway, whose kube-proxy translates them.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ def create(plan: AddressPlan) -> None:
 
 
 def create_node(plan: AddressPlan, node: Node) -> None:
-    """Make a node's namespace and plug it in. What is neither a pod nor a Service goes to the gateway, which knows no way out."""
+    """Make a node's namespace and plug it in.
+
+    What is neither a pod's address nor on the switch goes to the gateway, which knows no way out and says so at once.
+    """
     _connect(plan, node.endpoint)
     _forward(node.endpoint)
     _batch(
@@ -95,6 +99,11 @@ def unplug(plan: AddressPlan, endpoint: Endpoint) -> None:
 def plug(plan: AddressPlan, endpoint: Endpoint) -> None:
     """Undo `unplug`; fine when it is plugged in already."""
     run(["ip", "-n", plan.switch, "link", "set", endpoint.port, "master", BRIDGE])
+
+
+def forget_neighbour(plan: AddressPlan, endpoint: Endpoint) -> None:
+    """Let the machine ask anew where the endpoint is: a failed search is remembered for a second or more."""
+    run(["ip", "neigh", "flush", "to", endpoint.address, "dev", plan.host_link], check=False)
 
 
 def is_plugged(plan: AddressPlan, endpoint: Endpoint) -> bool:

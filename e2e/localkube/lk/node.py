@@ -1,12 +1,13 @@
 """One Kubernetes node: a machine of its own in network, mounts and host name, with containerd, kubelet and kube-proxy.
 
-The node's first process makes a mount namespace with its own /run, /var/log and CNI cache, and then only holds it. What is
-mounted on the node ends with the node's processes, so nothing that a killed node leaves behind has to be unmounted.
+The node's first process makes a mount namespace with its own /run, /var/log and CNI cache, and then only holds it. What
+is mounted on the node ends with the node's processes, so nothing that a killed node leaves behind has to be unmounted.
 """
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from lk import cgroups, network, processes, render
 from lk.images import load_pause
@@ -41,7 +42,7 @@ def _boot(node: NodeLayout) -> int:
     booted = node.folder / "booted"
     booted.unlink(missing_ok=True)
     log = node.instance.log(f"{_MACHINE}-{node.node.name}")
-    command = [*network_only, *private, node.node.name, booted]
+    command: list[str | Path] = [*network_only, *private, node.node.name, booted]
     processes.start(f"{node.cgroup}/{_MACHINE}", command, log=log, folder=node.folder)
     wait_until(f"{node.node.name}: its namespaces (see {log})", booted.exists, seconds=10, every=0.02)
     pid = machine_pid(node)
@@ -69,12 +70,14 @@ def _write_configuration(node: NodeLayout) -> None:
 
 def _containerd_answers(node: NodeLayout) -> bool:
     shown = run(["ctr", "--address", node.socket, "--connect-timeout", "1s", "plugins", "ls"], check=False, timeout=10)
-    return any(line.split()[:2] == ["io.containerd.grpc.v1", "cri"] and line.split()[-1] == "ok" for line in shown.stdout.splitlines())
+    plugins = [line.split() for line in shown.stdout.splitlines()]
+    return any(words[:2] == ["io.containerd.grpc.v1", "cri"] and words[-1] == "ok" for words in plugins)
 
 
 def start(node: NodeLayout, programs: str) -> None:
-    """Start a node that is off, on whatever its disk holds. Returns when its runtime answers and its kubelet has been started.
+    """Start a node that is off, on whatever its disk holds.
 
+    Returns when its container runtime answers and its kubelet has been started; it is not ready yet then.
     `programs` is the folder that holds the components.
     """
     plan = node.instance.plan
@@ -91,8 +94,10 @@ def start(node: NodeLayout, programs: str) -> None:
 
 
 def power_off(node: NodeLayout) -> None:
-    """End everything on the node at one instant and take its network away; its disk stays. What was written is not lost:
-    the machine's page cache outlives this power loss, as it would not outlive a real one."""
+    """End everything on the node at one instant and take its network away; its disk stays.
+
+    Nothing written is lost, synced or not: the machine's page cache outlives this power loss, unlike a real one.
+    """
     cgroups.kill(node.cgroup)
     network.remove_node(node.node)
     (node.folder / "containerd.sock").unlink(missing_ok=True)

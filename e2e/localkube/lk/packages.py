@@ -22,7 +22,11 @@ _CLUSTER = {
     "ethtool": "ethtool",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
 }
-_IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap", "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
+_IMAGES = {
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
 
 
 def _present(program: str) -> bool:
@@ -34,7 +38,7 @@ def _install(wanted: dict[str, str]) -> None:
     if not missing:
         return
     if shutil.which("apt-get") is None:
-        raise LocalkubeError(f"this machine lacks {', '.join(missing)} and has no apt-get: install them, then run this again")
+        raise LocalkubeError(f"no apt-get here: install {', '.join(missing)} yourself, then run this again")
     log = cache_folder() / "logs" / "apt.log"
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from lk.settings import PAUSE_IMAGE
 
-
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -42,7 +41,8 @@ def archive(program: bytes) -> bytes:
     config = json.dumps(configuration).encode()
     config_name = f"{hashlib.sha256(config).hexdigest()}.json"
     manifest = [{"Config": config_name, "RepoTags": [PAUSE_IMAGE], "Layers": ["layer.tar"]}]
-    return _tar((config_name, config, 0o644), ("layer.tar", layer, 0o644), ("manifest.json", json.dumps(manifest).encode(), 0o644))
+    described = json.dumps(manifest).encode()
+    return _tar((config_name, config, 0o644), ("layer.tar", layer, 0o644), ("manifest.json", described, 0o644))
 
 
 def write(program: Path, target: Path) -> None:

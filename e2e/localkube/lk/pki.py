@@ -25,7 +25,7 @@ class Identity:
 
 
 def identities(plan: AddressPlan) -> list[Identity]:
-    """Every certificate that the cluster needs; groups and user names are the ones that Kubernetes' own RBAC expects."""
+    """Every certificate that the cluster needs, with the groups and users that Kubernetes' own RBAC expects."""
     service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{CLUSTER_DOMAIN}")
     api_names = [f"DNS:{name}" for name in (*service, "localhost")]
     api_names += [f"IP:{address}" for address in ("127.0.0.1", plan.kubernetes_service, plan.control_plane.address)]
@@ -61,9 +61,11 @@ def _certificate(folder: Path, identity: Identity) -> None:
     if identity.names:
         lines.append("subjectAltName=" + ",".join(identity.names))
     extensions.write_text("\n".join(lines) + "\n")
-    authority = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-set_serial", f"0x{identity.file.encode().hex()}"]
+    serial = f"0x{identity.file.encode().hex()}"
+    authority: list[str | Path] = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-set_serial", serial]
     certificate = folder / f"{identity.file}.crt"
-    run(["openssl", "x509", "-req", "-in", request, *authority, "-days", _DAYS, "-extfile", extensions, "-out", certificate])
+    signing: list[str | Path] = ["openssl", "x509", "-req", "-days", _DAYS, *authority]
+    run([*signing, "-in", request, "-extfile", extensions, "-out", certificate])
     request.unlink()
     extensions.unlink()
 

@@ -81,9 +81,18 @@ def _build_kubelite() -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     with step(f"built Kubernetes {KUBERNETES_VERSION}"):
-        build = [_go(), "build", "-C", BUNDLE_FOLDER, "-trimpath", "-mod=readonly"]
-        run_logged([*build, "-ldflags", _kubelite_flags(), "-o", scratch / "kubelite", "."], _log("kubelite"), _environment())
-        run_logged([*build, "-ldflags", "-s -w", "-o", scratch / "pause", "./pause"], _log("kubelite"), _environment())
+        for output, flags, package in (("kubelite", _kubelite_flags(), "."), ("pause", "-s -w", "./pause")):
+            build: list[str | Path] = [
+                _go(),
+                "build",
+                "-C",
+                BUNDLE_FOLDER,
+                "-trimpath",
+                "-mod=readonly",
+                "-ldflags",
+                flags,
+            ]
+            run_logged([*build, "-o", scratch / output, package], _log("kubelite"), _environment())
     for component in COMPONENTS:
         (scratch / component).symlink_to("kubelite")
     _finish(scratch, folder)
@@ -99,10 +108,12 @@ def _build_program(program: GoProgram) -> None:
     scratch.mkdir(parents=True)
     with step(f"built {program.name} {program.version}"):
         module = f"{program.module}@{program.version}"
-        served = json.loads(run([_go(), "mod", "download", "-json", module], environment=_environment(), folder=scratch).stdout)
-        if served["Sum"] != program.module_sum:
-            raise LocalkubeError(f"{module} has the sum {served['Sum']}, not the pinned {program.module_sum}: not built")
-        install = [_go(), "install", "-trimpath", "-ldflags", program.linker_flags, f"{program.package}@{program.version}"]
+        download = [_go(), "mod", "download", "-json", module]
+        served = json.loads(run(download, environment=_environment(), folder=scratch).stdout)["Sum"]
+        if served != program.module_sum:
+            raise LocalkubeError(f"{module} has the sum {served}, not the pinned {program.module_sum}: not built")
+        install = [_go(), "install", "-trimpath", "-ldflags", program.linker_flags]
+        install.append(f"{program.package}@{program.version}")
         run_logged(install, _log(program.name), {**_environment(), "GOBIN": str(scratch)})
     _finish(scratch, target.parent)
 

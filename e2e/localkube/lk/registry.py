@@ -35,7 +35,7 @@ def check_name(name: str) -> str:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the lock called `name`, waiting for another localkube that has it. The kernel frees it when the holder dies."""
+    """Hold the lock called `name`, waiting for another localkube that has it. A dead holder's lock is free."""
     folder = cache_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("w") as handle:
@@ -70,9 +70,7 @@ def find(name: str) -> Entry | None:
 
 def _networks_in_use() -> list[str]:
     routes = json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"]).stdout)
-    return [
-        route["dst"] for route in routes if route["dst"] not in ("default", "0.0.0.0/0") and route.get("type") != "multicast"
-    ]
+    return [route["dst"] for route in routes if route["dst"] not in ("default", "0.0.0.0/0")]
 
 
 def _namespaces_in_use(prefix: str) -> bool:

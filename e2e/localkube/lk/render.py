@@ -6,8 +6,8 @@ import json
 
 from lk.addresses import API_PORT
 from lk.layout import Layout, NodeLayout
-from lk.settings import CLUSTER_DOMAIN, PAUSE_IMAGE, PROVISIONER, STORAGE_CLASS
 from lk.pki import STORAGE_USER
+from lk.settings import CLUSTER_DOMAIN, PAUSE_IMAGE, PROVISIONER, STORAGE_CLASS
 
 _ETCD = "http://127.0.0.1:2379"
 
@@ -152,7 +152,7 @@ def kubelet_configuration(node: NodeLayout) -> str:
 def containerd_configuration(node: NodeLayout) -> str:
     """`restrict_oom_score_adj`: without CAP_SYS_RESOURCE runc cannot lower a score and dies without saying so.
 
-    The state folder is below /run, which is the node's own and lost with its power; images and containers are on its disk.
+    The state folder is below /run, which is the node's own and lost with its power; images and containers are on disk.
     """
     unused = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in ("aufs", "btrfs", "zfs", "devmapper"))
     return f"""version = 2
@@ -178,7 +178,7 @@ disabled_plugins = [{unused}]
 
 
 def cni_configuration(node: NodeLayout) -> str:
-    """Every pod behind a routed link of its own (no bridge), so that all its traffic passes the node's Service rules."""
+    """Every pod is behind a routed link of its own, no bridge: so all its traffic passes the node's Service rules."""
     addresses = {
         "type": "host-local",
         "dataDir": "/run/cni/addresses",

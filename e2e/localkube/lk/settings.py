@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KUBERNETES_VERSION = "v1.34.4"
-"""Shown by clients. The code itself is pinned in bundle/go.mod; 1.34 is the last minor that starts on cgroup v1 by default."""
+"""Shown by clients; the code is pinned in bundle/go.mod. 1.34 is the last minor that starts on cgroup v1 by default."""
 
 CLUSTER_DOMAIN = "cluster.local"
 PAUSE_IMAGE = "localhost/localkube-pause:3"

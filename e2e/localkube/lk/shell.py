@@ -30,7 +30,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return what it printed.
 
-    Raises CommandFailed when it exits with another code than 0 (unless `check` is off) or runs longer than `timeout` seconds.
+    Raises CommandFailed when it runs longer than `timeout` seconds, or exits with another code than 0 and `check` is on.
     """
     words = [str(word) for word in command]
     try:

@@ -1,7 +1,7 @@
 """The storage controller, a program of its own: volumes for claims, and their end when the claim is gone.
 
-It compares claims and volumes with what should be there, whenever a watch reports something and at least every few seconds,
-so it may be killed or cut off from the API server at any moment and goes on from what it then finds.
+It compares claims and volumes with what should be there, whenever a watch reports something and at least every few
+seconds, so it may be killed or cut off from the API server at any moment and goes on from what it then finds.
 """
 
 from __future__ import annotations

@@ -26,12 +26,12 @@ def volume_name(claim: Manifest) -> str:
 def volume_for(claim: Manifest, classes: Mapping[str, Manifest], folders: Mapping[str, str]) -> Manifest | None:
     """The volume that `claim` waits for; None when it waits for nothing of ours.
 
-    A claim of a `WaitForFirstConsumer` class waits until the scheduler has written the pod's node on it. `folders` has the
-    folder for volumes of each node. A claim of block mode gets nothing: volumes here are folders.
+    A claim of a `WaitForFirstConsumer` class waits until the scheduler has written the pod's node on it. `folders` has
+    the folder for volumes of each node. A claim of block mode gets nothing: volumes here are folders.
     """
     metadata, spec = claim["metadata"], claim["spec"]
     storage_class = classes.get(spec.get("storageClassName") or "")
-    node = (metadata.get("annotations") or {}).get(SELECTED_NODE)
+    node: str = (metadata.get("annotations") or {}).get(SELECTED_NODE, "")
     bound = spec.get("volumeName") or claim.get("status", {}).get("phase") != "Pending"
     if storage_class is None or bound or metadata.get("deletionTimestamp") or node not in folders:
         return None
