@@ -1,0 +1,85 @@
+"""Cluster settings in Patroni's dynamic-configuration format, and the four lock objects that hold state."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from matriarch.fleet.render.meta import metadata
+from matriarch.fleet.view import ClusterView
+from matriarch.spec.cluster import Spec
+from matriarch.spec.parameters import as_text
+from matriarch.spec.quantity import parse_bytes
+from matriarch.words import labels, names
+
+CHANGED_AT = f"{labels.GROUP}/settings-changed-at"
+NO_SERVICE_NEEDED = "control-plane.alpha.kubernetes.io/leader"
+"""The endpoints controller removes, whenever it starts, every Endpoints object that has no Service of its name, unless
+it carries this annotation. The sync object tells who may be promoted: losing it could lose acknowledged writes."""
+
+
+def settings(spec: Spec) -> dict[str, Any]:
+    """The settings that the spec determines, in wire names (patroni.md §4.2)."""
+    postgresql: dict[str, Any] = {
+        "parameters": {name: as_text(value) for name, value in sorted(spec.parameters.items())},
+        "use_pg_rewind": True,
+    }
+    if spec.pg_hba:
+        postgresql["pg_hba"] = list(spec.pg_hba)
+    found: dict[str, Any] = {
+        "ttl": spec.failover.ttl,
+        "loop_wait": spec.failover.loop_wait,
+        "retry_timeout": spec.failover.retry_timeout,
+        "maximum_lag_on_failover": parse_bytes(spec.failover.maximum_lag),
+        "failsafe_mode": spec.failover.failsafe,
+        "synchronous_mode": spec.synchronous.enabled,
+        "synchronous_mode_strict": spec.synchronous.strict,
+        "synchronous_node_count": spec.synchronous.count,
+        "postgresql": postgresql,
+    }
+    if spec.paused:
+        found["pause"] = True
+    return found
+
+
+_OPTIONAL = ("pause",)
+_OPTIONAL_POSTGRESQL = ("pg_hba",)
+
+
+def merged(live: dict[str, Any], spec: Spec) -> dict[str, Any]:
+    """The live settings with ours in force. Keys that the spec does not determine stay: people may set them."""
+    wanted = settings(spec)
+    before = live.get("postgresql")
+    postgresql = {
+        key: value
+        for key, value in (before if isinstance(before, dict) else {}).items()
+        if key not in _OPTIONAL_POSTGRESQL
+    }
+    rest = {key: value for key, value in live.items() if key not in _OPTIONAL}
+    return {**rest, **wanted, "postgresql": {**postgresql, **wanted["postgresql"]}}
+
+
+def as_annotation(document: dict[str, Any]) -> str:
+    """Compact JSON, as Patroni writes it."""
+    return json.dumps(document, separators=(",", ":"))
+
+
+def lock_objects(view: ClusterView, spec: Spec) -> tuple[dict[str, Any], ...]:
+    """The Endpoints objects as they are first created. From then on they belong to the members."""
+    cluster = view.name
+    state = {NO_SERVICE_NEEDED: ""}
+    return (
+        _endpoints(view, names.config_object(cluster), {**state, "config": as_annotation(settings(spec))}),
+        _endpoints(view, names.failover_object(cluster), state),
+        _endpoints(view, names.sync_object(cluster), state),
+        # Not on the lock itself: with that annotation its address would not be mirrored to an EndpointSlice.
+        _endpoints(view, names.lock_object(cluster), {}),
+    )
+
+
+def _endpoints(view: ClusterView, name: str, annotations: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": metadata(view, name, annotations=annotations),
+    }

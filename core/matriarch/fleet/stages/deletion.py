@@ -1,0 +1,55 @@
+"""Takes a cluster down: pods first, lock objects when no pod is left to write them again, the finalizer last."""
+
+from __future__ import annotations
+
+from matriarch.fleet.actions import Action, Delete, Patch
+from matriarch.fleet.adopt import belonging
+from matriarch.fleet.render.workload import VOLUME
+from matriarch.fleet.stages.objects import FINALIZER, lock_object_names, own_metadata
+from matriarch.fleet.stages.step import Step
+from matriarch.fleet.view import ClusterView
+from matriarch.words import names
+
+GRACE_S = 60
+"""Seconds for a member of a cluster that is being deleted: its data survives a crash, nobody waits for it."""
+
+
+def deletion(view: ClusterView) -> Step | None:
+    """The next step; None when nothing is left to do here."""
+    if FINALIZER not in (view.resource["metadata"].get("finalizers") or []):
+        return None
+    phase = "Deleting"
+    workload = view.child("StatefulSet", view.name)
+    if workload is not None and belonging(workload, view.name, view.uid) != "foreign":
+        gone = "deletionTimestamp" in workload["metadata"]
+        removal = () if gone else (Delete("StatefulSet", view.name, workload["metadata"]["uid"]),)
+        return Step(phase, "removing the StatefulSet", removal, wake_after_s=5.0)
+    if view.members:
+        still = tuple(Delete("Pod", one.name, one.uid, GRACE_S) for one in view.members if not one.deleting)
+        return Step(phase, f"waiting for {len(view.members)} pod(s) to stop", still, wake_after_s=5.0)
+    leftovers = _leftovers(view)
+    if leftovers:
+        return Step(phase, "removing the lock objects and what reclaimPolicy names", leftovers, wake_after_s=2.0)
+    rest = [one for one in view.resource["metadata"]["finalizers"] if one != FINALIZER]
+    release = Patch("PostgresCluster", view.name, own_metadata(view, {"finalizers": rest}))
+    return Step(phase, "done", (release,))
+
+
+def _leftovers(view: ClusterView) -> tuple[Action, ...]:
+    found: list[Action] = []
+    wipe = view.spec is not None and view.spec.storage.reclaim_policy == "Delete"
+    secrets = {
+        names.app_secret(view.name),
+        names.superuser_secret(view.name),
+        names.replication_secret(view.name),
+    }
+    for (kind, name), live in sorted(view.children.items()):
+        claim = kind == "PersistentVolumeClaim" and name.startswith(f"{VOLUME}-{view.name}-")
+        secret = kind == "Secret" and name in secrets
+        if wipe and (claim or secret):
+            found.append(Delete(kind, name, live["metadata"]["uid"]))
+    for name in lock_object_names(view.name):
+        live_lock = view.child("Endpoints", name)
+        if live_lock is not None:
+            found.append(Delete("Endpoints", name, live_lock["metadata"]["uid"]))
+    return tuple(found)

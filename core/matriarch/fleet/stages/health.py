@@ -1,0 +1,58 @@
+"""Which members are well, and who could lead next."""
+
+from __future__ import annotations
+
+from matriarch.fleet.member import Member
+from matriarch.fleet.view import ClusterView
+from matriarch.spec.cluster import Spec
+
+
+def is_well(view: ClusterView, member: Member) -> bool:
+    """Serving; and a replica also streams from somebody."""
+    return member.running and (member.name == view.lock.leader or member.streaming)
+
+
+def unwell(view: ClusterView, instances: int) -> str:
+    """Whom a careful step has to wait for, for a person; empty when nobody."""
+    if view.leader is None:
+        return "a primary"
+    sick = [member.name for member in view.members if not is_well(view, member)]
+    if sick:
+        return ", ".join(sick)
+    missing = instances - len(view.members)
+    return f"{missing} missing member(s)" if missing > 0 else ""
+
+
+def behind(view: ClusterView, member: Member) -> int:
+    """Bytes that a member lacks of what the leader has written, by their last words; a silent member is far behind."""
+    leader = view.leader
+    if member.location is None or leader is None or leader.location is None:
+        return 1 << 62
+    return max(0, leader.location - member.location)
+
+
+def may_lead(view: ClusterView, spec: Spec, member: Member) -> str:
+    """Why this member cannot take over in a planned way now; empty when it can. The members check again themselves."""
+    if member.name == view.lock.leader:
+        return f"{member.name} is the primary already"
+    if not is_well(view, member):
+        state = member.state or "unknown"
+        return f"{member.name} is not a ready, streaming replica (state {state}, {'' if member.ready else 'not '}ready)"
+    if spec.synchronous.enabled and not spec.paused and member.name not in _synchronous(view):
+        listed = ", ".join(sorted(_synchronous(view))) or "none yet"
+        return f"{member.name} is not synchronous, and might lack acknowledged writes (synchronous: {listed})"
+    return ""
+
+
+def _synchronous(view: ClusterView) -> frozenset[str]:
+    return view.lock.sync_standbys if view.lock.sync_leader == view.lock.leader else frozenset()
+
+
+def best_candidate(view: ClusterView, spec: Spec, *, below: int | None = None) -> Member | None:
+    """The most advanced member that may lead; `below` keeps to ordinals under that number."""
+    able = [
+        member
+        for member in view.members
+        if (below is None or member.ordinal < below) and not may_lead(view, spec, member)
+    ]
+    return min(able, key=lambda member: (behind(view, member), member.ordinal), default=None)

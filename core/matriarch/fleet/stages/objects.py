@@ -1,0 +1,109 @@
+"""The objects of a cluster: made when missing, applied again when they differ, left alone when somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from matriarch.fleet.actions import Action, Apply, Create, Delete, Manifest, Patch
+from matriarch.fleet.adopt import belonging
+from matriarch.fleet.difference import differs, sealed
+from matriarch.fleet.render.access import role, role_binding, service_account
+from matriarch.fleet.render.secrets import secrets
+from matriarch.fleet.render.services import services
+from matriarch.fleet.render.settings import lock_objects
+from matriarch.fleet.render.workload import disruption_budget, stateful_set
+from matriarch.fleet.view import ClusterView
+from matriarch.spec.cluster import Spec
+from matriarch.words import labels, names
+
+FINALIZER = f"{labels.GROUP}/cleanup"
+"""Holds the PostgresCluster until its pods are gone and its lock objects are removed: a member that is still alive
+would write them again, and a later cluster of that name would wait for a leader that is gone (operators.md §7.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What has to be done so that every object is as it should be, and which names are taken by others."""
+
+    actions: tuple[Action, ...]
+    clashes: tuple[str, ...]
+
+
+def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
+    """Everything in the order in which it is needed: the StatefulSet is last, its pods find all else in place."""
+    kept = (*secrets(view, spec), *lock_objects(view, spec))
+    actions: list[Action] = [
+        Create(one["kind"], one) for one in kept if view.child(one["kind"], one["metadata"]["name"]) is None
+    ]
+    clashes: list[str] = []
+    for intended in _applied(view, spec, replicas):
+        kind, name = intended["kind"], intended["metadata"]["name"]
+        live, intent = view.child(kind, name), sealed(intended)
+        if (kind, name) in view.facts.foreign or (
+            live is not None and belonging(live, view.name, view.uid) == "foreign"
+        ):
+            clashes.append(f"{kind} {name}")
+        elif live is None or differs(intent, live):
+            actions.append(Apply(kind, intent, observed=live is not None))
+    actions.extend(_superfluous(view, spec))
+    return Wanted(tuple(actions), tuple(clashes))
+
+
+def _applied(view: ClusterView, spec: Spec, replicas: int) -> Iterator[Manifest]:
+    yield service_account(view)
+    yield role(view)
+    yield role_binding(view)
+    yield from services(view, spec)
+    budget = disruption_budget(view, spec)
+    if budget is not None:
+        yield budget
+    yield stateful_set(view, spec, replicas)
+
+
+def _superfluous(view: ClusterView, spec: Spec) -> Iterator[Action]:
+    budget = view.child("PodDisruptionBudget", view.name)
+    if spec.instances == 1 and budget is not None and belonging(budget, view.name, view.uid) == "ours":
+        yield Delete("PodDisruptionBudget", view.name, budget["metadata"]["uid"])
+
+
+def finalizer(view: ClusterView) -> Patch | None:
+    """Puts our finalizer on the PostgresCluster before anything is made for it."""
+    present = view.resource["metadata"].get("finalizers") or []
+    if FINALIZER in present:
+        return None
+    return Patch("PostgresCluster", view.name, own_metadata(view, {"finalizers": [*present, FINALIZER]}))
+
+
+def own_metadata(view: ClusterView, change: Manifest) -> Manifest:
+    """A compare-and-swap of the PostgresCluster's metadata."""
+    return {"metadata": {"resourceVersion": view.resource["metadata"]["resourceVersion"], **change}}
+
+
+def lock_object_names(cluster: str) -> tuple[str, ...]:
+    """The four lock objects; the lock itself last, so that what goes by this order removes it last."""
+    return (
+        names.failover_object(cluster),
+        names.sync_object(cluster),
+        names.config_object(cluster),
+        names.lock_object(cluster),
+    )
+
+
+def stale(view: ClusterView) -> tuple[Delete, ...]:
+    """Lock objects that an earlier cluster of this name left behind.
+
+    Only before this cluster has any pod or StatefulSet, and only objects that are older than the PostgresCluster (both
+    times are the API server's) and do not belong to it: a running cluster never loses its lock objects to this rule.
+    """
+    if view.members or view.child("StatefulSet", view.name) is not None:
+        return ()
+    born = view.resource["metadata"].get("creationTimestamp") or ""
+    found = []
+    for name in lock_object_names(view.name):
+        live = view.child("Endpoints", name)
+        if live is None or belonging(live, view.name, view.uid) == "ours":
+            continue
+        if (live["metadata"].get("creationTimestamp") or born) < born:
+            found.append(Delete("Endpoints", name, live["metadata"]["uid"]))
+    return tuple(found)

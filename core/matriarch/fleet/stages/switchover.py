@@ -1,0 +1,164 @@
+"""Planned changes of the primary: asked for by a person's annotation, or by a procedure of ours.
+
+The request goes through the cluster's failover object, as Patroni's does (patroni.md §1.5), and the members carry it
+out. Each look takes one step, and which step follows only from what is observed:
+
+1. the request is valid: record it in status as Pending, with the time as its id;
+2. it is recorded, and the failover object does not carry its id: write it there;
+3. the lock names somebody else: Succeeded. The request is gone and the lock is unchanged: Refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from matriarch.fleet.actions import Action, Note, Patch
+from matriarch.fleet.stages.health import may_lead
+from matriarch.fleet.stages.objects import own_metadata
+from matriarch.fleet.stages.step import Step
+from matriarch.fleet.view import ClusterView
+from matriarch.spec.cluster import Spec
+from matriarch.spec.status import SwitchoverStatus
+from matriarch.words import labels, names
+
+REQUEST_ID = f"{labels.GROUP}/request"
+"""On the failover object: the id of the last request that the operator wrote."""
+REFUSAL = f"{labels.GROUP}/refused"
+"""On the failover object: why a member gave the last request back."""
+ANY = "any"
+PHASE = "Switchover in progress"
+TIMEOUT_S = 60.0
+"""Seconds after which a request that nobody took up is withdrawn."""
+PAUSE_BETWEEN_S = 30.0
+"""Seconds between two attempts of a procedure of ours."""
+
+
+def under_way(view: ClusterView) -> Step | None:
+    """Follows the recorded request; None when none is pending."""
+    pending = view.status.last_switchover
+    if pending is None or pending.outcome != "Pending":
+        return None
+    leader = view.lock.leader
+    if leader and leader != pending.origin:
+        return _succeeded(view, pending, leader)
+    asked = view.child_annotations("Endpoints", names.failover_object(view.name))
+    open_request = bool(asked.get("leader") or asked.get("member"))
+    if asked.get(REQUEST_ID) != pending.requested_at:
+        if open_request:
+            return _finished(view, pending, "Refused", "another request is pending in the failover object")
+        return _write(view, pending)
+    if not open_request and leader:
+        return _finished(view, pending, "Refused", _refusal(view, asked.get(REFUSAL)))
+    if open_request and _age(view, pending.requested_at) > TIMEOUT_S:
+        withdraw = _patch(view, {"leader": None, "member": None, "scheduled_at": None})
+        step = _finished(view, pending, "Refused", f"nobody took the request up within {TIMEOUT_S:.0f} s")
+        return replace(step, actions=(*withdraw, *step.actions))
+    return Step(PHASE, f"switchover from {pending.origin} to {pending.to} under way", wake_after_s=5.0)
+
+
+def requested(view: ClusterView, spec: Spec) -> Step | None:
+    """Takes up a person's annotation; None when there is none."""
+    wanted = view.annotations.get(labels.REQUEST_SWITCHOVER)
+    if wanted is None:
+        return None
+    target = wanted.strip()
+    reason = _objection(view, spec, target)
+    if reason:
+        refused = _request(view, target[:63], "user")
+        return _finished(view, refused, "Refused", reason)
+    return begin(view, target, "user")
+
+
+def begin(view: ClusterView, target: str, asker: Literal["user", "rollout", "scaling"]) -> Step:
+    """Records a request. Whoever calls this has checked that it makes sense."""
+    request = _request(view, target, asker)
+    return Step(PHASE, f"switchover from {request.origin} to {target} requested", switchover=request)
+
+
+def attempt_pause(view: ClusterView) -> float:
+    """Seconds until a procedure may try again after its last switchover was refused; 0 when it may now."""
+    last = view.status.last_switchover
+    if last is None or last.outcome != "Refused" or last.requested_by == "user":
+        return 0.0
+    return max(0.0, PAUSE_BETWEEN_S - _age(view, last.finished_at))
+
+
+def _objection(view: ClusterView, spec: Spec, target: str) -> str:
+    leader = view.leader
+    if leader is None:
+        return "the cluster has no primary at the moment: wait for one"
+    if target == ANY:
+        if spec.paused:
+            return "the cluster is paused: name the member that shall take over"
+        reasons = [may_lead(view, spec, member) for member in view.members if member is not leader]
+        return "" if "" in reasons else "no replica can take over: " + ("; ".join(reasons) or "there is none")
+    member = next((one for one in view.members if one.name == target), None)
+    if member is None:
+        known = ", ".join(one.name for one in view.members)
+        return f"there is no member {target[:63]!r}: use one of {known}, or {ANY}"
+    return may_lead(view, spec, member)
+
+
+def _request(view: ClusterView, target: str, asker: Literal["user", "rollout", "scaling"]) -> SwitchoverStatus:
+    return SwitchoverStatus(
+        requested_at=view.facts.now.isoformat(),
+        requested_by=asker,
+        origin=view.lock.leader,
+        outcome="Pending",
+        to=target,
+    )
+
+
+def _write(view: ClusterView, pending: SwitchoverStatus) -> Step:
+    member = None if pending.to == ANY else pending.to
+    keys = {"leader": pending.origin, "member": member, "scheduled_at": None, REFUSAL: None}
+    actions = _patch(view, {**keys, REQUEST_ID: pending.requested_at})
+    return Step(PHASE, f"switchover from {pending.origin} to {pending.to} requested", actions, wake_after_s=5.0)
+
+
+def _patch(view: ClusterView, annotations: dict[str, str | None]) -> tuple[Patch, ...]:
+    name = names.failover_object(view.name)
+    live = view.child("Endpoints", name)
+    if live is None:  # it is made again in this very look; the request follows at the next
+        return ()
+    version = live["metadata"]["resourceVersion"]
+    return (Patch("Endpoints", name, {"metadata": {"resourceVersion": version, "annotations": annotations}}),)
+
+
+def _succeeded(view: ClusterView, pending: SwitchoverStatus, leader: str) -> Step:
+    message = f"switched over from {pending.origin} to {leader}"
+    if pending.to not in (ANY, leader):
+        message += f" instead of {pending.to}"
+    return _finished(view, msgspec.structs.replace(pending, to=leader), "Succeeded", message)
+
+
+def _finished(
+    view: ClusterView, request: SwitchoverStatus, outcome: Literal["Succeeded", "Refused"], message: str
+) -> Step:
+    finished_at = view.facts.now.isoformat()
+    done = msgspec.structs.replace(request, outcome=outcome, finished_at=finished_at, message=message[:1024])
+    actions: tuple[Action, ...] = ()
+    if request.requested_by == "user" and labels.REQUEST_SWITCHOVER in view.annotations:
+        change = own_metadata(view, {"annotations": {labels.REQUEST_SWITCHOVER: None}})
+        actions = (Patch("PostgresCluster", view.name, change),)
+    warning = outcome == "Refused"
+    text = f"switchover refused: {message}" if warning else message
+    note = Note("SwitchoverRefused" if warning else "SwitchoverSucceeded", text, warning)
+    return Step(PHASE, message, actions, (note,), done, wake_after_s=0.0)
+
+
+def _refusal(view: ClusterView, said: str | None) -> str:
+    leader = view.leader
+    reason = said or (leader.refusal if leader is not None else "")
+    return reason[:300] if reason else "the primary gave the request back: no replica was able to take over"
+
+
+def _age(view: ClusterView, moment: str) -> float:
+    try:
+        return (view.facts.now - datetime.fromisoformat(moment)).total_seconds()
+    except (ValueError, TypeError):
+        return float("inf")
