@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Object = dict[str, Any]
+JsonPatch = list[Object]
 PatchType = Literal["merge", "json"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
@@ -71,7 +72,7 @@ class Kube(Protocol):
         kind: Kind,
         namespace: str,
         name: str,
-        body: Object | list[Object],
+        body: Object | JsonPatch,
         *,
         patch_type: PatchType = "merge",
         subresource: str = "",
