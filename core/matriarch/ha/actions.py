@@ -59,7 +59,7 @@ class WriteHistory:
 
 @dataclass(frozen=True, slots=True)
 class ClearRequest:
-    """Empty the failover object, on `version`; `why` tells the person who asked."""
+    """Empty the failover object, on `version`; `why` tells the person who asked why not ("" when it was done)."""
 
     version: str | None
     why: str

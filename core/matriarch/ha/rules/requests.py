@@ -17,6 +17,9 @@ def answer(view: View) -> Decision | None:
     request = view.request
     if not request.pending:
         return None
+    if request.candidate in (None, view.me.name) and request.leader != view.me.name:
+        done = (ClearRequest(request.version, ""),)
+        return Decision(done, Reason.LEADING, "the request is carried out", lead=True, wake_in=0.0)
     why = _refusal(view)
     if why is not None:
         return _refuse(view, why)
@@ -48,7 +51,7 @@ def _refusal(view: View) -> str | None:
     if request.leader is not None and request.leader != me:
         return f"leader name does not match: {me} is the leader, not {request.leader}"
     if request.candidate == me:
-        return f"{me} is the leader already"
+        return "switchover target and source are the same"
     if request.candidate is not None and view.member(request.candidate) is None:
         return f"candidate does not exist: {request.candidate}"
     if view.settings.pause and request.candidate is None:

@@ -1,0 +1,154 @@
+"""The long activities: one at a time, as a task that can be cancelled, each a few awaits on ports."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, assert_never
+
+from matriarch.ha.actions import (
+    Bootstrap,
+    Checkpoint,
+    Clone,
+    HandOver,
+    Long,
+    Promote,
+    Restart,
+    Rewind,
+    StartPrimary,
+    StartReplica,
+    StopPostgres,
+)
+from matriarch.ha.rules.race import sync_active
+from matriarch.ha.view import Failsafe, Upstream, View
+from matriarch.words.errors import ConflictError, ProgramFailed
+from matriarch_agent.ports import StartMode
+
+if TYPE_CHECKING:
+    from matriarch_agent.agent import Agent
+
+
+async def carry_out(agent: Agent, action: Long) -> None:
+    """Run one activity to its end. Errors are the caller's to record."""
+    match action:
+        case Bootstrap():
+            await _bootstrap(agent)
+        case Clone(source):
+            await _clone(agent, source)
+        case Rewind(source):
+            await _rewind(agent, source)
+        case StartPrimary(names, strict):
+            await agent.keeper.arm()
+            agent.remember(followed=None, followed_epoch=None)
+            await agent.postgres.start(StartMode(True, None, names, strict), agent.settings())
+        case StartReplica(upstream):
+            await _start_replica(agent, upstream)
+        case Restart():
+            await _restart(agent, action)
+        case Promote():
+            await _promote(agent)
+        case HandOver():
+            await _hand_over(agent, action)
+        case StopPostgres():
+            await agent.postgres.stop(fast=True)
+            await agent.keeper.disarm()
+        case Checkpoint():
+            await agent.postgres.checkpoint()
+            agent.remember(checkpointed=True)
+        case _:
+            assert_never(action)
+
+
+async def _bootstrap(agent: Agent) -> None:
+    await agent.keeper.arm()
+    sysid = await agent.postgres.bootstrap(agent.settings(), ())
+    agent.log("cluster initialised", system_identifier=sysid)
+
+
+async def _start_replica(agent: Agent, upstream: Upstream | None) -> None:
+    epoch = agent.store.lock().epoch
+    await agent.keeper.disarm()
+    agent.remember(followed=upstream, followed_epoch=epoch)
+    await agent.postgres.start(StartMode(False, upstream), agent.settings())
+
+
+async def _clone(agent: Agent, source: Upstream) -> None:
+    epoch = agent.store.lock().epoch
+    await agent.postgres.clone(source, agent.settings())
+    await agent.keeper.disarm()
+    agent.remember(
+        rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None, reinitialize=False
+    )
+
+
+async def _rewind(agent: Agent, source: Upstream) -> None:
+    epoch = agent.store.lock().epoch
+    await agent.postgres.stop(fast=True)
+    await agent.keeper.disarm()
+    try:
+        await agent.postgres.rewind(source)
+    except ProgramFailed as error:
+        agent.log("pg_rewind failed", error=str(error))
+        agent.remember(rewind_failed=True)
+        raise
+    agent.remember(rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None)
+
+
+async def _restart(agent: Agent, action: Restart) -> None:
+    agent.remember(restart=False)
+    if action.as_primary:
+        await agent.keeper.arm()
+    await agent.postgres.stop(fast=True)
+    mode = StartMode(action.as_primary, action.upstream, action.sync_names, action.strict)
+    if action.as_primary:
+        await agent.keeper.arm()
+    await agent.postgres.start(mode, agent.settings())
+
+
+async def _promote(agent: Agent) -> None:
+    await agent.keeper.arm()
+    # A claim that this member accepted before it became primary must not count against it afterwards.
+    agent.failsafe = Failsafe()
+    agent.remember(checkpointed=False, followed=None, followed_epoch=None, remote=None)
+    await agent.postgres.promote()
+
+
+async def _hand_over(agent: Agent, action: HandOver) -> None:
+    """Quiet second with the checkpoint in it, stop, see that a candidate has everything, release.
+
+    When no candidate has it, the lock is kept: this member starts again, or comes back after its pod does.
+    """
+    last_lsn = 0
+
+    async def shut_down(lsn: int) -> None:
+        nonlocal last_lsn
+        last_lsn = lsn
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(action.quiet_s))
+        group.create_task(agent.postgres.checkpoint())
+    await agent.postgres.stop(fast=True, on_shutdown_checkpoint=shut_down)
+    view = await agent.look()
+    if last_lsn == 0 and view.postgres.control is not None:
+        last_lsn = view.postgres.control.end_lsn or 0
+    if not await _somebody_has(agent, view, action.candidate, last_lsn):
+        agent.log("no replica has the last record; keeping the lock", lsn=last_lsn)
+        return
+    agent.remember(handover_done_at=agent.now())
+    try:
+        await agent.keeper.release(last_lsn)
+    except ConflictError as error:
+        agent.log("the lock was gone before its release", error=str(error))
+
+
+async def _somebody_has(agent: Agent, view: View, candidate: str | None, lsn: int) -> bool:
+    if lsn == 0:
+        return False
+    for _ in range(10):
+        poll = await agent.poll_peers()
+        for answer in poll.answers:
+            fit = answer.reachable and answer.running and not answer.nofailover and (answer.lsn or 0) >= lsn
+            allowed = not sync_active(view) or view.sync.lists(answer.name)
+            if fit and allowed and candidate in (None, answer.name):
+                return True
+        await asyncio.sleep(0.05)
+    return False

@@ -1,0 +1,335 @@
+"""The agent: observe, decide, execute, again. Everything it knows of the outside comes through ports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from matriarch.ha.actions import Action, Long, Rewind
+from matriarch.ha.decide import decide
+from matriarch.ha.documents import Facts, patroni_document, status
+from matriarch.ha.failsafe import Verdict, judge_failsafe
+from matriarch.ha.records import Renewal
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import Activity, Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, PostgresView, View
+from matriarch.kube.api import Kube
+from matriarch.words.errors import MatriarchError
+from matriarch.words.names import REST_PORT, slot_name
+from matriarch_agent.activities import carry_out
+from matriarch_agent.execute import execute
+from matriarch_agent.journal import Journal, Log
+from matriarch_agent.keeper import Keeper
+from matriarch_agent.ports import FailsafeClaim, Init, Now, Peers, Postgres
+from matriarch_agent.publish import Publisher
+from matriarch_agent.store import ClusterStore
+
+POLL_TIMEOUT_S = 1.0
+"""A peer that does not answer within this time counts as unreachable in a race."""
+FAILSAFE_TIMEOUT_S = 1.5
+SETTLE_S = 0.02
+"""Least time between two looks: a wake-up storm must not starve everything else."""
+
+
+def _silent(event: str, **facts: Any) -> None:
+    del event, facts
+
+
+class Agent:
+    """One member's agent."""
+
+    def __init__(
+        self,
+        me: Me,
+        namespace: str,
+        kube: Kube,
+        lock_kube: Kube,
+        postgres: Postgres,
+        init: Init,
+        peers: Peers,
+        now: Now,
+        wall: Callable[[], float],
+        log: Log = _silent,
+    ) -> None:
+        self.me, self.postgres, self.init, self.peers = me, postgres, init, peers
+        self.now, self.wall, self.log = now, wall, log
+        self._awake = asyncio.Event()
+        self.store = ClusterStore(kube, lock_kube, me, namespace, now, self.wake)
+        self.keeper = Keeper(self.store, init, now, self._renewal, self.settings, self.wake, log)
+        self.publisher = Publisher(self.store, me, now, log)
+        self.journal = Journal(log)
+        self.memory = Memory(started_at=now())
+        self.failsafe = Failsafe()
+        self.poll: Poll | None = None
+        self.view: View | None = None
+        self._activity: Activity | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._observed = PostgresView()
+        self._probed_at = -1e9
+        self._looked_at = now()
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Live until the pod is told to end and Postgres has ended, or until cancelled (Postgres then lives on)."""
+        self.keeper.adopt(await self.init.lease())
+        async with asyncio.TaskGroup() as group:
+            helpers = [
+                group.create_task(self.store.run(), name="store"),
+                group.create_task(self.keeper.run(), name="keeper"),
+                group.create_task(self._watch_postgres(), name="watch-postgres"),
+            ]
+            try:
+                await self._loop()
+            finally:
+                for task in [*helpers, *self._background, *([self._task] if self._task else [])]:
+                    task.cancel()
+
+    def wake(self) -> None:
+        """Look again now."""
+        self._awake.set()
+
+    def terminate(self) -> None:
+        """SIGTERM: hand over, stop Postgres, then return from `run`."""
+        self.remember(terminating=True)
+        self.wake()
+
+    async def _loop(self) -> None:
+        while True:
+            self._awake.clear()
+            view = await self.look()
+            if view.memory.terminating and self._may_leave(view):
+                return
+            if not self._knows_enough(view):
+                await self._sleep(0.2)
+                continue
+            decision = decide(view)
+            self.journal.record(decision, self.wall_iso())
+            self.keeper.set_lead(decision.lead)
+            again = await execute(self, view, decision)
+            if view.lock_is_mine or self._activity is None:
+                self.publisher.publish(view, self._background)
+            await self._sleep(SETTLE_S if again else max(SETTLE_S, decision.wake_in))
+
+    def _may_leave(self, view: View) -> bool:
+        return view.postgres.process == "stopped" and self._activity is None
+
+    def _knows_enough(self, view: View) -> bool:
+        """Before the first listings only a running primary inside its lease has anything to decide (rule 7)."""
+        return self.store.synced or view.holds_lease or view.postgres.writable
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(SETTLE_S)
+
+    async def _watch_postgres(self) -> None:
+        while True:
+            await self.postgres.wait_for_change()
+            self.wake()
+
+    # --- observe --------------------------------------------------------------------------------------------------
+
+    async def look(self) -> View:
+        """Observe everything and keep the view for those who ask over REST."""
+        await self._check_lock_is_fresh()
+        self._observed = await self.postgres.observe()
+        self._looked_at = self.now()
+        self.view = self.build_view()
+        return self.view
+
+    async def refresh(self) -> None:
+        """Observe Postgres now: a peer that races must not be told a position of some seconds ago."""
+        self._observed = await self.postgres.observe()
+        self.view = self.build_view()
+
+    def facts(self) -> Facts:
+        """This moment, for documents."""
+        return Facts(
+            me=self.me,
+            now=self.now(),
+            wall=self.wall(),
+            view=self.view,
+            lease_until=self.keeper.lease_until,
+            looked_at=self._looked_at,
+            api_seen_at=self.store.contact,
+            statuses=self.store.statuses(),
+        )
+
+    async def answer_status(self) -> dict[str, Any]:
+        """`GET /patroni`, observed afresh."""
+        await self.refresh()
+        return patroni_document(self.facts())
+
+    def build_view(self) -> View:
+        """The view from what was last observed; no I/O."""
+        now, lock = self.now(), self.store.lock()
+        if lock.leader is None and lock.holder != self.me.name:
+            if self.memory.unlocked_since is None:
+                self.remember(unlocked_since=now)
+        elif self.memory.unlocked_since is not None:
+            self.remember(unlocked_since=None)
+        members = self.store.members()
+        self._note_slots({slot_name(member.name) for member in members}, now)
+        return View(
+            now=now,
+            wall=self.wall(),
+            me=self.me,
+            settings=self.store.settings(),
+            lock=lock,
+            config=self.store.config(),
+            sync=self.store.sync(),
+            request=self.store.request(),
+            members=members,
+            postgres=self._observed,
+            lease_until=self.keeper.lease_until,
+            api_ok=self._api_ok(now),
+            activity=self._activity,
+            poll=self.poll,
+            failsafe=self.failsafe,
+            memory=replace(self.memory, last_label_change=self.publisher.last_label_change),
+        )
+
+    def settings(self) -> ClusterSettings:
+        """The cluster settings as last seen."""
+        return self.store.settings()
+
+    def _api_ok(self, now: float) -> bool:
+        settings = self.settings()
+        if self.keeper.failing_since is not None:
+            return False
+        return now - self.store.contact < settings.loop_wait + settings.retry_timeout
+
+    async def _check_lock_is_fresh(self) -> None:
+        """A lock that was not renewed when it should have been: is it the holder, or our watch? Read it directly."""
+        lock, settings, now = self.store.lock(), self.settings(), self.now()
+        overdue = now - lock.seen_at > settings.loop_wait + 0.75 and lock.holder not in (None, self.me.name)
+        silent = now - self.store.contact > settings.loop_wait + 0.75
+        leads = self.keeper.lead and self.keeper.failing_since is None
+        if (overdue or silent) and not leads and now - self._probed_at > 0.75:
+            self._probed_at = now
+            try:
+                await self.store.read_lock_object(timeout=min(1.0, settings.retry_timeout))
+            except MatriarchError as error:
+                self.log("the API server does not answer", error=str(error))
+
+    def _note_slots(self, wanted: set[str], now: float) -> None:
+        """Since when a slot has had no member; only while the pod list is trustworthy (rule 7)."""
+        if not self.store.synced:
+            return
+        missing = self.memory.slots_missing_since
+        fresh = {name: missing.get(name, now) for name in self._observed.slots if name not in wanted}
+        if fresh != missing:
+            self.remember(slots_missing_since=fresh)
+
+    # --- execute --------------------------------------------------------------------------------------------------
+
+    def remember(self, **changes: Any) -> None:
+        """Change this member's memory."""
+        self.memory = replace(self.memory, **changes)
+
+    def begin(self, action: Long) -> None:
+        """Start the one long activity, in place of any other that may be cancelled."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+        self._activity = Activity(type(action).__name__, self.now())
+        self._task = asyncio.create_task(self._run_activity(action), name=f"activity-{type(action).__name__}")
+
+    def in_background(self, action: Long) -> None:
+        """Run an action beside everything else, once at a time."""
+        name = f"background-{type(action).__name__}"
+        if all(task.get_name() != name for task in self._background):
+            task = asyncio.create_task(self._guarded(action), name=name)
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def _run_activity(self, action: Long) -> None:
+        mine = self._activity
+        try:
+            await self._guarded(action)
+        finally:
+            if self._activity is mine:
+                self._activity = None
+            self.wake()
+
+    async def _guarded(self, action: Long) -> None:
+        started = self.now()
+        try:
+            await carry_out(self, action)
+            self.log("activity done", activity=type(action).__name__, seconds=round(self.now() - started, 3))
+        except MatriarchError as error:
+            self.log("activity failed", activity=type(action).__name__, error=str(error), kind=type(error).__name__)
+            self.note_failure(action, error)
+            await asyncio.sleep(0.5)
+
+    async def fence(self) -> None:
+        """Cancel what is under way and kill Postgres: nothing of it survives (rule 2)."""
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.2)
+        await self.postgres.kill()
+        if task is not None and not task.done():
+            await asyncio.wait({task}, timeout=1.0)
+            await self.postgres.kill()
+        self._activity = None
+        self.keeper.set_lead(False)
+        await self.keeper.disarm()
+        self.remember(followed=None, followed_epoch=None)
+
+    def note_failure(self, action: Action, error: MatriarchError) -> None:
+        """Remember what a failed action tells the next decision."""
+        if isinstance(action, Rewind):
+            self.remember(remote=None)
+        del error
+
+    async def poll_peers(self) -> Poll:
+        """Ask every other member at once."""
+        others = [member for member in self.store.members() if member.name != self.me.name]
+        version = self.store.lock().version
+        answers = await asyncio.gather(*(self._ask_peer(other) for other in others))
+        return Poll(tuple(answers), self.now(), version)
+
+    async def _ask_peer(self, member: MemberView) -> PeerAnswer:
+        url = member.api_url or (f"http://{member.pod_ip}:{REST_PORT}/patroni" if member.pod_ip else None)
+        if url is None:
+            return PeerAnswer(member.name, reachable=False)
+        return await self.peers.ask(member.name, url, timeout=POLL_TIMEOUT_S)
+
+    async def confirm_failsafe(self, view: View) -> None:
+        """Ask every member of the failsafe topology; extend the lease when all accept."""
+        sent = self.now()
+        claim = FailsafeClaim(self.me.name, status.api_url(self.me), status.conn_url(self.me))
+        others = [url for name, url in (view.lock.failsafe or {}).items() if name != self.me.name]
+        accepted = await asyncio.gather(*(self.peers.claim(url, claim, timeout=FAILSAFE_TIMEOUT_S) for url in others))
+        if all(accepted):
+            await self.keeper.extend(sent)
+            self.failsafe = replace(self.failsafe, confirmed_at=sent)
+        self.log("failsafe round", accepted=sum(accepted), asked=len(others))
+
+    def accept_failsafe(self, claim: FailsafeClaim) -> Verdict:
+        """Answer another member's `POST /failsafe`."""
+        verdict = judge_failsafe(self.build_view(), claim, self.now(), acquiring=self.keeper.acquiring)
+        if verdict.accepted:
+            self.failsafe = Failsafe(None, claim.name, claim.api_url, claim.conn_url, self.now())
+        return verdict
+
+    # --- records --------------------------------------------------------------------------------------------------
+
+    def _renewal(self) -> Renewal:
+        fresh = self._observed.in_recovery is False and self.now() - self._observed.observed_at < 10
+        topology = None
+        if self.settings().failsafe_mode:
+            topology = {member.name: member.api_url for member in self.store.members() if member.api_url}
+            topology[self.me.name] = status.api_url(self.me)
+        return self.store.renewal(self._observed.lsn if fresh else None, topology)
+
+    def wall_iso(self) -> str:
+        """The present moment for people."""
+        return datetime.fromtimestamp(self.wall(), UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,143 @@
+"""Carries decisions out: one action after the other, in the decision's order, stopping at the first that fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never, cast
+
+from matriarch.ha.actions import (
+    LONG,
+    Acquire,
+    Action,
+    ApplySettings,
+    AskLeader,
+    Checkpoint,
+    ClearRequest,
+    ConfirmFailsafe,
+    Decision,
+    Fence,
+    Follow,
+    Long,
+    PollPeers,
+    Question,
+    Quick,
+    Reclaim,
+    Record,
+    Release,
+    SetSyncNames,
+    SyncSlots,
+    WriteHistory,
+    WriteInitialize,
+    WriteSync,
+)
+from matriarch.ha.records import history_text
+from matriarch.ha.view import HistoryEntry, View
+from matriarch.words.errors import MatriarchError
+
+if TYPE_CHECKING:
+    from matriarch_agent.agent import Agent
+
+
+async def execute(agent: Agent, view: View, decision: Decision) -> bool:
+    """Run the decision's actions. Returns whether to look again at once: something changed by our own hand.
+
+    An action that fails ends the decision: the next view tells what is left to do.
+    """
+    changed = False
+    for action in decision.actions:
+        try:
+            if isinstance(action, Checkpoint):
+                agent.in_background(action)
+            elif isinstance(action, LONG):
+                agent.begin(cast(Long, action))
+            else:
+                changed = await _quick(agent, view, action) or changed
+        except MatriarchError as error:
+            agent.log("action failed", action=type(action).__name__, error=str(error), kind=type(error).__name__)
+            agent.note_failure(action, error)
+            return False
+    return changed
+
+
+async def _quick(agent: Agent, view: View, action: Action) -> bool:
+    match action:
+        case Fence():
+            await agent.fence()
+            return True
+        case PollPeers() | ConfirmFailsafe() | AskLeader():
+            return await _ask(agent, view, action)
+        case SetSyncNames() | Follow() | ApplySettings() | SyncSlots():
+            return await _adjust(agent, view, action)
+        case _:
+            await _record(agent, view, cast(Record, action))
+            return True
+
+
+async def _ask(agent: Agent, view: View, action: Question) -> bool:
+    match action:
+        case PollPeers():
+            agent.poll = await agent.poll_peers()
+            return True
+        case ConfirmFailsafe():
+            await agent.confirm_failsafe(view)
+            return False
+        case AskLeader(upstream):
+            remote = await agent.postgres.ask_history(upstream, view.lock.epoch)
+            agent.remember(remote=remote)
+            return not remote.in_recovery
+        case _:
+            assert_never(action)
+
+
+async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
+    match action:
+        case SetSyncNames(names, strict):
+            await agent.postgres.set_sync_names(names, strict=strict)
+            return True
+        case Follow(upstream):
+            await agent.postgres.follow(upstream, view.settings)
+            agent.remember(followed=upstream, followed_epoch=view.lock.epoch)
+            return True
+        case ApplySettings():
+            await agent.postgres.apply(view.settings)
+            return False
+        case SyncSlots(want, drop):
+            await agent.postgres.sync_slots(want, drop)
+            return False
+        case _:
+            assert_never(action)
+
+
+async def _record(agent: Agent, view: View, action: Record) -> None:
+    match action:
+        case Acquire(version) | Reclaim(version):
+            await agent.keeper.take(version)
+            agent.log("lock taken", epoch=agent.store.lock().epoch)
+        case Release():
+            await agent.keeper.release(None)
+        case WriteSync(leader, standbys, version):
+            await agent.store.write_sync(leader, standbys, version)
+        case WriteInitialize(value, version):
+            await agent.store.write_config(version, initialize=value)
+        case WriteHistory(timeline):
+            await _write_history(agent, view, timeline)
+        case ClearRequest(version, why):
+            await agent.store.clear_request(version, why)
+        case _:
+            assert_never(action)
+
+
+async def _write_history(agent: Agent, view: View, timeline: int) -> None:
+    """Publish the local history; what was published before keeps its times and names."""
+    known = {entry.timeline: entry for entry in view.config.history or () if entry.leader}
+    entries: list[HistoryEntry] = []
+    for entry in await agent.postgres.local_history():
+        old = known.get(entry.timeline)
+        if old is not None and old.lsn == entry.lsn:
+            entries.append(old)
+            continue
+        leader = agent.me.name if entry.timeline == timeline - 1 else ""
+        entries.append(HistoryEntry(entry.timeline, entry.lsn, entry.reason, agent.wall_iso(), leader))
+    most = view.settings.max_timelines_history
+    kept = tuple(entries[-most:] if most > 0 else entries)
+    if kept and kept[-1].timeline == timeline - 1:
+        await agent.store.write_config(view.config.version, history=history_text(kept))

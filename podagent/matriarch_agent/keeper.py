@@ -1,0 +1,165 @@
+"""Keeps the lock: renews it on a schedule of its own, behind nothing, and owns the lease.
+
+Renewal never waits for SQL or for an activity. It stops when the decision core says that this member should not lead.
+"API unreachable" and "lock lost" are different outcomes: the first leaves the lease to run on (and failsafe to extend
+it), the second ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from matriarch.ha.lease import lease_end
+from matriarch.ha.records import Renewal
+from matriarch.ha.settings import ClusterSettings
+from matriarch.words.errors import ConflictError, MatriarchError, NotFound
+from matriarch_agent.journal import Log
+from matriarch_agent.ports import Init, Now
+from matriarch_agent.store import ClusterStore
+
+AGAIN_S = 0.25
+"""Seconds between attempts while the API server does not answer."""
+
+
+class Keeper:
+    """The lease and its renewal."""
+
+    def __init__(
+        self,
+        store: ClusterStore,
+        init: Init,
+        now: Now,
+        make_renewal: Callable[[], Renewal],
+        settings: Callable[[], ClusterSettings],
+        wake: Callable[[], None],
+        log: Log,
+    ) -> None:
+        self._store, self._init, self._now = store, init, now
+        self._make_renewal, self._settings, self._wake, self._log = make_renewal, settings, wake, log
+        self._turn = asyncio.Lock()
+        self._kick = asyncio.Event()
+        self._sent_at = -1e9
+        self.lease_until: float | None = None
+        self.lead = False
+        """Whether to renew: the last decision's word."""
+        self.armed = False
+        """Postgres is under the leash."""
+        self.acquiring = False
+        """A write that takes the lock is under way."""
+        self.failing_since: float | None = None
+        """When renewals began to fail for want of an answer; None while they succeed."""
+        self.renewals = 0
+
+    async def run(self) -> None:
+        """Renew while this member leads, until cancelled."""
+        while True:
+            delay = self._delay()
+            if delay > 0:
+                self._kick.clear()
+                try:
+                    async with asyncio.timeout(delay):
+                        await self._kick.wait()
+                except TimeoutError:
+                    pass
+                continue
+            await self._renew()
+
+    def set_lead(self, lead: bool) -> None:
+        """Follow a decision."""
+        if lead != self.lead:
+            self.lead = lead
+            self._kick.set()
+
+    async def take(self, version: str | None) -> None:
+        """Take the lock (or take it up again) on `version`. The lease starts when the request is sent."""
+        async with self._turn:
+            self.acquiring = True
+            try:
+                renewal, sent = self._make_renewal(), self._now()
+                await self._store.take_lock(version, renewal, self._settings().retry_timeout)
+                await self._granted(sent)
+            finally:
+                self.acquiring = False
+            self.set_lead(True)
+
+    async def release(self, optime: int | None) -> None:
+        """Give the lock up; Postgres must not be writable any more."""
+        self.set_lead(False)
+        async with self._turn:
+            self.lease_until = None
+            await self.disarm()
+            await self._store.release_lock(optime, self._settings().retry_timeout)
+
+    async def extend(self, sent: float) -> None:
+        """Failsafe: every member agreed to questions sent at `sent`."""
+        if self.lease_until is not None:
+            self.lease_until = max(self.lease_until, lease_end(sent, self._settings().ttl))
+            await self._tell_init()
+
+    async def arm(self) -> None:
+        """Put Postgres under the leash before it can become writable. Raises ConflictError without a lease."""
+        if self.lease_until is None or self._now() >= self.lease_until:
+            raise ConflictError("no lease")
+        self.armed = True
+        await self._tell_init()
+
+    async def disarm(self) -> None:
+        """Take Postgres off the leash: it is stopped or in recovery."""
+        self.armed = False
+        await self._init.set_lease(None)
+
+    def adopt(self, until: float | None) -> None:
+        """Go on with the lease that init knows, after a restart of the agent."""
+        if until is not None and until > self._now():
+            self.lease_until, self.armed = until, True
+
+    def _delay(self) -> float:
+        if not self.lead or self.lease_until is None or self._now() >= self.lease_until:
+            return 3600.0
+        return self._sent_at + self._settings().loop_wait - self._now()
+
+    async def _renew(self) -> None:
+        async with self._turn:
+            if not self.lead or self.lease_until is None:
+                return
+            renewal, sent = self._make_renewal(), self._now()
+            budget = min(self._settings().retry_timeout, max(0.5, (self.lease_until - sent) / 2))
+            try:
+                await self._store.renew_lock(renewal, budget)
+                await self._granted(sent)
+                return
+            except (ConflictError, NotFound) as error:
+                self._lost(str(error))
+                return
+            except MatriarchError as error:
+                self._unanswered(sent, error)
+        await asyncio.sleep(AGAIN_S)
+
+    async def _granted(self, sent: float) -> None:
+        self._sent_at = sent
+        self.renewals += 1
+        until = lease_end(sent, self._settings().ttl)
+        self.lease_until = max(until, self.lease_until or until)
+        await self._tell_init()
+        if self.failing_since is not None:
+            self._log("renewals succeed again", outage_s=round(self._now() - self.failing_since, 3))
+            self.failing_since = None
+            self._wake()
+
+    def _lost(self, why: str) -> None:
+        self._log("lock lost", why=why)
+        self.lease_until = None
+        self.failing_since = None
+        self.lead = False
+        self._wake()
+
+    def _unanswered(self, sent: float, error: MatriarchError) -> None:
+        if self.failing_since is None:
+            self.failing_since = sent
+            self._log("renewal without an answer", error=str(error))
+        self._wake()
+
+    async def _tell_init(self) -> None:
+        if self.armed:
+            await self._init.set_lease(self.lease_until)

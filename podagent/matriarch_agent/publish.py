@@ -1,0 +1,72 @@
+"""Tells the cluster about this member: the role label and the `status` annotation on its own pod.
+
+At most once per `loop_wait`, except when something that others act on changed: the API server is not a place for
+positions that move all the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from matriarch.ha.documents.status import status_document
+from matriarch.ha.documents.vocabulary import role_label
+from matriarch.ha.documents.wire import decode_object, encode
+from matriarch.ha.records import annotations_of
+from matriarch.ha.view import Me, View
+from matriarch.kube.api import Object
+from matriarch.words import labels
+from matriarch.words.errors import MatriarchError
+from matriarch_agent.journal import Log
+from matriarch_agent.ports import Now
+from matriarch_agent.store import ClusterStore
+
+MOVING = frozenset({"xlog_location", "replay_lsn", "receive_lsn"})
+"""Keys whose change alone is not worth a write out of turn."""
+
+
+class Publisher:
+    """Writes the pod's label and annotation when they differ from what the pod shows."""
+
+    def __init__(self, store: ClusterStore, me: Me, now: Now, log: Log) -> None:
+        self._store, self._me, self._now, self._log = store, me, now, log
+        self._written_at = -1e9
+        self._busy = False
+        self.last_label_change = -1e9
+
+    def publish(self, view: View, tasks: set[asyncio.Task[None]]) -> None:
+        """Start a write when one is due; never waits for it."""
+        pod = self._store.pod()
+        if pod is None or self._busy or not view.api_ok:
+            return
+        body = self._difference(pod, view)
+        if body is None:
+            return
+        self._busy = True
+        task = asyncio.create_task(self._write(body), name="publish")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def _difference(self, pod: Object, view: View) -> Object | None:
+        wanted = status_document(view)
+        present = decode_object(annotations_of(pod).get(labels.STATUS)) or {}
+        metadata: dict[str, Any] = {}
+        role = role_label(view)
+        if ((pod.get("metadata") or {}).get("labels") or {}).get(labels.ROLE) != role:
+            metadata["labels"] = {labels.ROLE: role}
+        changed = {key for key in wanted.keys() | present.keys() if wanted.get(key) != present.get(key)}
+        due = self._now() - self._written_at >= view.settings.loop_wait
+        if changed and (due or changed - MOVING):
+            metadata["annotations"] = {labels.STATUS: encode(wanted)}
+        return {"metadata": metadata} if metadata else None
+
+    async def _write(self, body: Object) -> None:
+        try:
+            await self._store.patch_pod(body, timeout=2.0)
+            self._written_at = self._now()
+            if "labels" in body["metadata"]:
+                self.last_label_change = self._now()
+        except MatriarchError as error:
+            self._log("own pod not updated", error=str(error))
+        finally:
+            self._busy = False

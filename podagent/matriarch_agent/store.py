@@ -1,0 +1,303 @@
+"""The cluster's records in Kubernetes: what this member sees of them, and the compare-and-swap writes to them.
+
+The lock's adapter for Endpoints objects. Reads come from two informers (Endpoints, Pods); writes go over `lock_kube`, a
+client of its own, so that a renewal never queues behind anything else. The TTL is counted from when *this* member saw
+the record change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from matriarch.kube.informer import Informer
+
+from matriarch.ha import records
+from matriarch.ha.documents.members import member_from_pod, status_of
+from matriarch.ha.lease import expired
+from matriarch.ha.settings import ClusterSettings, parse_settings
+from matriarch.ha.view import ConfigView, HistoryEntry, LockView, Me, MemberView, Request, SyncView
+from matriarch.kube.api import ENDPOINTS, PODS, SERVICES, Kube, Object
+from matriarch.words import labels, names
+from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound
+from matriarch_agent.ports import Now
+
+
+class ClusterStore:
+    """One member's window on the four lock objects and on the pods."""
+
+    def __init__(
+        self, kube: Kube, lock_kube: Kube, me: Me, namespace: str, now: Now, on_change: Callable[[], None]
+    ) -> None:
+        self._kube, self._lock_kube = kube, lock_kube
+        self._me, self._namespace, self._now, self._wake = me, namespace, now, on_change
+        chosen = labels.selector(labels.cluster_labels(me.cluster))
+        self._endpoints = Informer(kube, ENDPOINTS, namespace, labels=chosen, on_change=self._saw_endpoints, now=now)
+        self._pods = Informer(kube, PODS, namespace, labels=chosen, on_change=self._saw_pod, now=now)
+        self._seen_heartbeat: object = None
+        self._seen_at = now()
+        self._settings = ClusterSettings()
+        self._settings_text: str | None = None
+        self.last_contact = -1e9
+        """When the API server last answered this member, on `now`'s clock."""
+
+    async def run(self) -> None:
+        """Keep the caches up to date until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._endpoints.run(), name="watch-endpoints")
+            group.create_task(self._pods.run(), name="watch-pods")
+
+    @property
+    def synced(self) -> bool:
+        """Both first listings have arrived: only then absence means anything (rule 7)."""
+        return self._endpoints.synced.is_set() and self._pods.synced.is_set()
+
+    @property
+    def contact(self) -> float:
+        """The last sign of life from the API server."""
+        return max(self.last_contact, self._endpoints.last_contact, self._pods.last_contact)
+
+    # --- what is seen ---------------------------------------------------------------------------------------------
+
+    def settings(self) -> ClusterSettings:
+        """The cluster settings; the last readable ones."""
+        obj = self._object(names.config_object(self._me.cluster))
+        text = records.annotations_of(obj).get("config") if obj is not None else None
+        if text is not None and text != self._settings_text:
+            self._settings, self._settings_text = parse_settings(text, self._settings), text
+        return self._settings
+
+    def settings_text(self) -> str | None:
+        """The `config` annotation as it stands."""
+        obj = self._object(names.config_object(self._me.cluster))
+        return records.annotations_of(obj).get("config") if obj is not None else None
+
+    def lock_record(self) -> records.LockRecord | None:
+        """The lock's content; None when the object does not exist."""
+        obj = self._object(names.lock_object(self._me.cluster))
+        return records.read_lock(obj) if obj is not None else None
+
+    def lock(self) -> LockView:
+        """The lock, with expiry judged on this member's clock."""
+        record = self.lock_record()
+        if record is None:
+            return LockView(seen_at=self._seen_at)
+        ttl = float(record.ttl) if record.ttl is not None else self.settings().ttl
+        return LockView(
+            holder=record.holder,
+            version=record.version,
+            epoch=record.epoch,
+            ttl=ttl,
+            seen_at=self._seen_at,
+            expired=record.holder is not None and expired(self._seen_at, ttl, self._now()),
+            optime=record.optime,
+            failsafe=record.failsafe,
+            address_uid=record.address_uid,
+            address_node=record.address_node,
+        )
+
+    def config(self) -> ConfigView:
+        """`initialize` and history."""
+        obj = self._object(names.config_object(self._me.cluster))
+        return records.read_config(obj) if obj is not None else ConfigView()
+
+    def sync(self) -> SyncView:
+        """The sync object."""
+        obj = self._object(names.sync_object(self._me.cluster))
+        return records.read_sync(obj) if obj is not None else SyncView()
+
+    def request(self) -> Request:
+        """The pending request."""
+        obj = self._object(names.failover_object(self._me.cluster))
+        return records.read_request(obj) if obj is not None else Request(None, None, None, None)
+
+    def members(self) -> tuple[MemberView, ...]:
+        """All members whose pods exist, by name."""
+        return tuple(sorted((member_from_pod(pod) for pod in self._pods.cache.values()), key=lambda m: m.name))
+
+    def statuses(self) -> dict[str, dict[str, Any]]:
+        """The members' decoded `status` annotations."""
+        return {name: status_of(pod) for (_, name), pod in self._pods.cache.items()}
+
+    def pod(self) -> Object | None:
+        """This member's own pod."""
+        return self._pods.cache.get((self._namespace, self._me.name))
+
+    # --- writes ---------------------------------------------------------------------------------------------------
+
+    async def take_lock(self, version: str | None, renewal: records.Renewal, timeout: float) -> None:
+        """Become the holder by compare-and-swap on `version`. Raises ConflictError when somebody was faster.
+
+        A lost reply counts as success when the object holds exactly what was written.
+        """
+        previous = self.lock_record()
+        body = records.acquire_body(self._me, renewal, previous)
+        await self._swap_lock(body, version, renewal, timeout)
+
+    async def renew_lock(self, renewal: records.Renewal, timeout: float) -> None:
+        """Renew. Raises ConflictError when the lock is no longer this member's; it re-bases once on a new version
+        that still names it (somebody else's annotation, not somebody else's lock)."""
+        obj = self._object(names.lock_object(self._me.cluster))
+        if obj is None or records.read_lock(obj).holder != self._me.name:
+            raise ConflictError("the lock names another member")
+        body = records.renew_body(self._me, renewal, records.subset_is_mine(obj, self._me))
+        try:
+            await self._swap_lock(body, records.version_of(obj), renewal, timeout)
+        except ConflictError:
+            fresh = self._object(names.lock_object(self._me.cluster))
+            record = records.read_lock(fresh) if fresh is not None else None
+            # A newer pod of the same name that took the lock up is somebody else.
+            if fresh is None or record is None or record.holder != self._me.name:
+                raise
+            if record.address_uid not in (None, self._me.pod_uid):
+                raise
+            await self._swap_lock(body, records.version_of(fresh), renewal, timeout)
+
+    async def release_lock(self, optime: int | None, timeout: float) -> None:
+        """Give the lock up. Raises ConflictError when it was not this member's any more."""
+        for _ in range(2):
+            obj = self._object(names.lock_object(self._me.cluster))
+            if obj is None or records.read_lock(obj).holder != self._me.name:
+                raise ConflictError("the lock names another member")
+            body = records.with_version(records.release_body(optime), records.version_of(obj))
+            try:
+                await self._patch(names.lock_object(self._me.cluster), body, timeout)
+            except ConflictError:
+                await self.read_lock_object(timeout)
+                continue
+            return
+        raise ConflictError("the lock keeps changing")
+
+    async def read_lock_object(self, timeout: float) -> None:
+        """Read the lock past the watch, which may be silent or late."""
+        try:
+            found = await self._lock_kube.get(
+                ENDPOINTS, self._namespace, names.lock_object(self._me.cluster), timeout=timeout
+            )
+        except NotFound:
+            self.last_contact = self._now()
+            return
+        self.last_contact = self._now()
+        self._endpoints.put(found)
+
+    async def write_sync(self, leader: str | None, standbys: tuple[str, ...], version: str | None) -> None:
+        """Write the sync object by compare-and-swap."""
+        body = records.sync_body(self._me.cluster, leader, standbys)
+        await self._swap(names.sync_object(self._me.cluster), body, version)
+
+    async def write_config(self, version: str | None, **notes: str | None) -> None:
+        """Write annotations of the config object by compare-and-swap; creates its Service first when it is new."""
+        if version is None:
+            await self._config_service()
+        await self._swap(names.config_object(self._me.cluster), records.config_body(self._me.cluster, **notes), version)
+
+    async def write_request(self, leader: str | None, candidate: str | None, scheduled_at: str | None = None) -> None:
+        """Ask for a switchover or failover."""
+        body = records.request_body(self._me.cluster, leader, candidate, scheduled_at)
+        body["metadata"]["annotations"][labels.OUTCOME] = None
+        obj = self._object(names.failover_object(self._me.cluster))
+        version = records.version_of(obj) if obj is not None else None
+        await self._swap(names.failover_object(self._me.cluster), body, version)
+
+    async def clear_request(self, version: str | None, why: str) -> None:
+        """Empty the failover object and leave word why it was refused."""
+        body = records.request_body(self._me.cluster, None, None)
+        body["metadata"]["annotations"][labels.OUTCOME] = why or None
+        await self._swap(names.failover_object(self._me.cluster), body, version)
+
+    async def patch_pod(self, body: Object, timeout: float) -> None:
+        """Change this member's own pod."""
+        self._pods.put(await self._kube.patch(PODS, self._namespace, self._me.name, body, timeout=timeout))
+        self.last_contact = self._now()
+
+    def renewal(self, optime: int | None, topology: dict[str, str] | None) -> records.Renewal:
+        """A renewal with the present wall-clock time, which others only compare for change."""
+        stamp = datetime.now(UTC).isoformat(timespec="microseconds")
+        return records.Renewal(stamp, self.settings().ttl, optime, None, topology)
+
+    def history(self) -> tuple[HistoryEntry, ...] | None:
+        """The published timeline history."""
+        return self.config().history
+
+    # --- plumbing -------------------------------------------------------------------------------------------------
+
+    def _object(self, name: str) -> Object | None:
+        return self._endpoints.cache.get((self._namespace, name))
+
+    async def _swap_lock(self, body: Object, version: str | None, renewal: records.Renewal, timeout: float) -> None:
+        name = names.lock_object(self._me.cluster)
+        try:
+            if version is None:
+                await self._create(name, body, timeout)
+            else:
+                await self._patch(name, records.with_version(body, version), timeout)
+        except ConflictError:
+            await self.read_lock_object(timeout)
+            record = self.lock_record()
+            ours = record is not None and record.holder == self._me.name and record.renew_time == renewal.now_iso
+            if not ours:
+                raise
+
+    async def _swap(self, name: str, body: Object, version: str | None, timeout: float = 3.0) -> None:
+        try:
+            if version is None:
+                await self._create(name, body, timeout)
+            else:
+                await self._patch(name, records.with_version(body, version), timeout)
+        except (ConflictError, NotFound):
+            await self._reread(name, timeout)
+            raise
+
+    async def _reread(self, name: str, timeout: float) -> None:
+        """After a lost compare-and-swap the cache is suspect."""
+        try:
+            self._endpoints.put(await self._kube.get(ENDPOINTS, self._namespace, name, timeout=timeout))
+        except MatriarchError:
+            self._endpoints.refresh()
+
+    async def _patch(self, name: str, body: Object, timeout: float) -> None:
+        found = await self._lock_kube.patch(ENDPOINTS, self._namespace, name, body, timeout=timeout)
+        self.last_contact = self._now()
+        self._endpoints.put(found)
+
+    async def _create(self, name: str, body: Object, timeout: float) -> None:
+        metadata = {**records.without_nulls(body)["metadata"], "name": name, "namespace": self._namespace}
+        whole: dict[str, Any] = {**body, "apiVersion": "v1", "kind": "Endpoints", "metadata": metadata}
+        found = await self._lock_kube.create(ENDPOINTS, self._namespace, whole, timeout=timeout)
+        self.last_contact = self._now()
+        self._endpoints.put(found)
+
+    async def _config_service(self) -> None:
+        """Without a Service of its name the control plane deletes orphan Endpoints, and with it `initialize`."""
+        name = names.config_object(self._me.cluster)
+        metadata = {"name": name, "namespace": self._namespace, "labels": labels.cluster_labels(self._me.cluster)}
+        body: Object = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "None"}}
+        try:
+            await self._kube.create(SERVICES, self._namespace, body)
+        except AlreadyExists:
+            return
+
+    def _saw_endpoints(self, old: Object | None, new: Object | None) -> None:
+        obj = new or old
+        name = (obj or {}).get("metadata", {}).get("name")
+        if name == names.lock_object(self._me.cluster):
+            heartbeat = records.read_lock(new).heartbeat if new is not None else None
+            if heartbeat != self._seen_heartbeat:
+                previous, self._seen_heartbeat, self._seen_at = self._seen_heartbeat, heartbeat, self._now()
+                holder = heartbeat[0] if heartbeat else None
+                if holder != self._me.name or not isinstance(previous, tuple) or previous[0] != holder:
+                    self._wake()
+        elif name in (f(self._me.cluster) for f in (names.config_object, names.failover_object, names.sync_object)):
+            self._wake()
+
+    def _saw_pod(self, old: Object | None, new: Object | None) -> None:
+        def looks(pod: Object | None) -> object:
+            if pod is None:
+                return None
+            member = member_from_pod(pod)
+            return (member.name, member.pod_ip, member.api_url, member.state, member.role)
+
+        if looks(old) != looks(new):
+            self._wake()
