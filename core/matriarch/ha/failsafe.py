@@ -56,8 +56,9 @@ def judge_failsafe(view: View, claim: Claim, now: float, *, acquiring: bool = Fa
         return Verdict(409, "The claim bears this member's own name")
     if not _known(view, claim):
         return Verdict(409, "The claim comes from nobody in this cluster")
-    if view.api_ok and view.lock.leader not in (None, claim.name):
-        # The lock moved on and this member can see it: the claimant's right is over (rule 2).
+    if view.api_ok and view.lock.holder not in (None, claim.name):
+        # The lock moved on and this member can see it: the claimant's right is over (rule 2), even if the next
+        # holder has gone silent by now. Without the API server the record may be older than the claim.
         return Verdict(409, "Another member leads")
     return Verdict(200, "Accepted", view.postgres.lsn)
 

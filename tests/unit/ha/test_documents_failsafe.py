@@ -1,0 +1,60 @@
+"""Whether a member lets a primary that lost the API server go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from unit.ha.document_cases import NOW, REPLICA_LSN, primary_postgres, replica_postgres, view_of
+
+from matriarch.ha.failsafe import Verdict, judge_failsafe
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import LockView
+
+
+@dataclass(frozen=True)
+class SomeClaim:
+    name: str = "demo-0"
+    api_url: str = "http://10.0.0.10:8008/patroni"
+
+
+ACCEPTED = Verdict(200, "Accepted", REPLICA_LSN)
+LEADER = Verdict(500, "Running as a leader")
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, ACCEPTED),
+        ({"api_ok": False}, ACCEPTED),
+        ({"lock": LockView(), "members": (), "api_ok": False}, ACCEPTED),
+        ({"postgres": replica_postgres(process="stopped", lsn=None)}, Verdict(200, "Accepted", None)),
+        ({"settings": ClusterSettings(failsafe_mode=False)}, Verdict(502, "Failsafe mode is off")),
+        ({"postgres": primary_postgres()}, LEADER),
+        ({"lease_until": NOW + 1}, LEADER),
+        ({"lease_until": NOW - 1}, ACCEPTED),
+        ({"lock": LockView(holder="demo-2")}, Verdict(409, "Another member leads")),
+        ({"lock": LockView(holder="demo-2"), "api_ok": False}, ACCEPTED),
+        ({"lock": LockView(holder="demo-2", expired=True)}, Verdict(409, "Another member leads")),
+    ],
+)
+def test_the_verdict(changes: dict[str, Any], verdict: Verdict) -> None:
+    assert judge_failsafe(view_of("demo-1", **changes), SomeClaim(), NOW) == verdict
+
+
+def test_nobody_agrees_while_taking_the_lock() -> None:
+    assert judge_failsafe(view_of("demo-1"), SomeClaim(), NOW, acquiring=True) == LEADER
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        SomeClaim("demo-1", "http://10.0.0.11:8008/patroni"),
+        SomeClaim("other-0"),
+        SomeClaim("demo-0", "http://10.9.9.9:8008/patroni"),
+    ],
+)
+def test_strangers_are_refused(claim: SomeClaim) -> None:
+    verdict = judge_failsafe(view_of("demo-1"), claim, NOW)
+    assert (verdict.status, verdict.accepted) == (409, False)
