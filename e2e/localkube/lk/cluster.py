@@ -152,8 +152,9 @@ def down(name: str) -> bool:
             return False
         _remove(known)
         if registry.release(name):
+            network.remove_shared()
             with suppress(OSError):
-                _CNI_CACHE.rmdir()  # only when it is empty: a mount point of ours, or in use by something else
+                _CNI_CACHE.rmdir()  # held nothing but our mount points, unless something else fills it: then it stays
         return True
 
 

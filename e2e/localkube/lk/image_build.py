@@ -124,7 +124,7 @@ def _run_build(request: Request, buildah: list[str], archive: Path) -> None:
 
 
 def build(request: Request) -> None:
-    """Build, and leave the archive at the request's output. A failed build's LocalkubeError quotes the end of its log."""
+    """Build, and leave the archive at the request's output. A failed one is told with the end of its log."""
     if not request.recipe.is_file():
         raise LocalkubeError(f"{request.recipe}: no such Dockerfile")
     packages.for_images()

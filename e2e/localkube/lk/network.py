@@ -7,6 +7,8 @@ routed to the gateway, whose kube-proxy translates them.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from lk.addresses import AddressPlan, Endpoint, Node
 from lk.registry import NETNS_FOLDER
 from lk.shell import CommandFailed, run
@@ -89,6 +91,14 @@ def remove(plan: AddressPlan) -> None:
     for path in sorted(NETNS_FOLDER.iterdir()):
         if path.name.startswith(f"{plan.prefix}-"):
             run(["ip", "netns", "del", path.name])
+
+
+def remove_shared() -> None:
+    """Undo what the first `ip netns add` did to the machine, once no namespace has a name any more."""
+    if NETNS_FOLDER.is_dir() and not any(NETNS_FOLDER.iterdir()):
+        run(["umount", NETNS_FOLDER], check=False)
+        with suppress(OSError):
+            NETNS_FOLDER.rmdir()
 
 
 def unplug(plan: AddressPlan, endpoint: Endpoint) -> None:

@@ -30,7 +30,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return what it printed.
 
-    Raises CommandFailed when it runs longer than `timeout` seconds, or exits with another code than 0 and `check` is on.
+    Raises CommandFailed when it runs longer than `timeout` seconds, or with `check` exits with another code than 0.
     """
     words = [str(word) for word in command]
     try:
