@@ -1,0 +1,95 @@
+"""postgresql.conf, complete: nothing is included, so what is in the file is what is in force."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from matriarch.config.parameters import owned
+from matriarch.config.quoting import conf_value, conninfo
+from matriarch.config.synchronous import format_names
+from matriarch.words.names import slot_name
+
+UPSTREAM_SETTING = "matriarch.upstream"
+"""A parameter of our own: the name of the member that this one follows, so that a new agent can read it."""
+_AUTO_LINE = re.compile(r"\s*([A-Za-z_][\w.]*)\s*=")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The upstream of a standby. `passfile` holds the password; the connection string never does."""
+
+    member: str
+    host: str
+    port: int
+    user: str
+    passfile: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """What of the configuration depends on what the member is doing."""
+
+    member: str
+    source: Source | None = None
+    sync_names: tuple[str, ...] = ()
+    strict: bool = False
+
+
+def render_conf(values: Mapping[str, str], state: MemberState, *, socket_directory: str, port: int) -> str:
+    """postgresql.conf. `values` are the effective parameters, raised where a standby needs it."""
+    everything = {
+        **values,
+        "port": str(port),
+        "unix_socket_directories": socket_directory,
+        "unix_socket_permissions": "0777",
+        "synchronous_standby_names": format_names(state.sync_names, strict=state.strict),
+        **standby_settings(state),
+    }
+    lines = [f"{name} = {conf_value(text)}" for name, text in sorted(everything.items())]
+    return "\n".join(["# Written by the agent; changes are overwritten.", *lines]) + "\n"
+
+
+def standby_settings(state: MemberState) -> dict[str, str]:
+    """Whom a standby follows. A primary and a standby without an upstream follow nobody (operators.md §6, trap 11)."""
+    source = state.source
+    if source is None:
+        return {"primary_conninfo": "", "primary_slot_name": "", UPSTREAM_SETTING: ""}
+    return {
+        "primary_conninfo": connection(source, application_name=state.member),
+        "primary_slot_name": slot_name(state.member),
+        UPSTREAM_SETTING: source.member,
+    }
+
+
+def connection(source: Source, *, application_name: str, dbname: str = "postgres", **more: str) -> str:
+    """A connection string to another member. A silent peer is noticed after five seconds (operators.md §6, trap 21)."""
+    return conninfo(
+        {
+            "host": source.host,
+            "port": str(source.port),
+            "user": source.user,
+            "passfile": source.passfile,
+            "dbname": dbname,
+            "application_name": application_name,
+            "connect_timeout": "3",
+            "sslmode": "prefer",
+            "gssencmode": "disable",
+            "keepalives_idle": "5",
+            "keepalives_interval": "2",
+            "keepalives_count": "3",
+            "tcp_user_timeout": "5000",
+            **more,
+        }
+    )
+
+
+def clean_auto_conf(text: str) -> str:
+    """postgresql.auto.conf without what only the agent sets: ALTER SYSTEM would otherwise win over it."""
+    kept = []
+    for line in text.splitlines():
+        match = _AUTO_LINE.match(line)
+        if match is None or not owned(match[1].lower()):
+            kept.append(line)
+    return "\n".join(kept) + "\n" if kept else ""

@@ -1,0 +1,135 @@
+"""pg_hba.conf and pg_ident.conf.
+
+Ours first, so that no user's line can lock the cluster's own connections out; then the user's; then passwords for
+everybody. Nobody is trusted, and locally only the account that Postgres runs under gets in without a password. A line
+that Postgres could not read would keep it from starting, so user lines are checked to the last word.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from matriarch.words.errors import Invalid
+
+MAP = "matriarch"
+_TYPES = frozenset({"host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"})
+_METHODS = frozenset({"scram-sha-256", "md5", "cert", "ldap", "radius", "reject"})
+_OPTIONS = re.compile(r"[a-z_]{1,32}=\S{1,512}\Z")
+_HOST = re.compile(r"\.?[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?\Z")
+_TOKEN = re.compile(r'\s*("[^"]*"|[^\s",#]+)(\s*,)?')
+_KEYWORD_ADDRESSES = frozenset({"all", "samehost", "samenet"})
+_LONGEST_LINE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Hba:
+    """The file's text, and what was refused of the user's lines: line to reason."""
+
+    text: str
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def render_hba(user_lines: Sequence[str], *, superuser: str, replication: str) -> Hba:
+    """pg_hba.conf."""
+    kept, refused = [], {}
+    for line in user_lines:
+        stripped = str(line).strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        try:
+            check_line(stripped)
+        except Invalid as problem:
+            refused[stripped[:128]] = str(problem)
+        else:
+            kept.append(stripped)
+    own = [
+        f'local all "{superuser}" peer map={MAP}',
+        f'local replication "{superuser}" peer map={MAP}',
+        f'host replication "{replication}" all scram-sha-256',
+        f'host postgres "{replication}" all scram-sha-256',
+    ]
+    last = ["local all all scram-sha-256", "host all all all scram-sha-256"]
+    return Hba("\n".join(["# Written by the agent; changes are overwritten.", *own, *kept, *last]) + "\n", refused)
+
+
+def render_ident(os_user: str, *, superuser: str) -> str:
+    """pg_ident.conf: the account that Postgres runs under may be the superuser."""
+    return f'# Written by the agent; changes are overwritten.\n{MAP} "{os_user}" "{superuser}"\n'
+
+
+def check_line(line: str) -> None:
+    """Raises Invalid with the reason why a user's line is not taken."""
+    if len(line) > _LONGEST_LINE:
+        raise Invalid(f"longer than {_LONGEST_LINE} characters")
+    if not line.isprintable():
+        raise Invalid("contains a character that cannot be printed")
+    if "\\" in line:
+        raise Invalid("contains a backslash")
+    fields = _fields(line)
+    if fields[0] not in _TYPES:
+        raise Invalid("starts with something else than host, hostssl, hostnossl, hostgssenc or hostnogssenc")
+    if len(fields) < 5:
+        raise Invalid("needs type, database, user, address and method")
+    if any(part.startswith("@") for part in fields):
+        raise Invalid("includes a file")
+    rest = fields[4:] if _address(fields[3]) else _with_mask(fields)
+    if not rest or rest[0] not in _METHODS:
+        raise Invalid(f"uses a method other than {', '.join(sorted(_METHODS))}")
+    for option in rest[1:]:
+        if _OPTIONS.match(option) is None:
+            raise Invalid("has an option that is not name=value")
+
+
+def _fields(line: str) -> list[str]:
+    """Whitespace-separated fields; a comma list is one field, of which the first `@` part decides."""
+    found: list[str] = []
+    position, joined = 0, False
+    while position < len(line):
+        match = _TOKEN.match(line, position)
+        if match is None:
+            if line[position:].strip():
+                raise Invalid("has a comment, a stray comma or an unbalanced quote")
+            break
+        token = match[1].strip('"') if match[1].startswith('"') else match[1]
+        quoted = match[1].startswith('"')
+        if joined:
+            if token.startswith("@") and not quoted:
+                raise Invalid("includes a file")
+        else:
+            found.append(token)
+        joined = match[2] is not None
+        position = match.end()
+    if joined:
+        raise Invalid("ends with a comma")
+    return found
+
+
+def _address(text: str) -> bool:
+    """Whether it is complete as it is. False: a bare IP address, which needs a mask. Raises Invalid."""
+    if text in _KEYWORD_ADDRESSES:
+        return True
+    try:
+        ipaddress.ip_address(text)
+        return False
+    except ValueError:
+        pass
+    if "/" in text:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError as error:
+            raise Invalid(f"has an address that is none: {error}") from error
+        return True
+    if _HOST.match(text) is None:
+        raise Invalid("has an address that is neither an IP range nor a host name")
+    return True
+
+
+def _with_mask(fields: list[str]) -> list[str]:
+    try:
+        ipaddress.ip_network(f"{fields[3]}/{fields[4]}", strict=False)
+    except ValueError as error:
+        raise Invalid("has an IP address without a mask") from error
+    return fields[5:]

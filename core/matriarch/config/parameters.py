@@ -1,0 +1,181 @@
+"""Which Postgres parameters are in force: our defaults, then the user's, then what the cluster depends on.
+
+The layers and minimums follow patroni.md §4.3; timeouts are shorter, since failover here takes seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from matriarch.config.quantities import Quantity, parse_quantity
+from matriarch.config.quoting import check_printable
+from matriarch.words.errors import Invalid
+
+DEFAULTS: Mapping[str, str] = {
+    "datestyle": "iso, mdy",
+    "default_text_search_config": "pg_catalog.english",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "log_timezone": "UTC",
+    "max_connections": "100",
+    "max_locks_per_transaction": "64",
+    "max_prepared_transactions": "0",
+    "max_replication_slots": "10",
+    "max_wal_senders": "10",
+    "max_worker_processes": "8",
+    "password_encryption": "scram-sha-256",
+    "synchronous_commit": "on",
+    "tcp_keepalives_count": "3",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_user_timeout": "5s",
+    "timezone": "UTC",
+    "wal_keep_size": "128MB",
+    "wal_level": "replica",
+    "wal_log_hints": "on",
+    "wal_receiver_status_interval": "1s",
+    "wal_receiver_timeout": "5s",
+    "wal_retrieve_retry_interval": "500ms",
+    "wal_sender_timeout": "5s",
+}
+
+FORCED: Mapping[str, str] = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "hot_standby": "on",
+    "listen_addresses": "*",
+    "log_destination": "stderr",
+    "logging_collector": "off",
+    "recovery_target_timeline": "latest",
+    "restart_after_crash": "off",
+}
+"""Fixed values. The port, the directories and everything about replication come from the member's state."""
+
+MINIMUMS: Mapping[str, int] = {
+    "max_connections": 25,
+    "max_locks_per_transaction": 32,
+    "max_prepared_transactions": 0,
+    "max_replication_slots": 4,
+    "max_wal_senders": 3,
+    "max_worker_processes": 2,
+}
+WAL_KEEP_LEAST = 16 << 20
+WAL_LEVELS: Mapping[str, str] = {
+    "replica": "replica",
+    "hot_standby": "replica",
+    "archive": "replica",
+    "logical": "logical",
+}
+
+OWNED = frozenset(
+    {
+        *FORCED,
+        "allow_alter_system",
+        "archive_cleanup_command",
+        "archive_command",
+        "archive_library",
+        "archive_mode",
+        "bonjour",
+        "cluster_name",
+        "config_file",
+        "data_directory",
+        "external_pid_file",
+        "hba_file",
+        "ident_file",
+        "port",
+        "primary_conninfo",
+        "primary_slot_name",
+        "promote_trigger_file",
+        "recovery_end_command",
+        "recovery_target",
+        "recovery_target_action",
+        "recovery_target_inclusive",
+        "recovery_target_lsn",
+        "recovery_target_name",
+        "recovery_target_time",
+        "recovery_target_xid",
+        "restore_command",
+        "synchronized_standby_slots",
+        "synchronous_standby_names",
+        "unix_socket_directories",
+        "unix_socket_group",
+        "unix_socket_permissions",
+        "include",
+        "include_dir",
+        "include_if_exists",
+    }
+)
+"""Names that only the agent sets."""
+_OWNED_PREFIXES = ("log_directory", "log_filename", "log_file_mode", "log_rotation", "matriarch.", "ssl")
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?\Z")
+_LONGEST_VALUE = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """Parameters as text, and what was refused of the user's: name to reason."""
+
+    values: Mapping[str, str]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def owned(name: str) -> bool:
+    """Whether a user may not set it."""
+    return name in OWNED or name.startswith(_OWNED_PREFIXES)
+
+
+def effective(user: Mapping[str, Any]) -> Effective:
+    """Merge the user's parameters over the defaults. What cannot be used is left out and named in `refused`."""
+    values, refused = dict(DEFAULTS), {}
+    for given, value in user.items():
+        name = str(given).strip().lower()
+        try:
+            values[name] = _checked(name, value)
+        except Invalid as problem:
+            refused[str(given)[:128]] = str(problem)
+    return Effective({**values, **FORCED}, refused)
+
+
+def text_of(value: Any) -> str:
+    """A parameter's value as Postgres reads it. Raises Invalid for what is no scalar."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return format(value, "f").rstrip("0").rstrip(".") if abs(value) < 1e15 else repr(value)
+    if isinstance(value, str):
+        return value
+    raise Invalid("give a text, a number or a boolean")
+
+
+def _checked(name: str, value: Any) -> str:
+    if _NAME.match(name) is None:
+        raise Invalid("not a parameter's name")
+    if owned(name):
+        raise Invalid("set by the agent; remove it")
+    text = text_of(value)
+    if len(text) > _LONGEST_VALUE:
+        raise Invalid(f"longer than {_LONGEST_VALUE} characters")
+    check_printable(text)
+    if name in MINIMUMS:
+        return _at_least(text, MINIMUMS[name])
+    if name == "wal_level":
+        level = WAL_LEVELS.get(text.lower())
+        if level is None:
+            raise Invalid("use replica or logical")
+        return level
+    if name == "wal_keep_size":
+        size = parse_quantity(text, Quantity.MEGABYTES)
+        if size is None or size < WAL_KEEP_LEAST:
+            raise Invalid("use at least 16MB")
+    return text
+
+
+def _at_least(text: str, least: int) -> str:
+    number = parse_quantity(text, Quantity.COUNT)
+    if number is None or number < least:
+        raise Invalid(f"use a whole number of at least {least}")
+    return str(int(number))
