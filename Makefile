@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 300
 RUNS ?= 1
 SOURCES := core podagent operator tests e2e bench
-TYPED := $(wildcard e2e/*.py) e2e/cluster e2e/probe bench tests/tidy tests/unit/probe tests/component/probe
+TYPED := $(wildcard e2e/*.py) e2e/cluster e2e/probe bench tests/tidy tests/unit/probe tests/unit/bench tests/component/probe
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo demo-down test lint types unit component simulate e2e crds images bench lock packages clean

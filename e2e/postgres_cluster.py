@@ -24,7 +24,13 @@ def manifest(name: str, **spec: Any) -> Object:
 
 
 class PostgresCluster:
-    """One cluster by namespace and name. Waits are bounded and say what was missing."""
+    """One cluster by namespace and name. Waits are bounded and say what was missing.
+
+    `application` is the pods' label of that name; what is not about our own resource works for any agent that keeps
+    the same objects.
+    """
+
+    application = "matriarch"
 
     def __init__(self, kubectl: Kubectl, namespace: str, name: str) -> None:
         self.kubectl, self.namespace, self.name = kubectl, namespace, name
@@ -75,7 +81,7 @@ class PostgresCluster:
 
     def pods(self) -> list[Object]:
         """Its pods by name."""
-        labels = f"application=matriarch,cluster-name={self.name}"
+        labels = f"application={self.application},cluster-name={self.name}"
         found = self.kubectl.items(CORE, "pods", namespace=self.namespace, labels=labels)
         return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
@@ -153,13 +159,15 @@ class PostgresCluster:
                 raise NotYet(f"{name} does not stream on timeline {timeline}: {state}")
         if sorted(self.roles().values()) != ["primary", *["replica"] * (instances - 1)]:
             raise NotYet(f"the labels say {self.roles()}")
-        self._synchronous(instances)
+        if instances > 1 and self.is_synchronous():
+            self._synchronous()
         return primary
 
-    def _synchronous(self, instances: int) -> None:
-        wanted = (self.resource()["spec"].get("synchronous") or {}).get("mode", "on")
-        if wanted not in ("on", True) or instances < 2:
-            return
+    def is_synchronous(self) -> bool:
+        """Whether a synchronous replica is asked for."""
+        return (self.resource()["spec"].get("synchronous") or {}).get("mode", "on") in ("on", True)
+
+    def _synchronous(self) -> None:
         sync = annotations_of(self.kubectl.get(CORE, "endpoints", f"{self.name}-sync", namespace=self.namespace))
         if not sync.get("sync_standby"):
             raise NotYet(f"no synchronous replica: {sync}")
@@ -203,7 +211,8 @@ class PostgresCluster:
 
     def probe(self) -> Probe:
         """The write probe through the primary's Service, with direct writes to every member."""
-        return Probe(self.target(), watch=f"{self.namespace}/{self.name}", env=self.kubectl.env)
+        watch = f"{self.namespace}/{self.name}"
+        return Probe(self.target(), watch=watch, env=self.kubectl.env, application=self.application)
 
     def sql(self, query: str, *, host: str | None = None, superuser: bool = False) -> list[tuple[Any, ...]]:
         """Run one statement through the primary's Service, or at an address. Raises psycopg.Error."""
