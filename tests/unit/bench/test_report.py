@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bench.__main__ import parse
 from bench.faults import FAULTS, Isolated, Outcome
-from bench.report import as_json, as_table
+from bench.report import Results, as_json, as_table
 
-RESULTS = {
+RESULTS: Results = {
     "matriarch": {
         "switchover": [Outcome(0.2, 900, 0, []), Outcome(0.4, 800, 0, [])],
         "partition-async": "never healed",
