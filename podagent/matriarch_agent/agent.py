@@ -62,6 +62,7 @@ class Agent:
         self.journal = Journal(log)
         self.memory = Memory(started_at=now())
         self.failsafe = Failsafe()
+        self.failsafe_counts: dict[str, int] = {}
         self.poll: Poll | None = None
         self.view: View | None = None
         self._activity: Activity | None = None
@@ -236,10 +237,9 @@ class Agent:
 
     def begin(self, action: Long) -> None:
         """Start the one long activity, in place of any other that may be cancelled."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-        self._activity = Activity(type(action).__name__, self.now())
-        self._task = asyncio.create_task(self._run_activity(action), name=f"activity-{type(action).__name__}")
+        previous, name = self._task, type(action).__name__
+        self._activity = Activity(name, self.now())
+        self._task = asyncio.create_task(self._run_activity(action, previous), name=f"activity-{name}")
 
     def in_background(self, action: Long) -> None:
         """Run an action beside everything else, once at a time."""
@@ -249,9 +249,12 @@ class Agent:
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
-    async def _run_activity(self, action: Long) -> None:
+    async def _run_activity(self, action: Long, previous: asyncio.Task[None] | None) -> None:
         mine = self._activity
         try:
+            if previous is not None and not previous.done():
+                previous.cancel()
+                await asyncio.wait({previous}, timeout=5.0)
             await self._guarded(action)
         finally:
             if self._activity is mine:
@@ -267,6 +270,15 @@ class Agent:
             self.log("activity failed", activity=type(action).__name__, error=str(error), kind=type(error).__name__)
             self.note_failure(action, error)
             await asyncio.sleep(0.5)
+
+    def busy_with(self, activity: str) -> bool:
+        """Whether that activity is under way."""
+        return self._activity is not None and self._activity.name == activity
+
+    def break_off(self) -> None:
+        """Cancel the activity under way; the next look tells what is left."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
 
     async def fence(self) -> None:
         """Cancel what is under way and kill Postgres: nothing of it survives (rule 2)."""
@@ -311,6 +323,8 @@ class Agent:
         if all(accepted):
             await self.keeper.extend(sent)
             self.failsafe = replace(self.failsafe, confirmed_at=sent)
+        outcome = "accepted" if all(accepted) else "refused"
+        self.failsafe_counts[outcome] = self.failsafe_counts.get(outcome, 0) + 1
         self.log("failsafe round", accepted=sum(accepted), asked=len(others))
 
     def accept_failsafe(self, claim: FailsafeClaim) -> Verdict:

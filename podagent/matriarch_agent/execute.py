@@ -98,6 +98,7 @@ async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
             agent.remember(followed=upstream, followed_epoch=view.lock.epoch)
             return True
         case ApplySettings():
+            agent.remember(reload=False)
             await agent.postgres.apply(view.settings)
             return False
         case SyncSlots(want, drop):

@@ -49,7 +49,8 @@ class Keeper:
         """A write that takes the lock is under way."""
         self.failing_since: float | None = None
         """When renewals began to fail for want of an answer; None while they succeed."""
-        self.renewals = 0
+        self.counts: dict[str, int] = {"granted": 0, "lost": 0, "unanswered": 0}
+        """Outcomes of renewals and acquisitions."""
 
     async def run(self) -> None:
         """Renew while this member leads, until cancelled."""
@@ -117,6 +118,9 @@ class Keeper:
     def _delay(self) -> float:
         if not self.lead or self.lease_until is None or self._now() >= self.lease_until:
             return 3600.0
+        if not self._store.synced:
+            # An adopted lease: until the first listing has arrived, an absent lock proves nothing (rule 7).
+            return AGAIN_S
         return self._sent_at + self._settings().loop_wait - self._now()
 
     async def _renew(self) -> None:
@@ -138,7 +142,7 @@ class Keeper:
 
     async def _granted(self, sent: float) -> None:
         self._sent_at = sent
-        self.renewals += 1
+        self.counts["granted"] += 1
         until = lease_end(sent, self._settings().ttl)
         self.lease_until = max(until, self.lease_until or until)
         await self._tell_init()
@@ -149,12 +153,14 @@ class Keeper:
 
     def _lost(self, why: str) -> None:
         self._log("lock lost", why=why)
+        self.counts["lost"] += 1
         self.lease_until = None
         self.failing_since = None
         self.lead = False
         self._wake()
 
     def _unanswered(self, sent: float, error: MatriarchError) -> None:
+        self.counts["unanswered"] += 1
         if self.failing_since is None:
             self.failing_since = sent
             self._log("renewal without an answer", error=str(error))

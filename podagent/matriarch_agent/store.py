@@ -74,6 +74,10 @@ class ClusterStore:
         obj = self._object(names.config_object(self._me.cluster))
         return records.annotations_of(obj).get("config") if obj is not None else None
 
+    def config_source(self) -> Object | None:
+        """The config object as it stands."""
+        return self._object(names.config_object(self._me.cluster))
+
     def lock_record(self) -> records.LockRecord | None:
         """The lock's content; None when the object does not exist."""
         obj = self._object(names.lock_object(self._me.cluster))
@@ -140,7 +144,11 @@ class ClusterStore:
         """Renew. Raises ConflictError when the lock is no longer this member's; it re-bases once on a new version
         that still names it (somebody else's annotation, not somebody else's lock)."""
         obj = self._object(names.lock_object(self._me.cluster))
-        if obj is None or records.read_lock(obj).holder != self._me.name:
+        if obj is None:
+            # Somebody deleted the object. Whoever creates it next holds the lock, so be the one, or find out.
+            await self.take_lock(None, renewal, timeout)
+            return
+        if records.read_lock(obj).holder != self._me.name:
             raise ConflictError("the lock names another member")
         body = records.renew_body(self._me, renewal, records.subset_is_mine(obj, self._me))
         try:
@@ -193,13 +201,15 @@ class ClusterStore:
             await self._config_service()
         await self._swap(names.config_object(self._me.cluster), records.config_body(self._me.cluster, **notes), version)
 
-    async def write_request(self, leader: str | None, candidate: str | None, scheduled_at: str | None = None) -> None:
-        """Ask for a switchover or failover."""
+    async def write_request(
+        self, leader: str | None, candidate: str | None, scheduled_at: str | None = None, version: str | None = None
+    ) -> None:
+        """Ask for a switchover or failover; all None empties the object. `version` None: whatever is there."""
         body = records.request_body(self._me.cluster, leader, candidate, scheduled_at)
         body["metadata"]["annotations"][labels.OUTCOME] = None
         obj = self._object(names.failover_object(self._me.cluster))
-        version = records.version_of(obj) if obj is not None else None
-        await self._swap(names.failover_object(self._me.cluster), body, version)
+        present = records.version_of(obj) if obj is not None else None
+        await self._swap(names.failover_object(self._me.cluster), body, version or present)
 
     async def clear_request(self, version: str | None, why: str) -> None:
         """Empty the failover object and leave word why it was refused."""

@@ -319,6 +319,8 @@ class Memory:
     """A person asked for a new copy of the data."""
     restart: bool = False
     """A person asked for a restart."""
+    reload: bool = False
+    """A person asked for the configuration to be written and loaded again."""
     last_label_change: float = -1e9
     handover_done_at: float | None = None
     """When this member last released the lock on purpose."""

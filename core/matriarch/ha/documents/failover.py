@@ -107,9 +107,7 @@ def candidates_for(request: FailoverRequest, facts: Facts) -> tuple[MemberView, 
 def _synchronous(view: View) -> tuple[MemberView, ...]:
     if view.sync.leader is None:
         return ()
-    return tuple(
-        member for member in view.members if member.name != view.lock.leader and view.sync.lists(member.name)
-    )
+    return tuple(member for member in view.members if member.name != view.lock.leader and view.sync.lists(member.name))
 
 
 def check_answers(request: FailoverRequest, answers: Iterable[PeerAnswer]) -> Refusal | None:

@@ -47,7 +47,7 @@ def _repoint(view: View, source: Upstream) -> Decision:
 
 def _upkeep(view: View) -> tuple[Action, ...]:
     steps: list[Action] = []
-    if view.postgres.applied != view.settings:
+    if view.postgres.applied != view.settings or view.memory.reload:
         steps.append(ApplySettings())
     if view.postgres.slots:
         # Slots left from when this member was primary would hold WAL back for ever.

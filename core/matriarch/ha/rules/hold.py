@@ -82,7 +82,7 @@ def _records(view: View) -> tuple[Action, ...]:
 
 def _upkeep(view: View) -> tuple[Action, ...]:
     steps: list[Action] = []
-    if view.postgres.applied != view.settings:
+    if view.postgres.applied != view.settings or view.memory.reload:
         steps.append(ApplySettings())
     want = tuple(sorted(slot_name(member.name) for member in view.peers()))
     have = set(view.postgres.slots)

@@ -1,0 +1,92 @@
+"""The agent's entry: read the environment, wire the ports, run until told to stop.
+
+Exit codes: 0 after SIGTERM with Postgres stopped; 2 for a wrong environment (init starts the agent again, slower each
+time, and the message says which variable to mend); anything else is a defect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from matriarch.ha.view import Me, Tags
+from matriarch.kube.auth import in_cluster
+from matriarch.kube.http import HttpKube
+from matriarch.words.names import REST_PORT
+
+from matriarch_agent.agent import Agent
+from matriarch_agent.face import AgentFace
+from matriarch_agent.init.client import InitClient
+from matriarch_agent.logs import configure, logger
+from matriarch_agent.peers import HttpPeers
+from matriarch_agent.postgres import LocalPostgres, local_postgres
+from matriarch_agent.rest.server import RestServer
+
+
+class WrongEnvironment(ValueError):
+    """A variable is missing or wrong; the message names it."""
+
+
+def now() -> float:
+    """The member's monotonic clock, in seconds; init counts the lease on the same one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def me_from(environ: Mapping[str, str]) -> Me:
+    """Who this member is. Raises WrongEnvironment."""
+
+    def need(name: str) -> str:
+        value = environ.get(name, "")
+        if not value:
+            raise WrongEnvironment(f"{name} is not set: the operator's pod template sets it from the pod's own fields")
+        return value
+
+    return Me(
+        name=need("MATRIARCH_MEMBER"),
+        cluster=need("MATRIARCH_CLUSTER"),
+        pod_ip=need("MATRIARCH_POD_IP"),
+        pod_uid=need("MATRIARCH_POD_UID"),
+        node=environ.get("MATRIARCH_NODE", ""),
+        tags=Tags(nofailover=environ.get("MATRIARCH_NOFAILOVER", "") == "true"),
+    )
+
+
+async def live(environ: Mapping[str, str]) -> None:
+    """Wire the real adapters to an agent and run it."""
+    me = me_from(environ)
+    namespace = environ.get("MATRIARCH_NAMESPACE", "default")
+    log = logger(me.name)
+    async with AsyncExitStack() as stack:
+        init = InitClient(os.path.join(environ.get("MATRIARCH_RUN", "/run/matriarch"), "init.sock"))
+        stack.push_async_callback(init.close)
+        kube = await stack.enter_async_context(HttpKube(in_cluster()))
+        lock_kube = await stack.enter_async_context(HttpKube(in_cluster()))
+        peers = await stack.enter_async_context(HttpPeers(me.cluster))
+        postgres: LocalPostgres = local_postgres(environ, me, init, log)
+        agent = Agent(me, namespace, kube, lock_kube, postgres, init, peers, now, time.time, log)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, agent.terminate)
+        server = RestServer(AgentFace(agent), peers, environ.get("MATRIARCH_REST_HOST", "0.0.0.0"), REST_PORT)
+        await server.start()
+        stack.push_async_callback(server.close)
+        log("agent started", member=me.name, cluster=me.cluster, pod_ip=me.pod_ip)
+        await agent.run()
+        log("agent leaves", member=me.name)
+
+
+def main() -> None:
+    """Run the agent."""
+    configure()
+    try:
+        asyncio.run(live(os.environ))
+    except WrongEnvironment as error:
+        print(f"matriarch-agent: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

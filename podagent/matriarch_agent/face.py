@@ -1,0 +1,104 @@
+"""The agent as its REST API sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matriarch.ha.documents import Facts
+from matriarch.ha.failsafe import Verdict
+from matriarch.ha.records import version_of
+from matriarch.words.errors import ConflictError, TransientError
+
+from matriarch_agent.agent import Agent
+from matriarch_agent.ports import FailsafeClaim
+from matriarch_agent.rest.face import Counters, SettingsSource
+
+RESTART_LIMIT_S = 60.0
+
+
+class AgentFace:
+    """Answers questions from the agent's memory and passes wishes on to its loop."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def facts(self) -> Facts:
+        """The state of this moment."""
+        return self._agent.facts()
+
+    async def refresh(self) -> None:
+        """Observe Postgres afresh before answering a peer that races."""
+        await self._agent.refresh()
+
+    def decisions(self) -> Sequence[Mapping[str, Any]]:
+        """The decisions that are kept."""
+        return self._agent.journal.entries()
+
+    def settings_source(self) -> SettingsSource:
+        """The cluster settings' raw text."""
+        obj = self._agent.store.config_source()
+        return SettingsSource(self._agent.store.settings_text(), version_of(obj) if obj is not None else None)
+
+    def counters(self) -> Counters:
+        """The counters for metrics."""
+        agent = self._agent
+        return Counters(agent.journal.counts, agent.keeper.counts, agent.failsafe_counts)
+
+    async def accept_failsafe(self, claim: FailsafeClaim) -> Verdict:
+        """Judge a claim and remember it when it is accepted."""
+        return self._agent.accept_failsafe(claim)
+
+    async def write_settings(self, text: str, version: str | None) -> None:
+        """Write the `config` annotation."""
+        store = self._agent.store
+        for _ in range(5):
+            obj = store.config_source()
+            at = version or (version_of(obj) if obj is not None else None)
+            try:
+                await store.write_config(at, config=text)
+            except ConflictError:
+                if version is not None:
+                    raise
+                continue
+            self._agent.wake()
+            return
+        raise TransientError("the config object keeps changing")
+
+    async def write_request(
+        self, leader: str | None, candidate: str | None, scheduled_at: str | None, version: str | None = None
+    ) -> None:
+        """Write the failover object."""
+        await self._agent.store.write_request(leader, candidate, scheduled_at, version)
+        await self._agent.refresh()
+        self._agent.wake()
+
+    async def restart(self, timeout: float | None) -> str | None:
+        """Restart Postgres in its role and wait for the end of it."""
+        agent = self._agent
+        agent.remember(restart=True)
+        agent.wake()
+        try:
+            async with asyncio.timeout(timeout or RESTART_LIMIT_S):
+                while agent.memory.restart or agent.busy_with("Restart"):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            agent.remember(restart=False)
+            return "restart failed: not done in time"
+        await agent.refresh()
+        running = agent.view is not None and agent.view.postgres.running
+        return None if running else "restart failed"
+
+    def reload(self) -> None:
+        """Apply the configuration again."""
+        self._agent.remember(reload=True)
+        self._agent.wake()
+
+    def reinitialize(self, *, force: bool, from_leader: bool) -> None:
+        """Copy the data anew."""
+        del from_leader  # the leader is the only source so far
+        if force:
+            self._agent.break_off()
+        self._agent.remember(reinitialize=True)
+        self._agent.wake()

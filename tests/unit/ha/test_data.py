@@ -1,0 +1,143 @@
+"""Rules 5 and 7: what data may be used for, who starts how, who may initialise a cluster."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from unit.ha.views import NOW, a_view, answer, leading, lock, poll, remote, replica, silent, stopped
+
+from matriarch.ha.actions import (
+    Acquire,
+    AskLeader,
+    Bootstrap,
+    Clone,
+    Follow,
+    PollPeers,
+    Reclaim,
+    Release,
+    Rewind,
+    StartPrimary,
+    StartReplica,
+    WriteInitialize,
+)
+from matriarch.ha.decide import decide
+from matriarch.ha.divergence import Verdict, judge
+from matriarch.ha.reasons import Reason
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import ConfigView, LockView, Memory, PostgresView, SyncView, Upstream
+
+DEMO_0 = Upstream("demo-0", "10.0.0.0")
+EMPTY = PostgresView(data="empty")
+NEW = ConfigView(True, "5", None, None)
+
+
+@pytest.mark.parametrize(
+    ("local", "leader", "verdict"),
+    [
+        (replica(), remote(timeline=1), Verdict.STREAM),
+        (replica(), remote(t1=1000), Verdict.STREAM),
+        (replica(), remote(t1=999), Verdict.REWIND),
+        (replica(), remote(timeline=3, t2=5000), Verdict.REWIND),
+        (replica(timeline=3), remote(t1=1000), Verdict.REWIND),
+        (replica(lsn=None), remote(t1=1000), Verdict.UNKNOWN),
+        (replica(timeline=2, led_timeline=2), remote(t1=1000), Verdict.RECLONE),
+        (stopped("shut down"), remote(t1=1000), Verdict.STREAM),
+        (stopped("shut down"), remote(t1=999), Verdict.REWIND),
+        (stopped("in production"), remote(t1=5000), Verdict.REWIND),
+        (stopped("in production"), remote(timeline=1), Verdict.RECLONE),
+        (stopped("shut down in recovery"), remote(timeline=1), Verdict.STREAM),
+        (stopped("in archive recovery"), remote(t1=5000), Verdict.UNKNOWN),
+        (stopped(control=None), remote(t1=1000), Verdict.UNKNOWN),
+    ],
+)
+def test_divergence(local: PostgresView, leader: Any, verdict: Verdict) -> None:
+    assert judge(local, leader) is verdict
+
+
+def test_a_replica_asks_a_new_leader_before_it_streams() -> None:
+    view = a_view(lock=lock("demo-0", epoch=4))
+    assert AskLeader(DEMO_0) in decide(view).actions
+    knows = replace(view, memory=replace(view.memory, remote=replace(remote(t1=1000), epoch=4)))
+    assert decide(knows).actions == (Follow(DEMO_0),)
+    diverged = replace(view, memory=replace(view.memory, remote=replace(remote(t1=10), epoch=4)))
+    assert decide(diverged).actions == (Rewind(DEMO_0),)
+
+
+def test_a_leader_still_in_recovery_proves_nothing() -> None:
+    view = a_view(memory=Memory(remote=replace(remote(t1=1000), in_recovery=True)))
+    assert AskLeader(DEMO_0) in decide(view).actions
+
+
+def test_what_cannot_be_rewound_is_copied_only_when_allowed() -> None:
+    memory = Memory(remote=remote(t1=10), rewind_failed=True)
+    assert decide(a_view(memory=memory)).actions == (Clone(DEMO_0),)
+    forbidden = a_view(memory=memory, settings=ClusterSettings(reclone_on_diverged=False))
+    assert decide(forbidden).reason == Reason.DIVERGED
+
+
+def test_rewound_data_follows_its_source_at_once() -> None:
+    memory = Memory(rewound_epoch=3, rewound_from="demo-0")
+    assert decide(a_view(postgres=stopped(), memory=memory)).actions == (StartReplica(DEMO_0),)
+
+
+def test_a_crashed_leader_restarts_in_place() -> None:
+    assert decide(leading(postgres=stopped())).actions == (StartPrimary(("demo-0",), False),)
+
+
+def test_a_leader_that_was_a_replica_starts_as_one_and_is_promoted() -> None:
+    assert decide(leading(postgres=stopped("in archive recovery"))).actions == (StartReplica(None),)
+
+
+def test_a_leader_whose_postgres_does_not_start_lets_others_lead() -> None:
+    assert decide(leading(postgres=stopped(failures=2))).actions == (Release(),)
+
+
+def test_a_restarted_container_takes_its_lock_up_again() -> None:
+    view = leading(postgres=stopped(), lease_until=None)
+    assert decide(view).actions == (Reclaim("77"),)
+    elsewhere = replace(view, lock=lock("demo-1", address_uid="uid-old", address_node="n9"))
+    assert decide(elsewhere).actions == ()
+    over = replace(elsewhere, lock=replace(elsewhere.lock, expired=True))
+    assert decide(over).actions == (Reclaim("77"),)
+    shared = replace(view, memory=Memory(data_held=False))
+    assert decide(shared).actions == ()
+
+
+def test_a_stopped_member_of_a_leaderless_cluster_starts_following_nobody() -> None:
+    view = a_view(lock=lock(None), postgres=stopped("shut down"))
+    assert decide(view).actions == (StartReplica(None),)
+
+
+def test_a_reclaimed_lock_promotes_nobody_who_is_not_listed() -> None:
+    view = leading(postgres=replica(), sync=SyncView("demo-0", ("demo-2",), 0, "9"))
+    assert decide(view).actions == (Release(),)
+
+
+def test_an_empty_member_copies_a_running_primary() -> None:
+    assert decide(a_view(postgres=EMPTY)).actions == (Clone(DEMO_0),)
+
+
+def test_an_empty_member_of_an_initialised_cluster_never_initialises() -> None:
+    view = a_view(postgres=EMPTY, lock=lock(None), poll=poll(answer("demo-0", empty=True), silent("demo-2")))
+    assert decide(view).reason == Reason.WAITING_FOR_BOOTSTRAP
+
+
+def test_the_first_member_initialises_when_all_say_they_are_empty() -> None:
+    view = a_view(postgres=EMPTY, lock=LockView(None, "77"), config=NEW, memory=Memory(unlocked_since=NOW))
+    assert decide(view).actions == (PollPeers(),)
+    empty = poll(answer("demo-0", empty=True), answer("demo-2", empty=True))
+    assert decide(replace(view, poll=empty)).actions == (Acquire("77"),)
+    unsure = replace(view, poll=poll(answer("demo-0", empty=True), silent("demo-2")))
+    assert decide(unsure).actions == ()
+    data = replace(view, poll=poll(answer("demo-0", empty=True), answer("demo-2")), memory=Memory(unlocked_since=0))
+    assert decide(data).actions == ()
+
+
+def test_the_holder_of_the_lock_initialises_under_its_lease() -> None:
+    view = leading(postgres=EMPTY, config=NEW)
+    assert decide(view).actions == (WriteInitialize("", "5"), Bootstrap())
+    assert decide(replace(view, lease_until=None)).actions == (Reclaim("77"),)
+
+
+def test_a_leader_that_lost_its_volume_gives_the_lock_up() -> None:
+    assert decide(leading(postgres=EMPTY)).actions == (Release(),)

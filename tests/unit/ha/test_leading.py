@@ -1,0 +1,127 @@
+"""Requests, isolation, termination and the records that a leader keeps."""
+
+from dataclasses import replace
+
+import pytest
+from unit.ha.views import NOW, a_view, answer, leading, lock, poll, primary, silent, standby, stopped
+
+from matriarch.ha.actions import (
+    ClearRequest,
+    ConfirmFailsafe,
+    HandOver,
+    StartPrimary,
+    StopPostgres,
+    SyncSlots,
+    WriteHistory,
+)
+from matriarch.ha.decide import decide
+from matriarch.ha.lease import expired, lease_end
+from matriarch.ha.reasons import Reason
+from matriarch.ha.settings import ClusterSettings, parse_settings
+from matriarch.ha.view import Memory, Request, SyncView, View
+
+GOOD = poll(answer("demo-0"), answer("demo-2"))
+
+
+def asked(leader: str | None, candidate: str | None, **changes: object) -> View:
+    base = {"request": Request(leader, candidate, None, "4"), "poll": GOOD}
+    return leading(**(base | changes))
+
+
+def refused(view: View) -> str:
+    (action,) = decide(view).actions
+    assert isinstance(action, ClearRequest)
+    return action.why
+
+
+def test_a_switchover_to_the_synchronous_standby() -> None:
+    (action,) = decide(asked("demo-1", "demo-0")).actions
+    assert isinstance(action, HandOver)
+    assert action.candidate == "demo-0"
+
+
+def test_a_candidate_that_streams_is_made_synchronous_first() -> None:
+    decision = decide(asked("demo-1", "demo-2"))
+    assert decision.reason == Reason.CHANGING_SYNC
+    settled = asked(
+        "demo-1",
+        "demo-2",
+        sync=SyncView("demo-1", ("demo-2",), 0, "9"),
+        postgres=primary(sync_names=("demo-2",), standbys=(standby("demo-2"),)),
+    )
+    assert isinstance(decide(settled).actions[0], HandOver)
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (asked("demo-0", "demo-2"), "leader name does not match"),
+        (asked("demo-1", "demo-9"), "candidate does not exist"),
+        (asked("demo-1", "demo-1"), "target and source are the same"),
+        (asked("demo-1", None, poll=poll(silent("demo-0"), silent("demo-2"))), "demo-0 is not reachable"),
+        (asked("demo-1", "demo-2", poll=poll(answer("demo-0"), answer("demo-2", lsn=-9_999_999))), "lags"),
+        (asked("demo-1", None, settings=ClusterSettings(pause=True)), "specific candidate"),
+    ],
+)
+def test_refusals_say_why(view: View, words: str) -> None:
+    assert words in refused(view)
+
+
+def test_the_new_leader_clears_the_request_that_made_it() -> None:
+    assert refused(asked("demo-0", "demo-1")) == ""
+    assert refused(asked("demo-0", None)) == ""
+
+
+def test_an_unreachable_api_server_asks_the_members() -> None:
+    decision = decide(leading(api_ok=False, lease_until=NOW + 5))
+    assert decision.actions == (ConfirmFailsafe(),)
+    assert decision.lead
+
+
+def test_failsafe_needs_the_mode_and_a_place_in_the_topology() -> None:
+    off = leading(api_ok=False, lease_until=NOW + 5, settings=ClusterSettings(failsafe_mode=False))
+    assert decide(off).actions == ()
+    stranger = leading(api_ok=False, lease_until=NOW + 5, lock=lock("demo-1", failsafe={"demo-0": "x"}))
+    assert decide(stranger).actions == ()
+
+
+def test_a_crash_during_an_api_outage_is_repaired_in_place() -> None:
+    decision = decide(leading(api_ok=False, lease_until=NOW + 8, postgres=stopped()))
+    assert decision.actions[-1] == StartPrimary(("demo-0",), False)
+
+
+def test_sigterm_hands_over() -> None:
+    (action,) = decide(leading(memory=Memory(terminating=True))).actions
+    assert isinstance(action, HandOver)
+    assert decide(a_view(memory=Memory(terminating=True))).actions == (StopPostgres(),)
+
+
+def test_a_new_timeline_is_published() -> None:
+    assert WriteHistory(2) in decide(leading(postgres=replace(leading().postgres, timeline=2))).actions
+
+
+def test_slots_are_made_for_members_and_dropped_only_after_their_ttl() -> None:
+    old = replace(leading().postgres, slots=("demo_0", "demo_2", "demo_7"))
+    assert decide(leading(postgres=old, memory=Memory(slots_missing_since={"demo_7": NOW - 60}))).actions == ()
+    late = leading(postgres=old, memory=Memory(slots_missing_since={"demo_7": NOW - 1801}))
+    assert SyncSlots(("demo_0", "demo_2"), ("demo_7",)) in decide(late).actions
+
+
+def test_a_lease_ends_before_any_observer_may_act() -> None:
+    """Holder's clock slow by 1 %, observer's fast by 1 %, and the record seen the moment it was sent."""
+    ends = lease_end(0.0, 9.0) / 0.99
+    frees = 9.0 / 1.01
+    assert ends < frees
+    assert not expired(0.0, 9.0, 8.99)
+    assert expired(0.0, 9.0, 9.0)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"'])
+def test_an_unreadable_document_changes_no_setting(text: str) -> None:
+    before = ClusterSettings(ttl=30)
+    assert parse_settings(text, before) == before
+
+
+def test_settings_keep_the_ttl_formula() -> None:
+    settings = parse_settings('{"ttl": 9, "loop_wait": 10, "retry_timeout": 10}')
+    assert settings.loop_wait + 2 * settings.retry_timeout <= settings.ttl

@@ -1,0 +1,121 @@
+"""Rules 3 and 4: who may take a free lock."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from unit.ha.views import ME, NOW, a_view, answer, lock, poll, replica, silent
+
+from matriarch.ha.actions import Acquire, Decision, PollPeers
+from matriarch.ha.decide import decide
+from matriarch.ha.reasons import Reason
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import Failsafe, Memory, Request, SyncView, Tags, View
+
+ASYNC = ClusterSettings(synchronous_mode="off")
+NO_SYNC = SyncView()
+
+
+def released(**changes: Any) -> View:
+    base: dict[str, Any] = {"lock": lock(None), "memory": Memory(unlocked_since=NOW - 0.2)}
+    return a_view(**(base | changes))
+
+
+def expired(**changes: Any) -> View:
+    base: dict[str, Any] = {"lock": lock("demo-0", expired=True), "memory": Memory(unlocked_since=NOW - 0.2)}
+    return a_view(**(base | changes))
+
+
+def took(decision: Decision) -> bool:
+    return decision.actions == (Acquire("77"),)
+
+
+def test_the_only_listed_standby_takes_a_released_lock_without_asking() -> None:
+    assert took(decide(released()))
+
+
+def test_after_an_expiry_the_peers_are_asked_first() -> None:
+    assert decide(expired()).actions == (PollPeers(),)
+    assert took(decide(expired(poll=poll(silent("demo-0"), answer("demo-2")))))
+
+
+def test_a_primary_that_still_answers_is_not_overtaken() -> None:
+    decision = decide(expired(poll=poll(answer("demo-0", in_recovery=False), answer("demo-2"))))
+    assert decision.reason == Reason.PRIMARY_STILL_ALIVE
+
+
+def test_a_member_that_the_sync_object_does_not_list_never_wins() -> None:
+    view = released(sync=SyncView("demo-0", ("demo-2",), 0, "9"), poll=poll(silent("demo-0"), silent("demo-2")))
+    assert decide(view).reason == Reason.NOT_ELIGIBLE
+
+
+def test_an_unlisted_member_that_is_ahead_does_not_stop_a_listed_one() -> None:
+    assert took(decide(expired(poll=poll(silent("demo-0"), answer("demo-2", lsn=5000)))))
+
+
+def test_a_listed_member_that_is_ahead_wins() -> None:
+    sync = SyncView("demo-0", ("demo-1", "demo-2"), 0, "9")
+    view = expired(sync=sync, poll=poll(silent("demo-0"), answer("demo-2", lsn=5000)))
+    assert decide(view).reason == Reason.NOT_MOST_ADVANCED
+
+
+@pytest.mark.parametrize(
+    ("lsn", "timeline", "wins"), [(1000, 1, True), (1001, 1, False), (10, 2, False), (999, 1, True)]
+)
+def test_asynchronous_races_go_to_the_most_advanced(lsn: int, timeline: int, wins: bool) -> None:
+    polled = poll(silent("demo-0"), answer("demo-2", lsn=lsn, timeline=timeline))
+    assert took(decide(expired(settings=ASYNC, sync=NO_SYNC, poll=polled))) is wins
+
+
+def test_a_member_too_far_behind_the_last_known_position_never_wins() -> None:
+    behind = lock(None, optime=1000 + ASYNC.maximum_lag_on_failover + 1)
+    view = released(settings=ASYNC, sync=NO_SYNC, lock=behind, poll=poll(silent("demo-0"), silent("demo-2")))
+    assert decide(view).reason == Reason.NOT_ELIGIBLE
+
+
+def test_a_stale_timeline_never_wins() -> None:
+    view = released(postgres=replica(timeline=None))
+    assert decide(view).reason == Reason.NOT_ELIGIBLE
+
+
+def test_nothing_known_of_the_last_leader_means_waiting_for_the_silent() -> None:
+    fresh = lock(None, optime=None)
+    polled = poll(silent("demo-0"), answer("demo-2"))
+    view = released(settings=ASYNC, sync=NO_SYNC, lock=fresh, poll=polled)
+    assert decide(view).reason == Reason.ASKING_PEERS
+    waited = replace(view, memory=Memory(unlocked_since=NOW - 18))
+    assert took(decide(waited))
+
+
+@pytest.mark.parametrize("tags", [Tags(nofailover=True), Tags(failover_priority=0)])
+def test_nofailover_never_races(tags: Tags) -> None:
+    assert decide(released(me=replace(ME, tags=tags))).reason == Reason.NOT_ELIGIBLE
+
+
+def test_a_primary_kept_by_failsafe_is_not_raced() -> None:
+    view = released(failsafe=Failsafe(leader="demo-0", heard_at=NOW - 5))
+    assert decide(view).reason == Reason.NOT_ELIGIBLE
+    assert took(decide(released(failsafe=Failsafe(leader="demo-0", heard_at=NOW - 9.1))))
+
+
+def test_a_member_outside_the_failsafe_topology_does_not_race() -> None:
+    view = released(lock=lock(None, failsafe={"demo-0": "x"}))
+    assert decide(view).reason == Reason.NOT_ELIGIBLE
+
+
+def test_the_candidate_of_a_switchover_goes_first() -> None:
+    request = Request("demo-0", "demo-2", None, "4")
+    sync = SyncView("demo-0", ("demo-1", "demo-2"), 0, "9")
+    view = released(sync=sync, request=request, poll=poll(silent("demo-0"), answer("demo-2")))
+    assert decide(view).reason == Reason.YIELDING_TO_CANDIDATE
+    mine = replace(view, request=replace(request, candidate="demo-1"))
+    assert took(decide(mine))
+
+
+def test_nobody_races_in_pause() -> None:
+    assert decide(released(settings=ClusterSettings(pause=True))).reason == Reason.NOT_ELIGIBLE
+
+
+def test_the_peers_are_asked_shortly_before_a_silent_lock_expires() -> None:
+    view = a_view(lock=lock("demo-0", seen_at=NOW - 8.0))
+    assert PollPeers() in decide(view).actions
