@@ -30,17 +30,23 @@ def sealed(intent: Mapping[str, Any]) -> dict[str, Any]:
     return {**intent, "metadata": metadata}
 
 
+_MERGED = frozenset({"ownerReferences", "containers", "env", "ports", "volumes", "volumeMounts"})
+"""Lists that the API server merges item by item: an item that somebody else added stays, and is no difference."""
+
+
 def differs(intent: Manifest, live: Manifest) -> bool:
     """Whether something that is asked for is not so, or something was asked for and no longer is."""
     return not _within(intent, live)
 
 
-def _within(intent: object, live: object) -> bool:
+def _within(intent: object, live: object, field: str = "") -> bool:
     if isinstance(intent, Mapping):
         found = live if isinstance(live, Mapping) else {}
-        return all(_within(value, found.get(key)) for key, value in intent.items())
+        return all(_within(value, found.get(key), str(key)) for key, value in intent.items())
     if isinstance(intent, list | tuple):
         there = live if isinstance(live, list | tuple) else []
+        if field in _MERGED:
+            return all(any(_within(wanted, one) for one in there) for wanted in intent)
         return len(intent) == len(there) and all(map(_within, intent, there))
     if intent in (None, "", False) and live in (None, "", False):
         return True

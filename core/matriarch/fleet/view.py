@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -99,9 +99,13 @@ class ClusterView:
         return (found["metadata"].get("annotations") or {}) if found is not None else {}
 
 
-def observed(namespace: str, name: str, resource: Manifest, objects: Iterable[Manifest], facts: Facts) -> ClusterView:
-    """The view of a cluster from its PostgresCluster and every object that carries its labels."""
-    children = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+def observed(
+    namespace: str, name: str, resource: Manifest, children: Mapping[Key, Manifest], facts: Facts
+) -> ClusterView:
+    """The view of a cluster from its PostgresCluster and every object that carries its labels.
+
+    Kinds come with the keys: the items of a list from the API server do not say their kind.
+    """
     spec, mistake = None, ""
     try:
         check_name(name)

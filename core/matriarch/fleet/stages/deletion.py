@@ -46,10 +46,10 @@ def _leftovers(view: ClusterView) -> tuple[Action, ...]:
     for (kind, name), live in sorted(view.children.items()):
         claim = kind == "PersistentVolumeClaim" and name.startswith(f"{VOLUME}-{view.name}-")
         secret = kind == "Secret" and name in secrets
-        if wipe and (claim or secret):
+        if wipe and (claim or secret) and belonging(live, view.name, view.uid) != "foreign":
             found.append(Delete(kind, name, live["metadata"]["uid"]))
     for name in lock_object_names(view.name):
         live_lock = view.child("Endpoints", name)
-        if live_lock is not None:
+        if live_lock is not None and belonging(live_lock, view.name, view.uid) != "foreign":
             found.append(Delete("Endpoints", name, live_lock["metadata"]["uid"]))
     return tuple(found)

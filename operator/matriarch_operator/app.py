@@ -1,0 +1,81 @@
+"""The object graph of the operator, and its life: elected, watching, working, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+import structlog
+
+from matriarch.kube.api import Kube
+from matriarch_operator.election import Election
+from matriarch_operator.execute import Executor
+from matriarch_operator.health import Health
+from matriarch_operator.informers import Children
+from matriarch_operator.member_client import MemberClient, Members
+from matriarch_operator.metrics import CLUSTERS, LEADING, WAITING
+from matriarch_operator.queue import KeyedQueue
+from matriarch_operator.reconcile import Reconciler
+from matriarch_operator.recorder import Recorder
+from matriarch_operator.store import ClusterKey, Store
+
+WORKERS = 4
+VERIFY_S = 600.0
+"""Seconds between two comparisons of the known PostgresClusters with those that exist."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line and the environment say. `namespace` None means all namespaces."""
+
+    namespace: str | None
+    own_namespace: str
+    identity: str
+    image: str
+    health_port: int = 8080
+
+
+class App:
+    """Everything but kopf."""
+
+    def __init__(self, kube: Kube, options: Options, members: Members | None = None) -> None:
+        self.options = options
+        self.election = Election(kube, options.own_namespace, options.identity)
+        self.queue: KeyedQueue[ClusterKey] = KeyedQueue(random.random)
+        self.store = Store(self.queue.add)
+        self._clock = asyncio.get_running_loop().time
+        self.children = Children(kube, options.namespace, self.store, self._clock)
+        executor = Executor(kube, members or MemberClient(), self.store, lambda: self.election.leading)
+        self.reconciler = Reconciler(kube, self.store, self.queue, executor, Recorder(kube), options.image)
+        self.health = Health(self._stalls, self._refresh_metrics)
+
+    async def run(self) -> None:
+        """Watches the children and works off the queue until cancelled. Call when elected."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.children.run(), name="children")
+            # Before every kind has been listed, "missing" would only mean "not heard of yet".
+            await self.children.synced()
+            self.health.started = True
+            log.info("watching", namespace=self.options.namespace or "all", clusters=len(self.store.clusters))
+            for number in range(WORKERS):
+                group.create_task(self.reconciler.work(), name=f"worker-{number}")
+            group.create_task(self._verify(), name="verify")
+
+    async def _verify(self) -> None:
+        while True:
+            await asyncio.sleep(VERIFY_S)
+            for key in list(self.store.clusters):
+                await self.reconciler.verify(key)
+
+    def _stalls(self) -> dict[str, float]:
+        if not self.election.leading:
+            return {}
+        return {"queue": self.queue.oldest_wait_s(), "watch": self.children.silence_s()}
+
+    def _refresh_metrics(self) -> None:
+        CLUSTERS.set(len(self.store.clusters))
+        WAITING.set(len(self.queue))
+        LEADING.set(1 if self.election.leading else 0)

@@ -1,0 +1,120 @@
+"""What the operator has seen: PostgresClusters, and their objects by cluster. Watches and our own writes fill it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from matriarch.fleet.view import Key
+from matriarch.kube.api import Kind, Object
+from matriarch.words import labels
+
+ClusterKey = tuple[str, str]
+"""Namespace and name of a PostgresCluster."""
+
+FOREIGN_FOR_S = 30.0
+"""Seconds for which a name counts as taken by somebody else before it is looked at again."""
+
+_HEARTBEAT = frozenset({"renewTime", "optime", "slots", "retain_slots"})
+"""Annotations of the lock that change with every renewal and tell the operator nothing."""
+
+
+class Store:
+    """One per process. `wake` is called with a cluster's key whenever something of it changed."""
+
+    def __init__(self, wake: Callable[[ClusterKey], None]) -> None:
+        self._wake = wake
+        self._clusters: dict[ClusterKey, Object] = {}
+        self._children: dict[ClusterKey, dict[Key, Object]] = {}
+        self._foreign: dict[ClusterKey, dict[Key, float]] = {}
+
+    @property
+    def clusters(self) -> Mapping[ClusterKey, Object]:
+        """Every PostgresCluster that is known."""
+        return self._clusters
+
+    def put_cluster(self, resource: Object) -> None:
+        """A PostgresCluster as the API server showed it; an older version than the known one is ignored."""
+        key = (resource["metadata"]["namespace"], resource["metadata"]["name"])
+        known = self._clusters.get(key)
+        if known is None or _newer(resource, known):
+            self._clusters[key] = resource
+            self._wake(key)
+
+    def drop_cluster(self, key: ClusterKey) -> None:
+        """A PostgresCluster that does not exist any more."""
+        if self._clusters.pop(key, None) is not None:
+            self._foreign.pop(key, None)
+            self._wake(key)
+
+    def child_changed(self, kind: Kind, old: Object | None, new: Object | None) -> None:
+        """A watch saw an object of a cluster appear, change or disappear."""
+        for gone, here in ((old, None), (new, new)):
+            if gone is None:
+                continue
+            key = _owner(gone)
+            if key is None:
+                continue
+            name = (kind.name, gone["metadata"]["name"])
+            if here is None and new is not None and _owner(new) == key:
+                continue
+            self._put(key, name, here)
+            if old is None or new is None or _telling(kind, old, new):
+                self._wake(key)
+
+    def put_child(self, key: ClusterKey, kind: Kind, found: Object) -> None:
+        """What our own write answered: the next look must not act on something older."""
+        known = self._children.get(key, {}).get((kind.name, found["metadata"]["name"]))
+        if known is None or _newer(found, known):
+            self._put(key, (kind.name, found["metadata"]["name"]), found)
+
+    def drop_child(self, key: ClusterKey, kind: Kind, name: str) -> None:
+        """What our own write found missing."""
+        self._put(key, (kind.name, name), None)
+
+    def children(self, key: ClusterKey) -> Mapping[Key, Object]:
+        """A copy of the index: the view of one moment."""
+        return dict(self._children.get(key, {}))
+
+    def mark_foreign(self, key: ClusterKey, taken: Key) -> None:
+        """The name is somebody else's: leave it alone for a while."""
+        self._foreign.setdefault(key, {})[taken] = asyncio.get_running_loop().time() + FOREIGN_FOR_S
+
+    def foreign(self, key: ClusterKey) -> frozenset[Key]:
+        """Names that are somebody else's, as far as was seen lately."""
+        now = asyncio.get_running_loop().time()
+        return frozenset(taken for taken, until in self._foreign.get(key, {}).items() if until > now)
+
+    def _put(self, key: ClusterKey, name: Key, found: Object | None) -> None:
+        index = self._children.setdefault(key, {})
+        if found is not None:
+            index[name] = found
+            return
+        index.pop(name, None)
+        if not index:
+            self._children.pop(key, None)
+
+
+def _owner(found: Object) -> ClusterKey | None:
+    metadata = found["metadata"]
+    cluster = (metadata.get("labels") or {}).get(labels.CLUSTER)
+    return (metadata["namespace"], cluster) if cluster else None
+
+
+def _newer(one: Object, other: Object) -> bool:
+    if one["metadata"].get("uid") != other["metadata"].get("uid"):
+        return True
+    return int(one["metadata"]["resourceVersion"]) > int(other["metadata"]["resourceVersion"])
+
+
+def _telling(kind: Kind, old: Object, new: Object) -> bool:
+    """Whether a change can matter to a plan: a renewal of the lock cannot."""
+    return kind.name != "Endpoints" or _without_heartbeat(old) != _without_heartbeat(new)
+
+
+def _without_heartbeat(found: Object) -> tuple[Any, ...]:
+    metadata = found["metadata"]
+    annotations = metadata.get("annotations") or {}
+    rest = {key: value for key, value in annotations.items() if key not in _HEARTBEAT}
+    return rest, metadata.get("labels"), metadata.get("ownerReferences"), metadata.get("deletionTimestamp")
