@@ -10,9 +10,9 @@ SOURCES := core podagent operator tests e2e bench
 TYPED := $(wildcard e2e/*.py) e2e/cluster e2e/probe bench tests/tidy tests/unit/probe tests/unit/bench tests/component/probe
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo demo-down test lint types unit component simulate e2e crds images bench lock packages clean
+.PHONY: demo demo-down test lint types unit component simulation simulate e2e crds images bench lock packages clean
 
-test: lint types unit component simulate e2e
+test: lint types unit simulation component e2e
 
 demo: $(READY)
 	$(BIN)/python -m e2e.demo up
@@ -36,8 +36,12 @@ unit: $(READY)
 component: $(READY) packages
 	$(PYTEST) -q -m component
 
+simulation: $(READY)
+	$(PYTEST) -q -m "not component and not e2e" tests/simulation
+
+# More seeds than continuous integration runs; a failing one is printed with the command that replays it.
 simulate: $(READY)
-	MATRIARCH_SEEDS=$(SEEDS) $(PYTEST) -q -m "not component and not e2e" tests/simulation
+	cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
 
 e2e: $(READY)
 	$(PYTEST) -v -m e2e tests e2e
