@@ -18,7 +18,6 @@ from matriarch.ha.view import Me, Tags
 from matriarch.kube.auth import in_cluster
 from matriarch.kube.http import HttpKube
 from matriarch.words.names import REST_PORT
-
 from matriarch_agent.agent import Agent
 from matriarch_agent.face import AgentFace
 from matriarch_agent.init.client import InitClient

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from matriarch.ha.actions import Action, Long, Rewind
+from matriarch.ha.actions import Action, Long, Restart, Rewind
 from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
@@ -71,6 +71,7 @@ class Agent:
         self._observed = PostgresView()
         self._probed_at = -1e9
         self._looked_at = now()
+        self._restarted = asyncio.Event()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -259,6 +260,8 @@ class Agent:
         finally:
             if self._activity is mine:
                 self._activity = None
+            if isinstance(action, Restart):
+                self._restarted.set()
             self.wake()
 
     async def _guarded(self, action: Long) -> None:
@@ -271,9 +274,12 @@ class Agent:
             self.note_failure(action, error)
             await asyncio.sleep(0.5)
 
-    def busy_with(self, activity: str) -> bool:
-        """Whether that activity is under way."""
-        return self._activity is not None and self._activity.name == activity
+    async def restart(self) -> None:
+        """Ask for a restart of Postgres in its role, and return when it has ended."""
+        self._restarted.clear()
+        self.remember(restart=True)
+        self.wake()
+        await self._restarted.wait()
 
     def break_off(self) -> None:
         """Cancel the activity under way; the next look tells what is left."""

@@ -10,7 +10,6 @@ from matriarch.ha.documents import Facts
 from matriarch.ha.failsafe import Verdict
 from matriarch.ha.records import version_of
 from matriarch.words.errors import ConflictError, TransientError
-
 from matriarch_agent.agent import Agent
 from matriarch_agent.ports import FailsafeClaim
 from matriarch_agent.rest.face import Counters, SettingsSource
@@ -77,12 +76,9 @@ class AgentFace:
     async def restart(self, timeout: float | None) -> str | None:
         """Restart Postgres in its role and wait for the end of it."""
         agent = self._agent
-        agent.remember(restart=True)
-        agent.wake()
         try:
             async with asyncio.timeout(timeout or RESTART_LIMIT_S):
-                while agent.memory.restart or agent.busy_with("Restart"):
-                    await asyncio.sleep(0.05)
+                await agent.restart()
         except TimeoutError:
             agent.remember(restart=False)
             return "restart failed: not done in time"

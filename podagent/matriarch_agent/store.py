@@ -206,7 +206,7 @@ class ClusterStore:
     ) -> None:
         """Ask for a switchover or failover; all None empties the object. `version` None: whatever is there."""
         body = records.request_body(self._me.cluster, leader, candidate, scheduled_at)
-        body["metadata"]["annotations"][labels.OUTCOME] = None
+        body["metadata"]["annotations"][labels.REFUSED] = None
         obj = self._object(names.failover_object(self._me.cluster))
         present = records.version_of(obj) if obj is not None else None
         await self._swap(names.failover_object(self._me.cluster), body, version or present)
@@ -214,7 +214,7 @@ class ClusterStore:
     async def clear_request(self, version: str | None, why: str) -> None:
         """Empty the failover object and leave word why it was refused."""
         body = records.request_body(self._me.cluster, None, None)
-        body["metadata"]["annotations"][labels.OUTCOME] = why or None
+        body["metadata"]["annotations"][labels.REFUSED] = why or None
         await self._swap(names.failover_object(self._me.cluster), body, version)
 
     async def patch_pod(self, body: Object, timeout: float) -> None:

@@ -18,8 +18,8 @@ STATUS = "status"
 REQUEST_SWITCHOVER = f"{GROUP}/switchover"
 REQUEST_RESTART = f"{GROUP}/restart"
 REQUEST_REINITIALIZE = f"{GROUP}/reinitialize"
-OUTCOME = f"{GROUP}/outcome"
-"""Annotation on the failover object: why the last request was refused; absent when it was carried out."""
+REFUSED = f"{GROUP}/refused"
+"""Annotation on the failover object: why the leader gave the last request back; absent when it was carried out."""
 
 
 def cluster_labels(cluster: str) -> dict[str, str]:

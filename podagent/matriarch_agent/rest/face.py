@@ -39,6 +39,14 @@ class Face(Protocol):
         """The state of this moment, `now`, `wall` and `lease_until` included."""
         ...
 
+    async def refresh(self) -> None:
+        """Observe Postgres and take a new view, so that a member that races is not told an old position."""
+        ...
+
+    async def refresh(self) -> None:
+        """Observe Postgres afresh; `facts` shows it afterwards. Within two seconds, never raises."""
+        ...
+
     def decisions(self) -> Sequence[Mapping[str, Any]]:
         """The decisions that are kept, oldest first, ready for JSON."""
         ...

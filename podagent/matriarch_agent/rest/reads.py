@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from aiohttp import web
 
 from matriarch.ha.documents import (
@@ -15,11 +18,15 @@ from matriarch.ha.documents import (
     patroni_document,
     readiness,
 )
+from matriarch.words.errors import MatriarchError
 from matriarch_agent.rest import replies
 from matriarch_agent.rest.exposition import Exposition
 from matriarch_agent.rest.face import Face
 
 MAX_DECISIONS = 1000
+FRESH_S = 0.5
+"""How long `GET /patroni` waits for a fresh look at Postgres, in seconds. Less than peers wait for the answer: a
+Postgres that hangs must not make its member look unreachable."""
 
 
 class Reads:
@@ -28,6 +35,7 @@ class Reads:
     def __init__(self, face: Face) -> None:
         self._face = face
         self._exposition = Exposition(face)
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def health(self, request: web.BaseRequest) -> web.Response:
         """A health check by GET: the status, and the member's document as body."""
@@ -48,8 +56,25 @@ class Reads:
         return replies.bare(readiness(_first_values(request), self._face.facts()))
 
     async def patroni(self, request: web.BaseRequest) -> web.Response:
-        """This member."""
+        """This member, looked at afresh."""
+        await self._freshen()
         return replies.document(200, patroni_document(self._face.facts()))
+
+    async def _freshen(self) -> None:
+        """Join the look that is under way or begin one; go on without when it takes too long."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh(), name="rest-refresh")
+        await asyncio.wait({self._refreshing}, timeout=FRESH_S)
+
+    async def _refresh(self) -> None:
+        with suppress(MatriarchError):
+            await self._face.refresh()
+
+    async def close(self) -> None:
+        """Break off a look that is under way."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait({self._refreshing})
 
     async def cluster(self, request: web.BaseRequest) -> web.Response:
         """All members."""

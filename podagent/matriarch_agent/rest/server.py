@@ -13,6 +13,8 @@ from matriarch_agent.rest.face import Face
 from matriarch_agent.rest.reads import Reads
 from matriarch_agent.rest.writes import Writes
 
+LINGER_S = 0.2
+"""How long what a client still sends is read after it was answered, in seconds."""
 Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
@@ -20,17 +22,15 @@ class RestServer:
     """Serves until it is closed. `port` 0 takes a free one; `port` tells it after `start`."""
 
     def __init__(self, face: Face, peers: Peers, host: str, port: int) -> None:
-        reads = Reads(face)
-        self._routes = _routes(reads, Writes(face, peers))
-        self._health: Handler = reads.health
-        self._bare_health: Handler = reads.bare_health
+        self._reads = Reads(face)
+        self._routes = _routes(self._reads, Writes(face, peers))
         self._host = host
         self.port = port
         self._runner: web.ServerRunner | None = None
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address cannot be had."""
-        server = web.Server(self._dispatch, access_log=None)
+        server = web.Server(self._dispatch, access_log=None, lingering_time=LINGER_S)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port, backlog=128, reuse_address=True)
@@ -42,17 +42,18 @@ class RestServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        await self._reads.close()
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         """By method and first path segment; what nobody claims is a health check, or not a method of ours (501)."""
         if request.method in ("HEAD", "OPTIONS"):
-            return await self._bare_health(request)
+            return await self._reads.bare_health(request)
         segment = request.path.strip("/").split("/", 1)[0]
         handler = self._routes.get((request.method, segment))
         if handler is not None:
             return await handler(request)
         if request.method == "GET":
-            return await self._health(request)
+            return await self._reads.health(request)
         return replies.page(Refusal(501, "Unsupported method"))
 
 

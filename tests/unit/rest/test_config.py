@@ -1,0 +1,112 @@
+"""PATCH and PUT of the cluster settings, and what a body may be."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from unit.rest.fake_face import FakeFace, call, raw, serving
+
+from matriarch.words.errors import ConflictError, Unavailable
+from matriarch_agent.rest import SettingsSource
+
+
+async def test_a_patch_merges_by_compare_and_swap() -> None:
+    face = FakeFace()
+    async with serving(face) as server:
+        status, body = await call(server, "PATCH", "/config", {"pause": True, "ttl": None})
+    assert (status, json.loads(body)) == (200, {"loop_wait": 3, "pause": True})
+    assert face.asked == [("settings", {"loop_wait": 3, "pause": True}, "11")]
+
+
+async def test_a_patch_that_changes_nothing_writes_nothing() -> None:
+    face = FakeFace()
+    async with serving(face) as server:
+        status, body = await call(server, "PATCH", "/config", {"ttl": "9", "pause": None})
+    assert (status, json.loads(body)) == (200, {"ttl": 9, "loop_wait": 3})
+    assert face.asked == []
+
+
+async def test_a_put_replaces_whatever_is_there() -> None:
+    face = FakeFace()
+    async with serving(face) as server:
+        assert (await call(server, "PUT", "/config", {"ttl": 20}))[0] == 200
+        assert (await call(server, "PUT", "/config", {"loop_wait": 3, "ttl": 9}))[0] == 200
+    assert face.asked == [("settings", {"ttl": 20}, None)]
+
+
+async def test_failures_to_write() -> None:
+    face = FakeFace()
+    async with serving(face) as server:
+        face.failure = ConflictError("changed")
+        assert (await call(server, "PATCH", "/config", {"a": 1}))[0] == 409
+        assert (await call(server, "PUT", "/config", {"a": 1}))[0] == 502
+        face.failure = Unavailable("gone")
+        assert (await call(server, "PATCH", "/config", {"a": 1}))[0] == 503
+        assert (await call(server, "PUT", "/config", {"a": 1}))[0] == 502
+
+
+async def test_without_settings_a_patch_must_not_create_them() -> None:
+    face = FakeFace()
+    face.source = SettingsSource(None, "11")
+    async with serving(face) as server:
+        assert (await call(server, "PATCH", "/config", {"a": 1}))[0] == 503
+    assert face.asked == []
+
+
+@pytest.mark.parametrize("document", [{"postgresql": {"parameters": ["x"]}}, {"postgresql": 1}])
+async def test_settings_that_could_not_be_used_are_refused(document: dict[str, object]) -> None:
+    face = FakeFace()
+    async with serving(face) as server:
+        for method in ("PATCH", "PUT"):
+            status, _ = await call(server, method, "/config", document)
+            assert status == 400
+    assert face.asked == []
+
+
+async def test_settings_do_not_grow_beyond_what_an_annotation_holds() -> None:
+    face = FakeFace()
+    face.source = SettingsSource(json.dumps({"a": "x" * 40_000}), "11")
+    async with serving(face) as server:
+        assert (await call(server, "PATCH", "/config", {"b": "y" * 40_000}))[0] == 400
+        assert (await call(server, "PATCH", "/config", {"a": "y" * 40_000}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b"{}", 400),
+        (b"null", 400),
+        (b'"text"', 400),
+        (b"\xff\xfe", 400),
+        (b'{"a":NaN}', 400),
+        (b'{"a":"\\ud800"}', 400),
+        (b"[" * 60_000, 400),
+        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, 400),
+        (b"x" * 70_000, 413),
+    ],
+)
+async def test_bodies_that_are_no_object(body: bytes, status: int) -> None:
+    face = FakeFace()
+    async with serving(face) as server:
+        head = f"PATCH /config HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        assert (await raw(server.port, head + body))[0] == status
+        assert (await call(server, "GET", "/primary"))[0] == 200
+    assert face.asked == []
+
+
+async def test_a_body_without_a_length_is_411() -> None:
+    async with serving(FakeFace()) as server:
+        assert (await raw(server.port, b"PATCH /config HTTP/1.0\r\n\r\n"))[0] == 411
+        chunked = b"PATCH /config HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        assert (await raw(server.port, chunked))[0] == 411
+
+
+async def test_a_body_that_never_comes_does_not_hold_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matriarch_agent.rest.replies.BODY_TIMEOUT_S", 0.1)
+    async with serving(FakeFace()) as server:
+        slow = b"PATCH /config HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+        assert (await raw(server.port, slow))[0] == 408
