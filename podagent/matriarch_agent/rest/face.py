@@ -40,11 +40,10 @@ class Face(Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Observe Postgres and take a new view, so that a member that races is not told an old position."""
-        ...
+        """Observe Postgres afresh; `facts` shows it afterwards. Within two seconds, never raises.
 
-    async def refresh(self) -> None:
-        """Observe Postgres afresh; `facts` shows it afterwards. Within two seconds, never raises."""
+        A member that races must not be told an old position.
+        """
         ...
 
     def decisions(self) -> Sequence[Mapping[str, Any]]:
