@@ -23,6 +23,8 @@ class FakeNetwork:
         self._rng = rng
         self._cuts: dict[tuple[str, str], int] = {}
         self._dark: dict[str, int] = {}
+        self.alias: dict[str, str] = {}
+        """Address -> host, for hosts whose address changes."""
         self.delay: tuple[float, float] = (0.0001, 0.003)
         self.loss: float = 0.0
         """Probability that a request or its answer vanishes."""
@@ -59,6 +61,7 @@ class FakeNetwork:
 
     def passes(self, source: str, target: str) -> bool:
         """Whether a packet from `source` arrives at `target` now. A host always reaches itself."""
+        source, target = self.alias.get(source, source), self.alias.get(target, target)
         if source == target:
             return True
         return not (source in self._dark or target in self._dark or (source, target) in self._cuts)
@@ -86,9 +89,9 @@ class FakeNetwork:
         return answer
 
     def _arrives(self, source: str, target: str) -> bool:
-        if source == target:
-            return True
-        return self.passes(source, target) and not (self.loss and self._rng.random() < self.loss)
+        if not self.passes(source, target):
+            return False
+        return source == target or not (self.loss and self._rng.random() < self.loss)
 
 
 async def _never() -> None:

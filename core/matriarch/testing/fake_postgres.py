@@ -25,8 +25,9 @@ STOP_TIMEOUT_S = 10.0
 class FakePostgres:
     """One member's Postgres, as its agent sees it. The server lives on when the agent dies."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, now: Callable[[], float] = lambda: 0.0) -> None:
         self.server = server
+        self._now = now
         self.applied: ClusterSettings | None = None
         self.failures = 0
         self.last_error = ""
@@ -40,7 +41,7 @@ class FakePostgres:
         server = self.server
         answered = await self._query()
         view = view_of(server, answered=answered, applied=self.applied, pending=self._pending())
-        return replace(view, failures=self.failures, last_error=self.last_error)
+        return replace(view, failures=self.failures, last_error=self.last_error, observed_at=self._now())
 
     async def _query(self) -> bool:
         """One SQL round trip; False when Postgres does not answer in time."""

@@ -236,8 +236,8 @@ class Server:
             return
         self._waiters = [waiter for waiter in self._waiters if waiter.lsn > horizon]
         for waiter in ready:
-            self.site.watcher.acknowledged(self, waiter.branch, waiter.lsn)
             if not waiter.done.done():
+                self.site.watcher.acknowledged(self, waiter.branch, waiter.lsn)
                 waiter.done.set_result((waiter.branch, waiter.lsn))
 
     def _horizon(self, sync: SyncNames) -> float:

@@ -1,0 +1,101 @@
+"""The API server: gone, slow, lying, half-working; for one member or for all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+
+def _victims(world: World, rng: random.Random) -> list[str]:
+    names = [member.name for member in world.members]
+    if rng.random() < 0.4:
+        return names
+    leader = [name for name in names if name == world.truth.holder]
+    return leader if leader and rng.random() < 0.5 else [rng.choice(names)]
+
+
+def outage(world: World, rng: random.Random) -> None:
+    """Nothing passes between some members and the API server."""
+    victims, seconds = _victims(world, rng), rng.uniform(2, 75)
+    world.trace.add("api", f"unreachable for {', '.join(victims)} for {seconds:.1f} s")
+    for name in victims:
+        world.api_dark(name, True)
+
+    def back() -> None:
+        for name in victims:
+            world.api_dark(name, False)
+
+    world.later(seconds, back)
+
+
+def _with(world: World, rng: random.Random, what: str, **changes: Any) -> None:
+    victims, seconds = _victims(world, rng), rng.uniform(3, 60)
+    world.trace.add("api", f"{what} for {', '.join(victims)} for {seconds:.1f} s")
+    normal = world.calm_api()
+    for name in victims:
+        for field, value in changes.items():
+            setattr(world.kube.faults_for(name), field, value)
+
+    def back() -> None:
+        for name in victims:
+            for field in changes:
+                setattr(world.kube.faults_for(name), field, getattr(normal, field))
+
+    world.later(seconds, back)
+
+
+def slow(world: World, rng: random.Random) -> None:
+    """Every request takes long."""
+    most = rng.choice([0.3, 1.0, 2.5])
+    _with(world, rng, f"latency up to {most} s", latency=(0.01, most), watch_lag=(0.0, most))
+
+
+def flaky(world: World, rng: random.Random) -> None:
+    """Replies get lost, and every kind of refusal occurs."""
+    share = rng.choice([0.05, 0.2])
+    fields = ("lost_reply", "server_error", "overloaded", "conflict", "forbidden", "throttled", "drop_watch", "late")
+    chosen = rng.sample(fields, rng.randint(1, len(fields)))
+    _with(world, rng, f"flaky ({', '.join(chosen)})", **dict.fromkeys(sorted(chosen), share))
+
+
+def read_only(world: World, rng: random.Random) -> None:
+    """Reads are answered, writes fail (etcd without quorum)."""
+    _with(world, rng, "read-only", writes_fail=True)
+
+
+def silent_watch(world: World, rng: random.Random) -> None:
+    """Streams stay open and bring nothing."""
+    _with(world, rng, "watches silent", silent_watch=True)
+
+
+def lagging_watch(world: World, rng: random.Random) -> None:
+    """A watch cache that is behind."""
+    _with(world, rng, "watches late", watch_lag=(0.5, rng.choice([2.0, 8.0])))
+
+
+def compaction(world: World, rng: random.Random) -> None:
+    """410 Gone for everybody who watches."""
+    del rng
+    world.kube.compact()
+
+
+def dropped_streams(world: World, rng: random.Random) -> None:
+    """Open watches end."""
+    for name in _victims(world, rng):
+        world.kube.drop_streams(name, cleanly=rng.random() < 0.5)
+
+
+API_FAULTS: dict[str, "Callable[[World, random.Random], None]"] = {
+    "api-outage": outage,
+    "api-slow": slow,
+    "api-flaky": flaky,
+    "api-read-only": read_only,
+    "api-silent-watch": silent_watch,
+    "api-lagging-watch": lagging_watch,
+    "api-compaction": compaction,
+    "api-dropped-streams": dropped_streams,
+}

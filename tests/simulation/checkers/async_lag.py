@@ -1,0 +1,84 @@
+"""Rule 4: in asynchronous mode a member too far behind never wins, and a race goes to the most advanced one in reach."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncio
+from collections import deque
+
+from matriarch.testing.fake_postgres_server import Server
+from simulation.checkers.base import Checker
+
+if TYPE_CHECKING:
+    from simulation.member import Member
+    from simulation.world import World
+
+STEADY_S = 4.0
+"""For how long a rival must have been reachable and ahead before it counts as overlooked."""
+ASKED_S = 60.0
+"""A person's request for a failover stands above this rule for so long."""
+
+
+class AsyncLag(Checker):
+    """Judges at the moment the lock changes hands, from positions sampled before it."""
+
+    rule = 4
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._steady: dict[tuple[str, str], float] = {}
+        self._samples: dict[str, deque[tuple[float, int]]] = {m.name: deque(maxlen=40) for m in world.members}
+
+    def tick(self) -> None:
+        """Sample who is in reach of whom, and where."""
+        now = asyncio.get_running_loop().time()
+        fit = [member for member in self.world.members if self._fit(member)]
+        for member in self.world.members:
+            samples = self._samples[member.name]
+            if member in fit:
+                samples.append((now, self._lsn(member)))
+            else:
+                samples.clear()
+        pairs = {(a.name, b.name) for a in fit for b in fit if self.world.network.both_ways(a.ip, b.ip)}
+        self._steady = {pair: self._steady.get(pair, now) for pair in sorted(pairs)}
+
+    def holder_changed(self, before: str | None, after: str | None) -> None:
+        """Somebody took the lock."""
+        now = asyncio.get_running_loop().time()
+        winner = next((member for member in self.world.members if member.name == after), None)
+        if winner is None or before == after or self.world.truth.sync.leader is not None:
+            return
+        if now - self.world.truth.requested_at < ASKED_S or winner.server.in_recovery is not True:
+            return
+        mine = self._lsn(winner)
+        lock, settings = self.world.truth.lock, self.world.truth.settings
+        if lock is not None and lock.optime is not None:
+            behind = lock.optime - mine
+            if behind > settings.maximum_lag_on_failover:
+                self.broken(winner.name, f"took the lock {behind} bytes behind the last known position")
+        for rival in self.world.members:
+            since = self._steady.get((winner.name, rival.name))
+            if rival is winner or since is None or now - since < STEADY_S:
+                continue
+            ahead = self._lsn_at(rival, now - STEADY_S) - mine
+            if ahead > 0 and self._timeline(rival) >= self._timeline(winner):
+                self.broken(winner.name, f"took the lock although {rival.name}, in reach, is {ahead} bytes ahead")
+
+    def _fit(self, member: Member) -> bool:
+        server = member.server
+        if member.agent is None or member.gate.shut or server.hung or member.tags.nofailover:
+            return False
+        return server.process == "running" and server.in_recovery is True
+
+    def _lsn(self, member: Member) -> int:
+        return member.volume.data.flushed if member.volume.data is not None else 0
+
+    def _lsn_at(self, member: Member, moment: float) -> int:
+        return max((lsn for at, lsn in self._samples[member.name] if at <= moment), default=0)
+
+    def _timeline(self, member: Member) -> int:
+        return member.volume.data.branch.timeline if member.volume.data is not None else 0
+
+    def changed(self, server: Server) -> None:
+        """Nothing to see in a single server."""

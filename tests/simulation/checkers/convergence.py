@@ -1,0 +1,61 @@
+"""Liveness: once faults heal there are one primary and all others streaming from it, within a bound, untouched."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from matriarch.kube.api import PODS
+from matriarch.words import labels
+
+if TYPE_CHECKING:
+    from simulation.member import Member
+    from simulation.world import World
+
+
+def unsettled(world: World) -> str | None:
+    """What keeps the cluster from being whole; None when it is."""
+    primaries = [member for member in world.members if member.server.writable]
+    if len(primaries) != 1:
+        return f"{len(primaries)} members accept writes"
+    primary = primaries[0]
+    if world.truth.holder != primary.name:
+        return f"{primary.name} accepts writes, the lock names {world.truth.holder}"
+    if world.truth.address(asyncio.get_running_loop().time()) != primary.ip:
+        return "the Service does not point at the primary"
+    for member in world.members:
+        problem = _replica_problem(member, primary) if member is not primary else None
+        if problem is not None and member not in world.set_aside:
+            return f"{member.name} {problem}"
+    return _records_problem(world, primary)
+
+
+def _replica_problem(member: Member, primary: Member) -> str | None:
+    link = primary.server.links.get(member.name)
+    if link is None or link.receiver is not member.server or not link.receiver_open:
+        return "does not stream from the primary"
+    if not link.streaming:
+        return "has not caught up"
+    if primary.server.disk.flushed - member.server.disk.replayed > 64 * 1024 * 1024:
+        return "is far behind"
+    return None
+
+
+def _records_problem(world: World, primary: Member) -> str | None:
+    roles = {
+        pod["metadata"]["name"]: (pod["metadata"].get("labels") or {}).get(labels.ROLE)
+        for pod in world.kube.store.list(PODS, world.namespace).items
+    }
+    for member in world.members:
+        wanted = labels.ROLE_PRIMARY if member is primary else labels.ROLE_REPLICA
+        if member not in world.set_aside and roles.get(member.name) != wanted:
+            return f"{member.name} is labelled {roles.get(member.name)}"
+    replicas = [member for member in world.members if member is not primary and member not in world.set_aside]
+    sync = world.truth.sync
+    if world.truth.settings.synchronous and replicas and (sync.leader != primary.name or not sync.standbys):
+        return f"the sync object says {sync.leader} with {sync.standbys}"
+    if not world.truth.settings.synchronous and sync.leader is not None:
+        return "the sync object is not empty"
+    if world.truth.request.pending:
+        return f"a request is pending: {world.truth.request}"
+    return None

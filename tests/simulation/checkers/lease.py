@@ -1,0 +1,40 @@
+"""Rule 2: a member is writable only inside its own lease, or under failsafe confirmed by every member."""
+
+from __future__ import annotations
+
+import asyncio
+
+from matriarch.testing.fake_postgres_server import Server
+from matriarch.testing.fake_postgres_wal import Branch
+from simulation.checkers.base import Checker
+
+SLACK_S = 1e-3
+
+
+class Lease(Checker):
+    """Compares with what the API server and the peers really granted, on the world's clock: a lease that counts from
+    when its renewal was applied is the longest that anybody could defend."""
+
+    rule = 2
+
+    def changed(self, server: Server) -> None:
+        """A server came up."""
+        self._check(server, "is writable")
+
+    def acknowledged(self, server: Server, branch: Branch, lsn: int) -> None:
+        """The worst moment for it to be wrong."""
+        del branch, lsn
+        self._check(server, "acknowledges a write")
+
+    def tick(self) -> None:
+        """Look at all."""
+        for member in self.world.members:
+            self._check(member.server, "is writable")
+
+    def _check(self, server: Server, doing: str) -> None:
+        if not server.writable:
+            return
+        over = asyncio.get_running_loop().time() - self.world.truth.right_until(server.member)
+        if over > SLACK_S:
+            since = f"{over:.3f} s after its right ended" if over < 1e6 else "without ever having had a lease"
+            self.broken(server.member, f"{doing} {since}")

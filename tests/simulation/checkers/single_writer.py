@@ -1,0 +1,39 @@
+"""Rule 1: at no instant can two members commit a write that a client sees acknowledged."""
+
+from __future__ import annotations
+
+from matriarch.testing.fake_postgres_server import Server
+from matriarch.testing.fake_postgres_wal import Branch
+from simulation.checkers.base import Checker
+
+
+class SingleWriter(Checker):
+    """Counts the servers that could acknowledge a commit right now: out of recovery, running, and with their
+    synchronous standbys, if they have to wait for any, within reach."""
+
+    rule = 1
+
+    def changed(self, server: Server) -> None:
+        """Only a server that is writable can have made things worse; its standbys may have moved to it."""
+        if server.writable:
+            self.tick()
+
+    def acknowledged(self, server: Server, branch: Branch, lsn: int) -> None:
+        """An acknowledgement while somebody else could give one as well."""
+        del branch, lsn
+        self._only(server)
+
+    def tick(self) -> None:
+        """Look at all."""
+        able = [member.server for member in self.world.members if member.server.can_acknowledge()]
+        if len(able) > 1:
+            self._complain(able)
+
+    def _only(self, server: Server) -> None:
+        others = [m.server for m in self.world.members if m.server is not server and m.server.can_acknowledge()]
+        if others:
+            self._complain([server, *others])
+
+    def _complain(self, able: list[Server]) -> None:
+        what = " and ".join(f"{server.member} on {server.disk}" for server in able)
+        self.broken(able[0].member, f"two members can acknowledge writes: {what}")

@@ -1,0 +1,91 @@
+"""What stands between an agent and the world, so that the agent can be stopped like a process.
+
+A paused agent's calls wait before they leave and before they return; nothing that it decides meanwhile reaches the world.
+A killed agent's calls never leave again. Only the ports are gated: an agent's own arithmetic has no effect outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+
+class Gate:
+    """Open, shut (SIGSTOP) or gone (SIGKILL)."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self.dead = False
+
+    @property
+    def shut(self) -> bool:
+        """Whether nothing passes for now."""
+        return not self._open.is_set()
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        self._open.clear()
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._open.set()
+
+    def end(self) -> None:
+        """SIGKILL."""
+        self.dead = True
+        self._open.set()
+
+    async def opened(self) -> None:
+        """Wait until the gate is not shut."""
+        while self.shut:
+            await self._open.wait()
+
+    async def through(self) -> None:
+        """Wait until the process may run. Raises CancelledError in a process that is gone."""
+        await self.opened()
+        if self.dead:
+            raise asyncio.CancelledError
+
+
+class Gated:
+    """Any port behind a gate: coroutines and async iterators pass through it in both directions."""
+
+    def __init__(self, inner: Any, gate: Gate) -> None:
+        self._inner = inner
+        self._gate = gate
+        self._wrapped: dict[str, Callable[..., Any]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        known = self._wrapped.get(name)
+        if known is None:
+            method = getattr(self._inner, name)
+            known = self._wrapped[name] = self._stream(method) if name == "watch" else self._call(method)
+        return known
+
+    def _call(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        gate = self._gate
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await gate.through()
+            try:
+                result = await method(*args, **kwargs)
+            except Exception:
+                await gate.through()
+                raise
+            await gate.through()
+            return result
+
+        return call
+
+    def _stream(self, method: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        gate = self._gate
+
+        async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            await gate.through()
+            async for item in method(*args, **kwargs):
+                await gate.through()
+                yield item
+
+        return stream

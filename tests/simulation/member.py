@@ -1,0 +1,255 @@
+"""A member: a pod on a node, with a disk, a container, init, an agent and a Postgres, each of which can fail alone."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from matriarch.ha.documents import peer_answer_from
+from matriarch.ha.view import Me, Tags
+from matriarch.kube.api import PODS
+from matriarch.testing.fake_network import MemberRest, SimPeers
+from matriarch.testing.fake_postgres import FakePostgres
+from matriarch.testing.fake_postgres_init import FakeInit, MemberClock
+from matriarch.testing.fake_postgres_server import Server
+from matriarch.testing.fake_postgres_wal import Volume
+from matriarch.words import labels
+from matriarch.words.errors import NotFound
+from matriarch_agent.agent import Agent
+from matriarch_agent.ports import FailsafeClaim
+from simulation.gate import Gate, Gated
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+GRACE_S = 30.0
+"""terminationGracePeriodSeconds."""
+
+
+class Member:
+    """One ordinal of the StatefulSet, whatever pod it has at the moment."""
+
+    def __init__(self, world: World, ordinal: int) -> None:
+        self.world = world
+        self.ordinal = ordinal
+        self.name = f"{world.cluster}-{ordinal}"
+        self.node = f"node-{ordinal}"
+        self.rng = random.Random(f"{world.seed}/member/{ordinal}")
+        rate = 1 + self.rng.uniform(-world.plan.clock_drift, world.plan.clock_drift)
+        self.clock = MemberClock(rate, self.rng.uniform(0, 1e5))
+        self.volume = Volume(ordinal)
+        self.tags = Tags()
+        self.pods = 0
+        self.uid = ""
+        self.ip = ""
+        self.server = Server("", "", world.site, self.rng, world.plan.hazards, self.volume)
+        self.init: FakeInit | None = None
+        self.agent: Agent | None = None
+        self.gate = Gate()
+        self.agent_task: asyncio.Task[None] | None = None
+        self.node_up = True
+        self.restarts_blocked = False
+        """The container must not come back yet: its pod is being replaced, or its node is down."""
+        self._agent_runs = 0
+
+    # --- pods -----------------------------------------------------------------------------------------------------
+
+    def new_pod(self) -> None:
+        """The StatefulSet makes a pod; the kubelet starts its container a little later."""
+        self.pods += 1
+        self.uid = f"{self.name}-uid-{self.pods}"
+        self.world.site.servers.pop(self.ip, None)
+        self.ip = f"10.{self.ordinal}.{self.pods // 250}.{self.pods % 250 + 1}"
+        self.world.network.alias[self.ip] = self.name
+        self.server = Server(self.name, self.ip, self.world.site, self.rng, self.world.plan.hazards, self.volume)
+        body = {
+            "metadata": {
+                "name": self.name,
+                "namespace": self.world.namespace,
+                "uid": self.uid,
+                "labels": labels.cluster_labels(self.world.cluster),
+                "annotations": {},
+            },
+            "spec": {"nodeName": self.node, "containers": [{"name": "postgres", "image": "x"}]},
+            "status": {"podIP": self.ip, "phase": "Running"},
+        }
+        self.world.kube.store.seed(PODS, self.world.namespace, body)
+        self.world.trace.add(self.name, f"new pod {self.uid} at {self.ip}")
+
+    def drop_pod(self) -> None:
+        """The pod object goes; whatever of its container still ran is killed first."""
+        self.kill_container("pod removed")
+        try:
+            self.world.kube.store.delete(PODS, self.world.namespace, self.name, "Background", None, 0)
+        except NotFound:
+            return
+
+    async def replace_pod(self, *, graceful: bool, lose_volume: bool = False) -> None:
+        """Delete the pod; the StatefulSet makes another one of the same name."""
+        if self.restarts_blocked:
+            return
+        self.restarts_blocked = True
+        if graceful and self.agent is not None and not self.gate.shut:
+            self.world.trace.add(self.name, "SIGTERM")
+            self.agent.terminate()
+            if self.agent_task is not None:
+                await asyncio.wait([self.agent_task], timeout=GRACE_S)
+        self.drop_pod()
+        if lose_volume:
+            self.lose_volume()
+        await asyncio.sleep(self.rng.uniform(0.3, 2.0))
+        self.new_pod()
+        self.restarts_blocked = False
+        if self.node_up:
+            await asyncio.sleep(self.rng.uniform(0.5, 2.0))
+            self.start_container()
+
+    def lose_volume(self) -> None:
+        """The disk is gone for good; the next pod gets an empty one."""
+        lost, self.volume = self.volume, Volume(self.volume.number + 100)
+        self.world.trace.add(self.name, f"volume lost with {lost.data}")
+        self.world.checkers.volume_lost(lost)
+
+    # --- containers -----------------------------------------------------------------------------------------------
+
+    def start_container(self) -> None:
+        """init starts, and with it the agent."""
+        if self.init is not None or not self.node_up or self.restarts_blocked:
+            return
+        self.server.volume = self.volume
+        self.init = FakeInit(self.server, self.clock, leash=self.world.plan.leash)
+        self.start_agent()
+
+    def kill_container(self, why: str, *, machine: bool = False) -> None:
+        """Every process of the container is gone at once."""
+        if self.init is None:
+            return
+        self.world.trace.add(self.name, f"container gone: {why}")
+        self.init.end()
+        self.init = None
+        self.end_agent()
+        self.server.die("gone with its container", machine=machine)
+
+    async def restart_container(self, why: str, delay: float) -> None:
+        """The container dies and the kubelet starts it again in the same pod."""
+        self.kill_container(why)
+        await asyncio.sleep(delay)
+        self.start_container()
+
+    def freeze(self, frozen: bool) -> None:
+        """SIGSTOP or SIGCONT to everything in the container, init included."""
+        if self.init is None:
+            return
+        if frozen:
+            self.init.frozen = True
+            self.gate.stop()
+            self.server.freeze(True)
+        else:
+            # A deadline that passed meanwhile is the first thing that init sees.
+            self.init.thaw()
+            self.server.freeze(False)
+            self.gate.go_on()
+
+    # --- the agent ------------------------------------------------------------------------------------------------
+
+    def start_agent(self) -> None:
+        """A new agent process; it adopts whatever Postgres runs."""
+        assert self.init is not None
+        self._agent_runs += 1
+        self.gate = Gate()
+        me = Me(self.name, self.world.cluster, self.ip, self.uid, self.node, self.tags)
+        kube = Gated(self.world.kube.client(self.name), self.gate)
+        peers = SimPeers(self.ip, self.world.network, self.world.rest_at, self._decode)
+        self.agent = Agent(
+            me,
+            self.world.namespace,
+            kube,
+            kube,
+            Gated(FakePostgres(self.server, self.clock.now), self.gate),
+            Gated(self.init, self.gate),
+            Gated(peers, self.gate),
+            self.clock.now,
+            self.world.wall,
+            self._log,
+        )
+        self.world.plan.mutate(self.agent)
+        self.agent_task = asyncio.create_task(self._run_agent(self.agent), name=f"{self.name}-agent-{self._agent_runs}")
+
+    def end_agent(self) -> None:
+        """SIGKILL to the agent alone."""
+        self.gate.end()
+        if self.agent_task is not None:
+            self.agent_task.cancel()
+        self.agent = self.agent_task = None
+
+    async def restart_agent(self, delay: float) -> None:
+        """The agent dies; init starts another one. Postgres is not touched."""
+        if self.init is None:
+            return
+        init = self.init
+        self.world.trace.add(self.name, "agent killed")
+        self.end_agent()
+        await asyncio.sleep(delay)
+        if self.init is init and self.agent is None:
+            self.start_agent()
+
+    async def _run_agent(self, agent: Agent) -> None:
+        try:
+            await agent.run()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # noqa: BLE001  a crash of the agent is a finding, whatever it is
+            if self.agent is agent:
+                self.world.violation(0, self.name, "the agent crashed: " + traceback.format_exc())
+            return
+        if self.agent is agent:
+            self.world.trace.add(self.name, "the agent has left")
+            if not self.restarts_blocked:
+                self.world.spawn(self.restart_container("its agent left", 1.0))
+
+    def _log(self, event: str, **facts: Any) -> None:
+        self.world.trace.add(self.name, event, facts)
+
+    def _decode(self, name: str, body: Mapping[str, Any]) -> Any:
+        return peer_answer_from(name, body, self.world.cluster)
+
+    # --- REST -----------------------------------------------------------------------------------------------------
+
+    def rest(self) -> MemberRest:
+        """What answers on this pod's port 8008."""
+        return _Rest(self)
+
+
+class _Rest:
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    async def status(self) -> Mapping[str, Any]:
+        agent = await self._agent()
+        # A task of its own: when that agent is killed meanwhile, the one who asked must not be cancelled with it.
+        answer = asyncio.create_task(agent.answer_status(), name=f"{self._member.name}-status")
+        await asyncio.wait([answer])
+        if answer.cancelled():
+            raise ConnectionError("connection reset by peer")
+        return answer.result()
+
+    async def failsafe(self, body: Mapping[str, Any]) -> int:
+        agent = await self._agent()
+        claim = FailsafeClaim(body["name"], body["api_url"], body["conn_url"], body["slots"])
+        verdict = agent.accept_failsafe(claim)
+        if verdict.accepted:
+            self._member.world.truth.accept(claim.name, self._member.name)
+        self._member.world.trace.add(self._member.name, f"failsafe claim of {claim.name}: {verdict.text}")
+        return int(verdict.status)
+
+    async def _agent(self) -> Agent:
+        member = self._member
+        await member.gate.opened()
+        if member.agent is None:
+            raise ConnectionError("connection refused")
+        return member.agent
+
+

@@ -1,0 +1,104 @@
+"""What a seed decides before anything runs: the cluster, its settings, and which faults it will have and how often.
+
+The mix of faults is itself random, so that some seeds have many of one kind and none of the others.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from matriarch.testing.fake_postgres_site import Hazards
+
+Mutation = Callable[[Any], None]
+
+
+def _untouched(agent: Any) -> None:
+    del agent
+
+
+@dataclass(slots=True)
+class Plan:
+    """One run's parameters. Durations in seconds."""
+
+    members: int = 3
+    settings: dict[str, Any] = field(default_factory=dict)
+    hazards: Hazards = field(default_factory=Hazards)
+    clock_drift: float = 0.01
+    hostile_s: float = 90.0
+    heal_s: float = 150.0
+    fault_every_s: float = 8.0
+    weights: dict[str, float] = field(default_factory=dict)
+    clients: int = 3
+    sticky: int = 1
+    admin_every_s: float = 60.0
+    admin_kinds: tuple[str, ...] = ()
+    foreign: bool = False
+    """One member starts with data of another cluster."""
+    lock_exists: bool = True
+    """The lock object was created beforehand, as an operator may do."""
+    leash: bool = True
+    mutate: Mutation = _untouched
+    """Applied to each agent as it starts: how tests plant deliberate bugs."""
+
+    def settings_text(self) -> str:
+        """The `config` annotation."""
+        return json.dumps(self.settings, separators=(",", ":"), sort_keys=True)
+
+
+def plan_for(seed: int, kinds: tuple[str, ...]) -> Plan:
+    """The plan of a seed; `kinds` are the faults there are."""
+    rng = random.Random(f"{seed}/plan")
+    members = rng.choices([1, 2, 3, 4, 5], [1, 2, 8, 1, 3])[0]
+    plan = Plan(members=members, settings=_settings(rng), hazards=_hazards(rng))
+    plan.clock_drift = rng.choice([0.0, 0.001, 0.01])
+    plan.hostile_s = rng.uniform(40, 160)
+    plan.fault_every_s = rng.choice([3.0, 6.0, 12.0, 25.0])
+    chosen = rng.sample(kinds, rng.randint(2, len(kinds)))
+    plan.weights = {kind: rng.choice([0.3, 1.0, 1.0, 3.0]) for kind in sorted(chosen)}
+    plan.clients = rng.randint(1, 4)
+    plan.sticky = rng.randint(0, min(2, members))
+    plan.admin_every_s = rng.choice([20.0, 60.0, 1e6])
+    kinds_of_admin = ["switchover", "failover", "parameters", "synchronous", "pause", "restart"]
+    plan.admin_kinds = tuple(sorted(rng.sample(kinds_of_admin, rng.randint(1, len(kinds_of_admin)))))
+    plan.foreign = members >= 3 and rng.random() < 0.03
+    plan.lock_exists = rng.random() < 0.7
+    return plan
+
+
+def _settings(rng: random.Random) -> dict[str, Any]:
+    ttl, wait, retry = rng.choice([(9, 3, 3), (9, 3, 3), (9, 3, 3), (15, 5, 5), (30, 10, 10)])
+    return {
+        "ttl": ttl,
+        "loop_wait": wait,
+        "retry_timeout": retry,
+        "maximum_lag_on_failover": rng.choice([1024, 1024 * 1024, 16 * 1024 * 1024]),
+        "failsafe_mode": rng.random() < 0.75,
+        "synchronous_mode": rng.random() < 0.7,
+        "synchronous_mode_strict": rng.random() < 0.2,
+        "synchronous_node_count": rng.choice([1, 1, 1, 2]),
+        "postgresql": {"use_pg_rewind": rng.random() < 0.85, "parameters": {"max_connections": 100}},
+    }
+
+
+def _hazards(rng: random.Random) -> Hazards:
+    hazards = Hazards()
+    if rng.random() < 0.4:
+        chance = rng.choice([0.05, 0.2])
+        for name in ("start_fails", "promote_fails", "clone_fails", "rewind_fails", "initdb_fails", "shutdown_hangs"):
+            if rng.random() < 0.4:
+                setattr(hazards, name, chance)
+    if rng.random() < 0.2:
+        hazards.promote = (0.5, 8.0)
+    if rng.random() < 0.2:
+        hazards.crash_recovery = (1.0, 20.0)
+    if rng.random() < 0.2:
+        hazards.replay_delay = (0.01, 3.0)
+    if rng.random() < 0.15:
+        hazards.query = (0.01, 1.2)
+    if rng.random() < 0.15:
+        hazards.fsync = (0.001, 0.25)
+    return hazards

@@ -1,0 +1,154 @@
+"""Processes, containers, pods and nodes that die, freeze or come back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulation.member import Member
+    from simulation.world import World
+
+
+def _somebody(world: World, rng: random.Random) -> Member:
+    """The leader as often as all others together: that is where it hurts."""
+    leader = [member for member in world.members if member.name == world.truth.holder]
+    return leader[0] if leader and rng.random() < 0.5 else rng.choice(world.members)
+
+
+def agent_kill(world: World, rng: random.Random) -> None:
+    """kill -9 of the agent; init starts another."""
+    world.spawn(_somebody(world, rng).restart_agent(rng.uniform(0.1, 2.0)))
+
+
+def agent_pause(world: World, rng: random.Random) -> None:
+    """SIGSTOP of the agent."""
+    member, seconds = _somebody(world, rng), rng.choice([rng.uniform(0.5, 4), rng.uniform(5, 40)])
+    gate = member.gate
+    world.trace.add(member.name, f"agent stopped for {seconds:.1f} s")
+    gate.stop()
+    world.later(seconds, gate.go_on)
+
+
+def freeze(world: World, rng: random.Random) -> None:
+    """The whole container stands still."""
+    member, seconds = _somebody(world, rng), rng.choice([rng.uniform(0.5, 4), rng.uniform(5, 40)])
+    if member.init is None or member.init.frozen:
+        return
+    init = member.init
+    world.trace.add(member.name, f"container frozen for {seconds:.1f} s")
+    member.freeze(True)
+    world.later(seconds, lambda: member.freeze(False) if member.init is init else None)
+
+
+def postgres_kill(world: World, rng: random.Random) -> None:
+    """kill -9 of the postmaster."""
+    _somebody(world, rng).server.die("killed by a fault")
+
+
+def postgres_hang(world: World, rng: random.Random) -> None:
+    """SIGSTOP of Postgres."""
+    server, seconds = _somebody(world, rng).server, rng.uniform(1, 25)
+    if server.process == "stopped" or server.hung:
+        return
+    life = server.life
+    world.trace.add(server.member, f"postgres hangs for {seconds:.1f} s")
+    server.freeze(True)
+    world.later(seconds, lambda: server.freeze(False) if server.life == life else None)
+
+
+def container_kill(world: World, rng: random.Random) -> None:
+    """Every process of the container dies; the kubelet restarts it."""
+    world.spawn(_somebody(world, rng).restart_container("killed by a fault", rng.uniform(0.3, 6)))
+
+
+def pod_delete(world: World, rng: random.Random) -> None:
+    """kubectl delete pod."""
+    world.spawn(_somebody(world, rng).replace_pod(graceful=True))
+
+
+def pod_force_delete(world: World, rng: random.Random) -> None:
+    """kubectl delete pod --force --grace-period=0."""
+    world.spawn(_somebody(world, rng).replace_pod(graceful=False))
+
+
+def all_pods(world: World, rng: random.Random) -> None:
+    """Everything is deleted at once."""
+    for member in world.members:
+        world.spawn(member.replace_pod(graceful=rng.random() < 0.5))
+
+
+def node_crash(world: World, rng: random.Random) -> None:
+    """The machine dies without a word and comes back with its disk."""
+    _crash(world, _somebody(world, rng), rng.uniform(2, 60))
+
+
+def node_loss(world: World, rng: random.Random) -> None:
+    """The machine dies and its disk with it; only where nobody else's promise rests on that disk."""
+    member = _somebody(world, rng)
+    if not _expendable(world, member):
+        return
+    _crash(world, member, rng.uniform(2, 30))
+    member.lose_volume()
+
+
+def _crash(world: World, member: Member, seconds: float) -> None:
+    if not member.node_up:
+        return
+    member.node_up = False
+    world.network.darken(member.name)
+    member.kill_container("its node is lost", machine=True)
+
+    def back() -> None:
+        member.node_up = True
+        world.network.lighten(member.name)
+        member.start_container()
+
+    world.later(seconds, back)
+
+
+def _expendable(world: World, member: Member) -> bool:
+    """Whether some other live member that may be promoted has all the data: rule 3 speaks of single faults."""
+    truth = world.truth
+    if truth.holder is None or not truth.config.initialize or world.volumes_lost:
+        return False
+    keeper = [m for m in world.members if m is not member and m.server.process == "running"]
+    if truth.sync.leader is not None:
+        allowed = {truth.sync.leader, *truth.sync.standbys}
+        keeper = [m for m in keeper if m.name in allowed]
+    missing = world.checkers.no_lost_ack.missing_in
+    if not any(m.volume.data is not None and missing(m.volume.data) is None and m.node_up for m in keeper):
+        return False
+    world.volumes_lost += 1
+    return True
+
+
+def volume_unreadable(world: World, rng: random.Random) -> None:
+    """The container restarts and finds its disk unreadable for a while."""
+    member, seconds = _somebody(world, rng), rng.uniform(2, 20)
+    volume = member.volume
+    volume.readable = False
+    world.trace.add(member.name, f"disk unreadable for {seconds:.1f} s")
+    world.spawn(member.restart_container("its disk fails", rng.uniform(0.3, 2)))
+
+    def back() -> None:
+        volume.readable = True
+
+    world.later(seconds, back)
+
+
+PROCESS_FAULTS: dict[str, "Callable[[World, random.Random], None]"] = {
+    "agent-kill": agent_kill,
+    "agent-pause": agent_pause,
+    "freeze": freeze,
+    "postgres-kill": postgres_kill,
+    "postgres-hang": postgres_hang,
+    "container-kill": container_kill,
+    "pod-delete": pod_delete,
+    "pod-force-delete": pod_force_delete,
+    "all-pods": all_pods,
+    "node-crash": node_crash,
+    "node-loss": node_loss,
+    "volume-unreadable": volume_unreadable,
+}

@@ -1,0 +1,297 @@
+"""A whole world from a seed: it is tormented for a while, then healed, and must then become whole again by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from matriarch.kube.api import ENDPOINTS
+from matriarch.testing.fake_kube import FakeKubeServer
+from matriarch.testing.fake_kube_faults import ApiFaults
+from matriarch.testing.fake_network import FakeNetwork, MemberRest
+from matriarch.testing.fake_postgres_server import Server
+from matriarch.testing.fake_postgres_site import Hazards, Site
+from matriarch.testing.fake_postgres_wal import FIRST_LSN, Branch, DataDir
+from matriarch.testing.virtual_time import run
+from matriarch.words import labels, names
+from simulation.administrators import Administrator
+from simulation.checkers import Checkers
+from simulation.checkers.convergence import unsettled
+from simulation.clients import Client
+from simulation.faults import KINDS, torment
+from simulation.member import Member
+from simulation.plan import Plan, plan_for
+from simulation.trace import Trace
+from simulation.truth import Truth
+
+TICK_S = 0.25
+STEADY_S = 4.0
+"""For how long the cluster must stay whole to count as converged."""
+EPOCH = 1_790_000_000.0
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of a run."""
+
+    seed: int
+    violation: tuple[int, str, str] | None
+    """Rule number (0: an agent crashed, 8: liveness), member, what."""
+    virtual_s: float
+    converged_after_s: float | None
+    acknowledged: int
+    faults: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+    digest: str = ""
+
+    def report(self, last: int = 80) -> str:
+        """For a person: what was violated, how it came to it, how to see it again."""
+        if self.violation is None:
+            return f"seed {self.seed}: no violation in {self.virtual_s:.0f} virtual seconds"
+        rule, who, what = self.violation
+        name = {0: "the agent crashed", 8: "liveness"}.get(rule, f"rule {rule}")
+        lines = [*self.trace[-last:], "", f"seed {self.seed}: {name} violated by {who}: {what}"]
+        lines.append(f"replay: make simulate SEED={self.seed}")
+        return "\n".join(lines)
+
+
+class World:
+    """Everything of one run, and the Watcher of its servers."""
+
+    cluster = "demo"
+    namespace = "default"
+
+    def __init__(self, seed: int, plan: Plan, keep: int | None = 400) -> None:
+        self.seed = seed
+        self.plan = plan
+        self.trace = Trace(keep)
+        self.kube = FakeKubeServer(random.Random(f"{seed}/kube"))
+        self.network = FakeNetwork(random.Random(f"{seed}/network"))
+        self.site = Site(self.network, self)
+        self.truth = Truth(self)
+        self.members: list[Member] = []
+        self.foreign: list[str] = []
+        """System identifiers of other clusters."""
+        self.set_aside: list[Member] = []
+        """Members that cannot be expected to join."""
+        self.healing = False
+        self.volumes_lost = 0
+        self.found: tuple[int, str, str] | None = None
+        self.faults: Counter[str] = Counter()
+        self._over = asyncio.Event()
+        self._undo: dict[int, Callable[[], None]] = {}
+        self._undone = 0
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._dark: Counter[str] = Counter()
+        for ordinal in range(plan.members):
+            self.members.append(Member(self, ordinal))
+        self.checkers = Checkers(self)
+        self.administrator = Administrator(self)
+        self.clients = [Client(self, number) for number in range(plan.clients)]
+        sticky = self.members[: plan.sticky]
+        self.clients += [Client(self, 100 + number, member) for number, member in enumerate(sticky)]
+
+    # --- services for the rest of the world -----------------------------------------------------------------------
+
+    def wall(self) -> float:
+        """UTC epoch seconds."""
+        return EPOCH + asyncio.get_running_loop().time()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run something beside everything else, to its end or that of the world."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    def later(self, seconds: float, undo: Callable[[], None]) -> None:
+        """Undo a fault after a while, or when the world heals."""
+        self._undone += 1
+        number = self._undone
+        self._undo[number] = undo
+
+        def act() -> None:
+            if self._undo.pop(number, None) is not None:
+                undo()
+
+        asyncio.get_running_loop().call_later(seconds, act)
+
+    def count_fault(self, kind: str) -> None:
+        """For the statistics and the trace."""
+        self.faults[kind] += 1
+        self.trace.add("fault", kind)
+
+    def api_dark(self, name: str, dark: bool) -> None:
+        """Cut a member's road to the API server, counted."""
+        self._dark[name] += 1 if dark else -1
+        self.kube.faults_for(name).outage = self._dark[name] > 0
+
+    def calm_api(self) -> ApiFaults:
+        """The API server on a good day."""
+        return ApiFaults(latency=(0.001, 0.006), watch_lag=(0.0, 0.01))
+
+    def rest_at(self, api_url: str) -> tuple[str, MemberRest] | None:
+        """Whose REST answers at an address; None when nothing does, not even a refusal."""
+        host = api_url.split("://", 1)[-1].split(":", 1)[0].split("/", 1)[0]
+        for member in self.members:
+            if member.ip == host and member.init is not None:
+                return member.ip, member.rest()
+        return None
+
+    # --- Watcher --------------------------------------------------------------------------------------------------
+
+    def event(self, member: str, what: str) -> None:
+        """A server has something to tell."""
+        self.trace.add(member, what)
+
+    def violation(self, rule: int, member: str, what: str) -> None:
+        """A rule is broken: the run ends here."""
+        if self.found is None:
+            self.trace.add(member, f"VIOLATION of rule {rule}: {what}")
+            self.found = (rule, member, what)
+            self._over.set()
+
+    def changed(self, server: Server) -> None:
+        """A server changed."""
+        self.checkers.changed(server)
+
+    def acknowledged(self, server: Server, branch: Branch, lsn: int) -> None:
+        """A commit is acknowledged."""
+        self.checkers.acknowledged(server, branch, lsn)
+
+    def data_replaced(self, server: Server, old: DataDir | None, new: DataDir | None, how: str) -> None:
+        """A data directory changed."""
+        self.trace.add(server.member, f"{how}: {old} -> {new}")
+        self.checkers.data_replaced(server, old, new, how)
+
+    def slot_dropped(self, server: Server, slot: str) -> None:
+        """A slot went."""
+        self.checkers.slot_dropped(server, slot)
+
+    # --- the run --------------------------------------------------------------------------------------------------
+
+    async def live(self) -> Result:
+        """The whole run."""
+        self._prepare()
+        loop = asyncio.get_running_loop()
+        ticking = loop.create_task(self._tick())
+        hostile = [loop.create_task(torment(self)), loop.create_task(self.administrator.run())]
+        writing = [loop.create_task(client.run()) for client in self.clients]
+        await self._until(self.plan.hostile_s)
+        for task in hostile:
+            task.cancel()
+        converged = None
+        if self.found is None:
+            started = loop.time()
+            await self._heal()
+            converged = await self._converge(started)
+        result = self._result(loop.time(), converged)
+        for task in (ticking, *writing):
+            task.cancel()
+        return result
+
+    def _prepare(self) -> None:
+        calm = self.calm_api()
+        for member in self.members:
+            faults = self.kube.faults_for(member.name)
+            faults.latency, faults.watch_lag = calm.latency, calm.watch_lag
+        self.kube.observe(self.truth.changed)
+        self._seed_object(names.config_object(self.cluster), {"config": self.plan.settings_text()})
+        if self.plan.lock_exists:
+            self._seed_object(names.lock_object(self.cluster), {})
+        if self.plan.foreign:
+            self._plant_foreign(self.members[-1])
+        for member in self.members:
+            member.new_pod()
+            self.spawn(self._first_start(member))
+
+    def _seed_object(self, name: str, notes: dict[str, str]) -> None:
+        metadata = {"name": name, "namespace": self.namespace, "labels": labels.cluster_labels(self.cluster)}
+        self.kube.store.seed(ENDPOINTS, self.namespace, {"metadata": {**metadata, "annotations": notes}})
+
+    async def _first_start(self, member: Member) -> None:
+        await asyncio.sleep(member.rng.uniform(0.0, 3.0))
+        member.start_container()
+
+    def _plant_foreign(self, member: Member) -> None:
+        sysid = self.site.new_sysid()
+        self.foreign.append(sysid)
+        self.set_aside.append(member)
+        branch = self.site.wal.grow("elsewhere", sysid, 1, None, FIRST_LSN)
+        branch.end += 1000
+        member.volume.data = DataDir(sysid, branch, branch.end, branch.end, branch.end, state="shut down")
+
+    async def _until(self, moment: float) -> None:
+        try:
+            async with asyncio.timeout_at(moment):
+                await self._over.wait()
+        except TimeoutError:
+            return
+
+    async def _tick(self) -> None:
+        while self.found is None:
+            await asyncio.sleep(TICK_S)
+            self.checkers.tick()
+
+    async def _heal(self) -> None:
+        """No more faults, and nobody who interferes."""
+        self.trace.add("world", "heals")
+        self.healing = True
+        undo, self._undo = self._undo, {}
+        for number in sorted(undo):
+            undo[number]()
+        self.network.heal()
+        self.network.delay = (0.0001, 0.003)
+        calm = Hazards()
+        for name in Hazards.__dataclass_fields__:
+            setattr(self.plan.hazards, name, getattr(calm, name))
+        if self.plan.settings.get("pause"):
+            await self.administrator.set_settings({"pause": False})
+
+    async def _converge(self, started: float) -> float | None:
+        loop = asyncio.get_running_loop()
+        whole_since: float | None = None
+        while self.found is None:
+            problem, now = unsettled(self), loop.time()
+            if problem is not None:
+                whole_since = None
+            elif whole_since is None:
+                whole_since = now
+            elif now - whole_since >= STEADY_S:
+                await self._final_write()
+                return whole_since - started
+            if now - started > self.plan.heal_s:
+                self.violation(8, "cluster", f"not whole {now - started:.0f} s after healing: {problem}")
+            await asyncio.sleep(TICK_S)
+        return None
+
+    async def _final_write(self) -> None:
+        primary = next(member for member in self.members if member.server.writable)
+        missing = self.checkers.no_lost_ack.missing_in(primary.server.disk)
+        if missing is not None:
+            self.violation(3, primary.name, f"at the end the primary lacks acknowledged {missing}")
+        for _ in range(3):
+            if await Client(self, 999).write() is not None:
+                return
+            await asyncio.sleep(1.0)
+        self.violation(8, primary.name, "the cluster is whole but takes no writes through its Service")
+
+    def _result(self, at: float, converged: float | None) -> Result:
+        acknowledged = sum(client.acknowledged for client in self.clients)
+        lines = self.trace.lines()
+        return Result(self.seed, self.found, at, converged, acknowledged, self.faults, lines, self.trace.digest())
+
+
+def simulate(seed: int, *, keep: int | None = 400, adjust: Callable[[Plan], None] | None = None) -> Result:
+    """Run one seed. `adjust` may change its plan first."""
+    plan = plan_for(seed, KINDS)
+    if adjust is not None:
+        adjust(plan)
+
+    async def live() -> Result:
+        return await World(seed, plan, keep).live()
+
+    return run(live())
