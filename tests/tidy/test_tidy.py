@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from matriarch.ha.reasons import Reason
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE_ROOTS = ("core", "podagent", "operator")
 ALL_ROOTS = (*SOURCE_ROOTS, "tests", "e2e", "bench")
@@ -159,6 +161,23 @@ def test_roles_have_one_word_each() -> None:
         if NEVER_ROLES.search(line) and "blob/master" not in line
     ]
     assert not found, f"primary and replica are the words: {found}"
+
+
+def test_every_reason_is_explained() -> None:
+    explained = (ROOT / "docs" / "failure-modes.md").read_text()
+    missing = [reason.value for reason in Reason if not re.search(rf"\b{reason.value}\b", explained)]
+    assert not missing, f"docs/failure-modes.md does not explain {missing}"
+
+
+def test_links_lead_somewhere() -> None:
+    broken = [
+        f"{_named(page)}: {link}"
+        for page in _tracked()
+        if page.suffix == ".md"
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / link).exists()
+    ]
+    assert not broken, f"dead links: {broken}"
 
 
 def test_locks_carry_hashes_and_no_addresses() -> None:
