@@ -72,6 +72,15 @@ def test_a_server_that_does_not_answer_shows_no_position() -> None:
     assert document["role"] == "replica"
 
 
+def test_an_unknown_position_is_left_out_and_never_null() -> None:
+    """Readers compute with these numbers; null would break a Patroni member's race."""
+    blind = replica_postgres(received_lsn=None, replayed_lsn=None)
+    assert "xlog" not in patroni_document(facts_of(view_of("demo-1", postgres=blind)))
+    half = replica_postgres(replayed_lsn=None)
+    assert patroni_document(facts_of(view_of("demo-1", postgres=half)))["xlog"]["replayed_location"] == 0
+    assert "xlog" not in patroni_document(facts_of(view_of(postgres=primary_postgres(lsn=None))))
+
+
 def test_before_the_first_look() -> None:
     facts = replace(facts_of(view_of()), view=None, api_seen_at=None)
     document = patroni_document(facts)

@@ -63,7 +63,8 @@ def patroni_document(facts: Facts) -> Document:
 
 
 def _server(postgres: PostgresView) -> Document:
-    """What only a server that answers can tell. A peer without `xlog` is not a candidate in anybody's race."""
+    """What only a server that answers can tell. Without a known position there is no `xlog`, and a peer without `xlog`
+    is not a candidate in anybody's race."""
     if not postgres.running or postgres.in_recovery is None:
         return {}
     document: Document = {}
@@ -71,16 +72,18 @@ def _server(postgres: PostgresView) -> Document:
         document["postmaster_start_time"] = postgres.postmaster_start_time
     if postgres.server_version is not None:
         document["server_version"] = postgres.server_version
-    if postgres.in_recovery:
-        received = postgres.replayed_lsn if postgres.received_lsn is None else postgres.received_lsn
+    if not postgres.in_recovery:
+        if postgres.lsn is not None:
+            document["xlog"] = {"location": postgres.lsn}
+    elif postgres.received_lsn is not None or postgres.replayed_lsn is not None:
+        replayed = postgres.replayed_lsn or 0
+        received = replayed if postgres.received_lsn is None else postgres.received_lsn
         document["xlog"] = {
             "received_location": received,
-            "replayed_location": postgres.replayed_lsn,
+            "replayed_location": replayed,
             "replayed_timestamp": None,
             "paused": False,
         }
-    else:
-        document["xlog"] = {"location": postgres.lsn}
     return document
 
 
