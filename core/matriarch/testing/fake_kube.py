@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TypeVar
 
 from matriarch.kube.api import JsonPatch, Kind, Listing, Object, PatchType, Propagation, WatchEvent
+from matriarch.kube.paths import object_path
 from matriarch.testing.fake_kube_faults import ApiFaults, Exchange
 from matriarch.testing.fake_kube_patch import copy_json
 from matriarch.testing.fake_kube_selectors import parse_selector
@@ -91,7 +92,7 @@ class FakeKubeClient:
 
     async def get(self, kind: Kind, namespace: str, name: str, *, timeout: float = 10.0) -> Object:
         """See `Kube.get`."""
-        namespace = _scope(kind, namespace)
+        namespace = _scope(kind, namespace, name)
         return await self._call("get", kind, lambda: self._store.get(kind, namespace, name), timeout)
 
     async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", timeout: float = 30.0) -> Listing:
@@ -115,7 +116,7 @@ class FakeKubeClient:
         timeout: float = 10.0,
     ) -> Object:
         """See `Kube.patch`."""
-        namespace, sent = _scope(kind, namespace), copy_json(body)
+        namespace, sent = _scope(kind, namespace, name), copy_json(body)
 
         def step() -> Object:
             return self._store.patch(kind, namespace, name, sent, patch_type, subresource, self.identity)
@@ -135,7 +136,7 @@ class FakeKubeClient:
         timeout: float = 10.0,
     ) -> Object:
         """See `Kube.apply`."""
-        namespace, sent = _scope(kind, namespace), copy_json(body)
+        namespace, sent = _scope(kind, namespace, name), copy_json(body)
 
         def step() -> Object:
             return self._store.apply(kind, namespace, name, sent, manager, force, subresource)
@@ -154,7 +155,7 @@ class FakeKubeClient:
         timeout: float = 10.0,
     ) -> None:
         """See `Kube.delete`."""
-        namespace = _scope(kind, namespace)
+        namespace = _scope(kind, namespace, name)
 
         def step() -> None:
             self._store.delete(kind, namespace, name, propagation, preconditions, grace_period_s)
@@ -193,7 +194,8 @@ class FakeKubeClient:
             raise DeadlineSpent(f"no answer to {verb} {kind.plural} within {timeout} s") from None
 
 
-def _scope(kind: Kind, namespace: str) -> str:
+def _scope(kind: Kind, namespace: str, name: str = "-") -> str:
+    object_path(kind, namespace, name)  # the real client refuses names that would lead a path astray
     return namespace if kind.namespaced else ""
 
 

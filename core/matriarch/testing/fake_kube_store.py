@@ -52,7 +52,7 @@ class Store:
     """Objects of all kinds. `now` tells the server's clock, `keep` how many changes per kind a late watch finds."""
 
     def __init__(self, now: Callable[[], float], *, keep: int = 1000, guard: bool = False) -> None:
-        self.version = 0
+        self.version = 100
         self.graceful_pods = False
         self.on_change: Callable[[Table, Change], None] = lambda _table, _change: None
         self._now = now

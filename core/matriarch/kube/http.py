@@ -1,0 +1,287 @@
+"""The `Kube` port over HTTP: one request per call, no hidden repetition, one time budget for everything a call does."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from matriarch.kube.answers import LineBuffer, error_of, read_event, read_object
+from matriarch.kube.api import JsonPatch, Kind, Listing, Object, PatchType, Propagation, WatchEvent
+from matriarch.kube.auth import Connection
+from matriarch.kube.paths import collection_path, object_path
+from matriarch.words.errors import DeadlineSpent, Gone, MatriarchError, Unavailable
+
+_PAGE = 500
+_CONNECTIONS = 32
+_WATCH_START_S = 10.0
+_CONTENT_TYPES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
+_APPLY_TYPE = "application/apply-patch+yaml"  # JSON is YAML
+
+
+class HttpKube:
+    """A client for one API server; use it as `async with HttpKube(connection) as kube`.
+
+    `silence_s` is how long a peer may leave our bytes unacknowledged before the kernel gives the connection up; a
+    lock's client sets it to the lock's ttl (patroni.md §1.11). Calls share at most `connections` connections and wait
+    for a free one within their own timeout; watches have connections of their own. Traffic that must never queue
+    behind another's gets a client of its own.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        user_agent: str = "matriarch",
+        connections: int = _CONNECTIONS,
+        silence_s: float = 20.0,
+    ) -> None:
+        self._connection = connection
+        self._user_agent = user_agent
+        self._connections = connections
+        self._silence_s = silence_s
+        self._calls: aiohttp.ClientSession | None = None
+        self._watches: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections. A later call opens new ones."""
+        for session in (self._calls, self._watches):
+            if session is not None:
+                await session.close()
+        self._calls = self._watches = None
+
+    async def get(self, kind: Kind, namespace: str, name: str, *, timeout: float = 10.0) -> Object:
+        """See `Kube.get`."""
+        return await self._request("GET", object_path(kind, namespace, name), timeout=timeout)
+
+    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", timeout: float = 30.0) -> Listing:
+        """See `Kube.list`. Read in pages; when the pages' snapshot expires in between, once more as a whole."""
+        path, query = collection_path(kind, namespace), {"labelSelector": labels} if labels else {}
+        items: list[Object] = []
+        page: dict[str, str] = {"limit": str(_PAGE)}
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    try:
+                        answer = await self._request("GET", path, query={**query, **page}, timeout=timeout)
+                    except Gone:
+                        if "continue" not in page:
+                            raise
+                        items, page = [], {}
+                        continue
+                    metadata = answer.get("metadata") or {}
+                    items += answer.get("items") or []
+                    if not metadata.get("continue"):
+                        break
+                    page = {"limit": str(_PAGE), "continue": metadata["continue"]}
+        except TimeoutError:
+            raise DeadlineSpent(f"no complete answer to GET {path} within {timeout} s") from None
+        typed = ({"apiVersion": kind.group_version, "kind": kind.name, **item} for item in items)
+        return Listing(tuple(typed), str(metadata.get("resourceVersion", "")))
+
+    async def watch(
+        self, kind: Kind, namespace: str | None, *, labels: str = "", version: str, idle_timeout: float = 75.0
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """See `Kube.watch`. Close the generator to close the connection."""
+        query = {"watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version}
+        if labels:
+            query["labelSelector"] = labels
+        path = collection_path(kind, namespace)
+        buffer = LineBuffer()
+        async with self._stream(path, query, min(_WATCH_START_S, idle_timeout)) as response:
+            while True:
+                try:
+                    async with asyncio.timeout(idle_timeout):
+                        data = await response.content.readany()
+                except TimeoutError:
+                    raise Unavailable(f"the watch of {path} brought nothing for {idle_timeout} s") from None
+                except (aiohttp.ClientError, OSError) as error:
+                    raise Unavailable(f"the watch of {path} broke: {error!r}") from error
+                if not data:
+                    return
+                for line in buffer.feed(data):
+                    yield read_event(line)
+
+    async def create(self, kind: Kind, namespace: str, body: Object, *, timeout: float = 10.0) -> Object:
+        """See `Kube.create`."""
+        return await self._request("POST", collection_path(kind, namespace), body=_typed(kind, body), timeout=timeout)
+
+    async def patch(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        body: Object | JsonPatch,
+        *,
+        patch_type: PatchType = "merge",
+        subresource: str = "",
+        timeout: float = 10.0,
+    ) -> Object:
+        """See `Kube.patch`."""
+        path = object_path(kind, namespace, name, subresource)
+        return await self._request("PATCH", path, body=body, content_type=_CONTENT_TYPES[patch_type], timeout=timeout)
+
+    async def apply(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        body: Object,
+        *,
+        manager: str,
+        force: bool = True,
+        subresource: str = "",
+        timeout: float = 10.0,
+    ) -> Object:
+        """See `Kube.apply`."""
+        path = object_path(kind, namespace, name, subresource)
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        typed = _typed(kind, body)
+        return await self._request("PATCH", path, query=query, body=typed, content_type=_APPLY_TYPE, timeout=timeout)
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        propagation: Propagation = "Background",
+        preconditions: Mapping[str, str] | None = None,
+        grace_period_s: int | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        """See `Kube.delete`."""
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if preconditions:
+            options["preconditions"] = dict(preconditions)
+        if grace_period_s is not None:
+            options["gracePeriodSeconds"] = grace_period_s
+        await self._request("DELETE", object_path(kind, namespace, name), body=options, timeout=timeout)
+
+    # One request -----------------------------------------------------------------------------------------------------
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout: float,
+    ) -> Object:
+        if self._calls is None:
+            self._calls = self._session(self._connections)
+        headers = self._headers()
+        data = None
+        if body is not None:
+            data, headers["Content-Type"] = msgspec.json.encode(body), content_type
+        url = self._url(path, query)
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._calls.request(method, url, data=data, headers=headers, **self._tls()) as response,
+            ):
+                content = await response.read()
+        except TimeoutError:
+            raise DeadlineSpent(f"no answer to {method} {path} within {timeout} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"{method} {path}: {error!r}") from error
+        if response.status >= 300:
+            raise self._refusal(response, content)
+        return read_object(content)
+
+    @asynccontextmanager
+    async def _stream(
+        self, path: str, query: Mapping[str, str], timeout: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._watches is None:
+            self._watches = self._session(0)
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._watches.get(self._url(path, query), headers=self._headers(), **self._tls())
+        except TimeoutError:
+            raise DeadlineSpent(f"the watch of {path} did not start within {timeout} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"watch {path}: {error!r}") from error
+        try:
+            if response.status >= 300:
+                raise self._refusal(response, await _beginning(response, timeout))
+            yield response
+        finally:
+            response.close()
+
+    def _refusal(self, response: aiohttp.ClientResponse, content: bytes) -> MatriarchError:
+        if response.status == 401 and self._connection.token is not None:
+            self._connection.token.forget()
+        return error_of(response.status, response.headers, content)
+
+    def _session(self, connections: int) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=connections, socket_factory=self._socket)
+        session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        # aiohttp repeats a GET or DELETE on its own when a kept connection turns out to be dead, and has no public
+        # switch for it. A repeated delete may hit the next object of that name.
+        session._retry_connection = False
+        return session
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            ("TCP_KEEPIDLE", max(1, round(self._silence_s / 2))),
+            ("TCP_KEEPINTVL", max(1, round(self._silence_s / 6))),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", round(self._silence_s * 1000)),
+        ):
+            if hasattr(socket, option):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        return sock
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": self._user_agent}
+        if self._connection.token is not None:
+            headers["Authorization"] = f"Bearer {self._connection.token.current()}"
+        return headers
+
+    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
+        url = URL(self._connection.server + path, encoded=True)
+        return url.with_query(query) if query else url
+
+    def _tls(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {"allow_redirects": False}
+        if self._connection.tls is not None:
+            settings |= {"ssl": self._connection.tls, "server_hostname": self._connection.tls_name}
+        return settings
+
+
+def _typed(kind: Kind, body: Object) -> Object:
+    return {"apiVersion": kind.group_version, "kind": kind.name, **body}
+
+
+async def _beginning(response: aiohttp.ClientResponse, timeout: float) -> bytes:
+    """The body of a refused watch, as far as it comes; the status code alone would do."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await response.read()
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return b""
