@@ -50,7 +50,9 @@ def test_a_patroni_members_status_is_read() -> None:
     )
 
 
-@pytest.mark.parametrize("status", [None, "", "null", "[]", "7", "{", "[" * 100_000, '{"a":NaN}', '{"\\ud800":1}'])
+@pytest.mark.parametrize(
+    "status", [None, "", "null", "[]", "7", "{", "[" * 100_000, '{"a":NaN}', '{"a":[1e999]}', '{"\\ud800":1}']
+)
 def test_an_unreadable_status_is_an_unknown_member(status: str | None) -> None:
     assert member_from_pod(pod("demo-1", status)) == MemberView(name="demo-1", pod_ip="10.0.0.11")
 

@@ -7,6 +7,7 @@ to stop a reader.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -37,11 +38,14 @@ def _refuse_constant(name: str) -> None:
 
 
 def sound(value: object, depth: int = MAX_DEPTH) -> bool:
-    """Whether a decoded value is nested within `depth` and can be written out again (no lone surrogates)."""
+    """Whether a decoded value is nested within `depth` and can be written out again: no lone surrogates, no number that
+    was too large for a float."""
     if depth < 0:
         return False
     if isinstance(value, str):
         return not any("\ud800" <= char <= "\udfff" for char in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
     if isinstance(value, dict):
         return all(sound(key, depth) and sound(item, depth - 1) for key, item in value.items())
     if isinstance(value, list):
