@@ -31,11 +31,15 @@ class Election:
         self._identity = identity
         self._seen: tuple[str, float] = ("", 0.0)
         self._held: Object | None = None
+        self._until = 0.0
 
     @property
     def leading(self) -> bool:
-        """Whether this process may write."""
-        return self._held is not None
+        """Whether this process may write: the Lease was ours when a renewal was sent, not too long ago.
+
+        An answer that takes its time does not make the right to write any longer.
+        """
+        return self._held is not None and asyncio.get_running_loop().time() < self._until
 
     async def acquire(self) -> None:
         """Waits until the Lease is ours."""
@@ -47,15 +51,9 @@ class Election:
 
     async def hold(self) -> None:
         """Renews until renewing has failed for too long; then this process must stop."""
-        loop = asyncio.get_running_loop()
-        renewed = loop.time()
-        while loop.time() - renewed < RENEW_WITHIN_S:
+        while self.leading:
             await asyncio.sleep(RETRY_S)
-            sent = loop.time()
-            if await self._attempt():
-                renewed = sent
-            elif self._seen_other():
-                break
+            await self._attempt()
         self._held = None
         log.error("election lost", identity=self._identity)
 
@@ -67,11 +65,9 @@ class Election:
         body = {"metadata": {"resourceVersion": held["metadata"]["resourceVersion"]}, "spec": {"holderIdentity": None}}
         await self._tolerant(lambda: self._kube.patch(LEASES, self._namespace, NAME, body, timeout=2.0))
 
-    def _seen_other(self) -> bool:
-        return self._held is None
-
     async def _attempt(self) -> bool:
         """Takes or renews the Lease by compare-and-swap; False when it is somebody else's or the API fails."""
+        sent = asyncio.get_running_loop().time()
         lease = await self._tolerant(self._read)
         if lease is None:
             return False
@@ -91,7 +87,7 @@ class Election:
         body = {"metadata": {"resourceVersion": version}, "spec": change}
         written = await self._tolerant(lambda: self._kube.patch(LEASES, self._namespace, NAME, body, timeout=5.0))
         if written is not None:
-            self._held = written
+            self._held, self._until = written, sent + RENEW_WITHIN_S
         return written is not None
 
     async def _read(self) -> Object:

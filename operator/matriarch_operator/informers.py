@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from matriarch.kube.informer import Informer
-
 from matriarch.kube.api import Kind, Kube, Object
+from matriarch.kube.informer import Informer
 from matriarch.words import labels
 from matriarch_operator.execute import CHILD_KINDS
 from matriarch_operator.store import Store

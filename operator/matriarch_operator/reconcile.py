@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -39,6 +40,7 @@ class Reconciler:
         executor: Executor,
         recorder: Recorder,
         image: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._kube = kube
         self._store = store
@@ -46,6 +48,7 @@ class Reconciler:
         self._executor = executor
         self._recorder = recorder
         self._image = image
+        self._now = now
         self._trouble: dict[ClusterKey, tuple[str, ...]] = {}
         self._restless: dict[ClusterKey, int] = {}
 
@@ -126,7 +129,7 @@ class Reconciler:
         if resource is None:
             return None
         facts = Facts(
-            now=datetime.now(UTC),
+            now=self._now(),
             image=self._image,
             passwords=Passwords(_password(), _password(), _password()),
             foreign=self._store.foreign(key),
