@@ -10,11 +10,11 @@ from matriarch.ha.documents import Refusal
 from matriarch_agent.ports import Peers
 from matriarch_agent.rest import replies
 from matriarch_agent.rest.face import Face
+from matriarch_agent.rest.leadership import Leadership
+from matriarch_agent.rest.listener import Listener
 from matriarch_agent.rest.reads import Reads
 from matriarch_agent.rest.writes import Writes
 
-LINGER_S = 0.2
-"""How long what a client still sends is read after it was answered, in seconds."""
 Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
@@ -23,15 +23,14 @@ class RestServer:
 
     def __init__(self, face: Face, peers: Peers, host: str, port: int) -> None:
         self._reads = Reads(face)
-        self._routes = _routes(self._reads, Writes(face, peers))
+        self._routes = _routes(self._reads, Writes(face), Leadership(face, peers))
         self._host = host
         self.port = port
         self._runner: web.ServerRunner | None = None
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address cannot be had."""
-        server = web.Server(self._dispatch, access_log=None, lingering_time=LINGER_S)
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
+        self._runner = web.ServerRunner(Listener(self._dispatch), shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port, backlog=128, reuse_address=True)
         await site.start()
@@ -57,7 +56,7 @@ class RestServer:
         return replies.page(Refusal(501, "Unsupported method"))
 
 
-def _routes(reads: Reads, writes: Writes) -> dict[tuple[str, str], Handler]:
+def _routes(reads: Reads, writes: Writes, leadership: Leadership) -> dict[tuple[str, str], Handler]:
     return {
         ("GET", "liveness"): reads.liveness,
         ("GET", "readiness"): reads.readiness,
@@ -70,9 +69,9 @@ def _routes(reads: Reads, writes: Writes) -> dict[tuple[str, str], Handler]:
         ("GET", "decisions"): reads.decisions,
         ("PATCH", "config"): writes.patch_config,
         ("PUT", "config"): writes.put_config,
-        ("POST", "switchover"): writes.switchover,
-        ("POST", "failover"): writes.failover,
-        ("DELETE", "switchover"): writes.delete_switchover,
+        ("POST", "switchover"): leadership.switchover,
+        ("POST", "failover"): leadership.failover,
+        ("DELETE", "switchover"): leadership.delete_switchover,
         ("POST", "restart"): writes.restart,
         ("DELETE", "restart"): writes.delete_restart,
         ("POST", "reload"): writes.reload,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -12,7 +13,7 @@ from unit.rest.fake_face import FakeFace, call, raw, serving
 
 from matriarch.ha.documents import cluster_document, patroni_document
 from matriarch.ha.view import LockView
-from matriarch_agent.rest import SettingsSource
+from matriarch_agent.rest import SettingsSource, listener
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "HEAD"])
@@ -158,3 +159,45 @@ async def test_a_connection_serves_one_request() -> None:
         both = b"GET /primary HTTP/1.1\r\nHost: x\r\n\r\n" * 2
         _, body = await raw(server.port, both)
     assert body.count(b'"patroni"') == 1
+
+
+async def hung_up(port: int, begun: bytes) -> bool:
+    """Whether the server ends the connection, without an answer, of a client that sends no more than this."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(begun)
+        async with asyncio.timeout(2):
+            return await reader.read() == b""
+    except ConnectionResetError:
+        return True
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionResetError):
+            await writer.wait_closed()
+
+
+async def test_a_client_that_asks_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "HEAD_TIMEOUT_S", 0.2)
+    async with serving(FakeFace()) as server:
+        assert await hung_up(server.port, b"")
+        assert await hung_up(server.port, b"GET /primary HTTP/1.1\r\nHost:")
+
+
+async def test_an_answer_may_take_longer_than_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "HEAD_TIMEOUT_S", 0.1)
+    face = FakeFace()
+    face.refresh_takes = 0.3
+    async with serving(face) as server:
+        assert (await call(server, "GET", "/patroni"))[0] == 200
+
+
+async def test_connections_beyond_the_limit_are_dropped_and_places_come_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MAX_CONNECTIONS", 2)
+    async with serving(FakeFace()) as server:
+        idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+        assert await hung_up(server.port, b"")
+        for _, writer in idle:
+            writer.close()
+            await writer.wait_closed()
+        for _ in range(20):
+            assert (await call(server, "GET", "/primary"))[0] == 200

@@ -13,7 +13,7 @@ from unit.rest.fake_face import FakeFace, FakePeers, call, raw, serving
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import PeerAnswer, Request
 from matriarch.words.errors import ConflictError, Unavailable
-from matriarch_agent.rest import writes
+from matriarch_agent.rest import leadership
 
 TO_ONE = {"leader": "demo-0", "candidate": "demo-1"}
 
@@ -72,7 +72,7 @@ async def test_the_outcome_is_not_waited_for_for_ever(monkeypatch: pytest.Monkey
         return replace(found, now=found.now + skipped[0])
 
     monkeypatch.setattr(face, "facts", hurried)
-    monkeypatch.setattr(writes, "POLL_S", 0.0)
+    monkeypatch.setattr(leadership, "POLL_S", 0.0)
     assert await _switchover(face, {"leader": "demo-0"}) == (503, "Switchover status unknown")
 
 
