@@ -73,8 +73,9 @@ async def _start_replica(agent: Agent, upstream: Upstream | None) -> None:
 
 async def _clone(agent: Agent, source: Upstream) -> None:
     epoch = agent.store.lock().epoch
-    await agent.postgres.clone(source, agent.settings())
+    await agent.postgres.stop(fast=True)
     await agent.keeper.disarm()
+    await agent.postgres.clone(source, agent.settings())
     agent.remember(
         rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None, reinitialize=False
     )

@@ -12,6 +12,7 @@ from matriarch.ha.actions import Action, Long, Restart, Rewind
 from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
+from matriarch.ha.lease import expired
 from matriarch.ha.records import Renewal
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Activity, Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, PostgresView, View
@@ -58,6 +59,7 @@ class Agent:
         self._awake = asyncio.Event()
         self.store = ClusterStore(kube, lock_kube, me, namespace, now, self.wake)
         self.keeper = Keeper(self.store, init, now, self._renewal, self.settings, self.wake, log)
+        self.keeper.bound_by_claim = self._bound_by_claim
         self.publisher = Publisher(self.store, me, now, log)
         self.journal = Journal(log)
         self.memory = Memory(started_at=now())
@@ -204,7 +206,7 @@ class Agent:
 
     def _api_ok(self, now: float) -> bool:
         settings = self.settings()
-        if self.keeper.failing_since is not None:
+        if self.keeper.failing_since is not None and self.keeper.lead:
             return False
         return now - self.store.contact < settings.loop_wait + settings.retry_timeout
 
@@ -339,6 +341,11 @@ class Agent:
         if verdict.accepted:
             self.failsafe = Failsafe(None, claim.name, claim.api_url, claim.conn_url, self.now())
         return verdict
+
+    def _bound_by_claim(self) -> bool:
+        """This member agreed that another one goes on as primary, and its word still binds."""
+        heard = self.failsafe.heard_at
+        return heard is not None and not expired(heard, self.settings().ttl, self.now())
 
     # --- records --------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,8 @@ class Keeper:
         """Postgres is under the leash."""
         self.acquiring = False
         """A write that takes the lock is under way."""
+        self.bound_by_claim: Callable[[], bool] = lambda: False
+        """Whether this member agreed to another's failsafe claim within the last ttl."""
         self.failing_since: float | None = None
         """When renewals began to fail for want of an answer; None while they succeed."""
         self.counts: dict[str, int] = {"granted": 0, "lost": 0, "unanswered": 0}
@@ -75,6 +77,9 @@ class Keeper:
     async def take(self, version: str | None) -> None:
         """Take the lock (or take it up again) on `version`. The lease starts when the request is sent."""
         async with self._turn:
+            # Agreeing to a claim is synchronous, so it comes before this check or after `acquiring`, never between.
+            if self.bound_by_claim():
+                raise ConflictError("another member is primary under failsafe")
             self.acquiring = True
             try:
                 renewal, sent = self._make_renewal(), self._now()

@@ -43,7 +43,8 @@ class Postgres(Protocol):
         ...
 
     async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:
-        """initdb, start as primary, create roles and the database. Returns the system identifier.
+        """initdb, roles and the database. Returns the system identifier and leaves the server stopped: the
+        identifier is on record in the cluster before the first commit can be acknowledged.
 
         The directory is built beside the final place and moved there when it is complete, so that a crash half-way
         leaves an empty member.
@@ -69,9 +70,7 @@ class Postgres(Protocol):
         """
         ...
 
-    async def stop(
-        self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None
-    ) -> None:
+    async def stop(self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None) -> None:
         """Stop. `fast`: checkpoint first, then a fast shutdown; `on_shutdown_checkpoint` is called with the end LSN of
         the shutdown record while the WAL senders still run. Not fast: immediate shutdown. Escalates to SIGKILL of
         every process of the postmaster when it does not end in time; returns only when none is left."""

@@ -12,14 +12,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from matriarch.kube.informer import Informer
-
 from matriarch.ha import records
 from matriarch.ha.documents.members import member_from_pod, status_of
 from matriarch.ha.lease import expired
 from matriarch.ha.settings import ClusterSettings, parse_settings
 from matriarch.ha.view import ConfigView, HistoryEntry, LockView, Me, MemberView, Request, SyncView
 from matriarch.kube.api import ENDPOINTS, PODS, SERVICES, Kube, Object
+from matriarch.kube.informer import Informer
 from matriarch.words import labels, names
 from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound
 from matriarch_agent.ports import Now

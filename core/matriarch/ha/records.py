@@ -247,7 +247,7 @@ def _compact(value: Mapping[str, Any]) -> str:
 def _json(text: str | None) -> Any:
     try:
         return json.loads(text) if text is not None else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+LARGEST = 1e18
+"""Bound on every number: infinity, NaN and absurd values count as absent."""
 _TRUE = frozenset({"on", "true", "yes", "1"})
 
 
@@ -52,7 +54,7 @@ def parse_settings(text: str | None, previous: ClusterSettings | None = None) ->
         return base
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return base
     if not isinstance(document, dict):
         return base
@@ -106,7 +108,7 @@ def _number(document: Mapping[str, Any], key: str, default: float, least: float)
             value = float(value)
         except ValueError:
             return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
         return default
     return max(least, float(value))
 

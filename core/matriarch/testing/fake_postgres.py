@@ -97,13 +97,12 @@ class FakePostgres:
     # --- data directories -----------------------------------------------------------------------------------------
 
     async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:
-        """initdb, then start as primary."""
+        """initdb; the server stays stopped."""
         server = self.server
         if server.volume.data is not None:
             raise ProgramFailed("initdb: the data directory is not empty")
         data = await initdb(server)
         self._replace(data, "initdb")
-        await self.start(StartMode(primary=True, sync_names=()), settings)
         return data.sysid
 
     async def clone(self, source: Upstream, settings: ClusterSettings) -> None:
@@ -185,6 +184,7 @@ class FakePostgres:
         server.notify()
         server.abort_commits()
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        written.add_done_callback(lambda done: done.cancelled() or done.exception())
         ending = server.spawn(self._shut_down(life, written))
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):

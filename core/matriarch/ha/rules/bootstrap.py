@@ -7,6 +7,7 @@ nobody for longer than the TTL. Rule 7: a member that does not know that all oth
 from __future__ import annotations
 
 from matriarch.ha.actions import Acquire, Bootstrap, Clone, Decision, PollPeers, Reclaim, Release, WriteInitialize
+from matriarch.ha.lease import expired
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.polling import fresh_poll
@@ -60,9 +61,18 @@ def _race(view: View) -> Decision:
     if with_data:
         facts = f"{', '.join(with_data)} has data and will lead"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
+    heard = view.failsafe.heard_at
+    if heard is not None and not expired(heard, view.settings.ttl, view.now):
+        facts = f"{view.failsafe.leader} is primary under failsafe"
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
     silent = [answer.name for answer in poll.answers if not answer.reachable]
     free_for = view.now - (view.memory.unlocked_since if view.memory.unlocked_since is not None else view.now)
-    if silent and free_for < 2 * view.settings.ttl:
+    if silent and (free_for < 2 * view.settings.ttl or _was_alive(view)):
         facts = f"{', '.join(silent)} has not said yet whether it has data"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
     return Decision((Acquire(view.lock.version),), Reason.CLAIMING_BOOTSTRAP, "nobody has data", wake_in=0.0)
+
+
+def _was_alive(view: View) -> bool:
+    """The records tell of a primary: its data is somewhere, whoever is silent now."""
+    return view.lock.optime is not None or view.sync.leader is not None or bool(view.config.history)

@@ -49,7 +49,7 @@ def _promote(view: View) -> Decision:
     asked = view.request.pending and view.request.candidate == view.me.name
     if view.settings.pause and not asked:
         return Decision((Release(),), Reason.PAUSED, "no promotion while paused", wake_in=view.settings.loop_wait)
-    first = sync.before_promotion(view)
+    first = (*_records(view), *sync.before_promotion(view))
     if first:
         return Decision(first, Reason.PREPARING_PROMOTION, "sync object first", lead=True, wake_in=0.0)
     return Decision((Promote(),), Reason.PROMOTING, "lock held", lead=True, wake_in=0.2)

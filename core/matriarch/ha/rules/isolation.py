@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matriarch.ha.actions import ConfirmFailsafe, Decision, StartPrimary
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.sync import names_at_start
 from matriarch.ha.view import View
 
@@ -18,11 +19,16 @@ def isolation(view: View) -> Decision | None:
         return Decision((), Reason.API_UNREACHABLE, "waiting for the API server", wake_in=1.0)
     if view.activity is not None:
         return Decision(_failsafe(view), Reason.API_UNREACHABLE, f"during {view.activity.name}", True, RETRY_S)
-    if view.postgres.data == "present" and view.postgres.process == "stopped" and view.postgres.failures < 3:
+    if _can_restart(view):
         names, strict = names_at_start(view)
         restart = StartPrimary(names, strict)
         return Decision((*_failsafe(view), restart), Reason.STARTING_PRIMARY, "API unreachable, lease held", True, 0.5)
     return Decision(_failsafe(view), Reason.FAILSAFE, _facts(view), lead=True, wake_in=RETRY_S)
+
+
+def _can_restart(view: View) -> bool:
+    postgres, on_record = view.postgres, is_sysid(view.config.initialize)
+    return postgres.data == "present" and postgres.process == "stopped" and postgres.failures < 3 and on_record
 
 
 def failsafe_applies(view: View) -> bool:

@@ -64,7 +64,8 @@ def _not_eligible(view: View) -> str | None:
     heard = view.failsafe.heard_at
     if heard is not None and not expired(heard, view.settings.ttl, view.now):
         return f"{view.failsafe.leader} is primary under failsafe"
-    if sync_active(view) and not view.sync.lists(me.name) and not _forced(view):
+    if sync_active(view) and not view.sync.lists(me.name):
+        # Not even when a person names it: they switch synchronous mode off first, and so say that they accept the loss.
         return f"not synchronous with {view.sync.leader}"
     done = view.memory.handover_done_at
     if done is not None and view.now - done < view.settings.ttl:
@@ -106,6 +107,8 @@ def _candidate_first(view: View, answers: tuple[PeerAnswer, ...]) -> Decision | 
     since = view.memory.unlocked_since
     waited = view.now - (since if since is not None else view.now)
     if answer is None or not answer.reachable or answer.nofailover or waited > view.settings.ttl:
+        return None
+    if not _may_win(view, answer):
         return None
     facts = f"{request.candidate} was asked for"
     return Decision((), Reason.YIELDING_TO_CANDIDATE, facts, wake_in=AGAIN_S)

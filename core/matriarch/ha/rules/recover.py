@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from matriarch.ha.actions import AskLeader, Clone, Decision, Reclaim, Release, Rewind, StartPrimary, StartReplica
+from matriarch.ha.actions import (
+    AskLeader,
+    Clone,
+    Decision,
+    Reclaim,
+    Release,
+    Rewind,
+    StartPrimary,
+    StartReplica,
+    WriteInitialize,
+)
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.sync import names_at_start
 from matriarch.ha.rules.upstream import leader_upstream
 from matriarch.ha.view import RemoteHistory, Upstream, View
@@ -44,6 +55,10 @@ def _as_holder(view: View) -> Decision:
     control = view.postgres.control
     if control is None:
         return Decision((), Reason.DATA_UNREADABLE, "no control data", lead=True, wake_in=0.5)
+    if not is_sysid(view.config.initialize):
+        # On record before the first commit can be acknowledged: nobody may initialise a second cluster after that.
+        write = WriteInitialize(control.sysid, view.config.version)
+        return Decision((write,), Reason.BOOTSTRAPPING, "system identifier first", lead=True, wake_in=0.0)
     if not control.was_primary:
         return Decision((StartReplica(None),), Reason.STARTING_REPLICA, "to be promoted", True, 0.2)
     names, strict = names_at_start(view)

@@ -36,7 +36,7 @@ def answer(view: View) -> Decision | None:
     able = [member.name for member in _candidates(view) if member.name in good]
     if not able:
         return _refuse(view, _why_nobody(view, poll.answers))
-    if sync_active(view) and request.leader is not None:
+    if sync_active(view):
         listed = [name for name in able if name in view.sync.standbys]
         if not listed:
             # The sync rule prefers the candidate: it will be listed as soon as it has caught up.
