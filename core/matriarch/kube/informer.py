@@ -1,41 +1,40 @@
-"""A cache of one resource kind, kept by list and watch.
+"""A local copy of the objects of one kind, kept up to date by list and watch.
 
-After every listing the cache is *replaced*: what vanished while nobody watched is reported as deleted. A failure
-restarts this watch only; the cache stays as it was meanwhile, and `last_contact` tells how old it may be.
+Two rules are borrowed from Patroni's cache (patroni.md §1.11): an object with an older resourceVersion never replaces a
+newer one, so the result of an own write can be put in at once; and a write that met a conflict makes the copy suspect.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from matriarch.kube.api import Kind, Kube, Object, WatchEvent
-from matriarch.words.errors import Gone, MatriarchError
+from matriarch.kube.api import Kind, Kube, Listing, Object, WatchEvent
+from matriarch.words.errors import MatriarchError, Throttled, TransientError
 
 Key = tuple[str, str]
-OnChange = Callable[[Object | None, Object | None], None]
+"""Namespace and name; the namespace is empty for kinds without one."""
+Change = Callable[[Object | None, Object | None], None]
+"""Called with the old and the new object: (None, new) added, (old, new) changed, (old, None) gone."""
+
 BACKOFF_S = (0.1, 0.2, 0.4, 0.8, 1.0)
-
-
-def key_of(obj: Object) -> Key:
-    """Namespace and name."""
-    metadata = obj["metadata"]
-    return (metadata.get("namespace", ""), metadata["name"])
-
-
-def _number(version: object) -> int:
-    try:
-        return int(str(version))
-    except ValueError:
-        return 0
+_SETTLED_S = 10.0
+"""A watch that lived this long was no failure, even if nothing happened in it."""
 
 
 class Informer:
-    """`cache` maps (namespace, name) to the newest known object.
+    """Watches `kind` in `namespace` (None: all) for objects that match `labels`.
 
-    `on_change(old, new)` is called for every change, synchronously; None stands for absence. `synced` is set after the
-    first listing. `last_contact` is when the server last gave any sign, on `now`'s clock.
+    `await informer.run()` in a TaskGroup keeps it going until cancelled; nothing that the API server does ends it.
+    `on_change` is called in the informer's task (for `put`: in the caller's) and must not raise. What vanished while no
+    watch was open is reported as gone after the next list; an object that was deleted and made again in between, as
+    gone and added. Failures are followed by the pauses of `backoff` (seconds; the last one repeats).
+
+    `cache` is a live read-only view; its objects must not be changed. `synced` is set once the first list was read.
+    `last_contact` is `now()` when the server last gave any sign: an answer, an event, a bookmark. `failure` is the last
+    error, None while all is well.
     """
 
     def __init__(
@@ -44,91 +43,154 @@ class Informer:
         kind: Kind,
         namespace: str | None,
         labels: str = "",
-        on_change: OnChange | None = None,
         *,
-        now: Callable[[], float],
+        on_change: Change = lambda _old, _new: None,
+        now: Callable[[], float] = time.monotonic,
         backoff: Iterable[float] = BACKOFF_S,
+        list_timeout: float = 30.0,
+        idle_timeout: float = 75.0,
     ) -> None:
-        self._kube, self._kind, self._namespace, self._labels = kube, kind, namespace, labels
-        self._on_change, self._now, self._backoff = on_change, now, tuple(backoff)
-        self._objects: dict[Key, Object] = {}
-        self._gone: dict[Key, int] = {}
-        self._stream: asyncio.Task[None] | None = None
-        self.cache: Mapping[Key, Object] = MappingProxyType(self._objects)
+        self.kind = kind
         self.synced = asyncio.Event()
-        self.last_contact = -1e9
+        self.last_contact = float("-inf")
+        self.failure: MatriarchError | None = None
+        self._kube = kube
+        self._namespace = namespace
+        self._labels = labels
+        self._on_change = on_change
+        self._now = now
+        self._backoff = tuple(backoff)
+        self._list_timeout = list_timeout
+        self._idle_timeout = idle_timeout
+        self._objects: dict[Key, Object] = {}
+        self.cache: Mapping[Key, Object] = MappingProxyType(self._objects)
+        self._position = ""  # the version to watch from; empty: list first
+        self._reached = 0  # the highest version up to which everything was seen
+        self._healthy = False  # whether the present watch has worked
+        self._scope: asyncio.Timeout | None = None
 
     async def run(self) -> None:
-        """List and watch until cancelled."""
+        """List, watch, and go on whenever a watch ends. Returns only by being cancelled."""
         failures = 0
         while True:
             try:
-                version = await self._replace()
-                failures = 0
-                await self._follow(version)
-            except Gone:
-                continue
-            except MatriarchError:
-                await asyncio.sleep(self._backoff[min(failures, len(self._backoff) - 1)])
-                failures += 1
+                async with asyncio.timeout(None) as scope:
+                    self._scope = scope
+                    pause = await self._attempt(failures)
+                    failures = 1 if self._healthy else failures + 1
+                    await asyncio.sleep(pause)
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                self._position = ""  # `refresh` ended it
+            finally:
+                self._scope = None
 
-    def put(self, obj: Object) -> None:
-        """Enter the answer to a write of our own; ignored when the cache is newer."""
-        self.last_contact = self._now()
-        key, version = key_of(obj), _number(obj["metadata"].get("resourceVersion"))
-        old = self._objects.get(key)
-        if old is not None and _number(old["metadata"].get("resourceVersion")) >= version:
-            return
-        if self._gone.get(key, -1) >= version:
-            return
-        self._objects[key] = obj
-        self._tell(old, obj)
+    def put(self, item: Object) -> None:
+        """Take over what an own write answered, ahead of the watch. The object must be one that this informer watches.
+
+        Ignored when the copy is newer, or when the watch has passed this version already and the object is gone.
+        """
+        if _key(item) in self._objects or _version(item) > self._reached:
+            self._take(item)
 
     def refresh(self) -> None:
-        """Drop the stream and list again: after a conflict the cache is suspect."""
-        if self._stream is not None:
-            self._stream.cancel()
+        """Drop what is under way and list now: something (a 409) showed that the copy may be stale."""
+        self._position = ""
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
 
-    async def _replace(self) -> str:
-        listing = await self._kube.list(self._kind, self._namespace, labels=self._labels)
-        self.last_contact = self._now()
-        found = {key_of(obj) for obj in listing.items}
-        for obj in listing.items:
-            self.put(obj)
-        for key in [key for key in self._objects if key not in found]:
-            if _number(self._objects[key]["metadata"].get("resourceVersion")) <= _number(listing.version):
-                self._tell(self._objects.pop(key), None)
-        self._gone.clear()
-        self.synced.set()
-        return listing.version
-
-    async def _follow(self, version: str) -> None:
-        self._stream = asyncio.create_task(self._watch(version), name=f"watch-{self._kind.plural}")
+    async def _attempt(self, failures: int) -> float:
+        """One list, unless the last watch can be resumed, and one watch to its end. Answers how long to pause then."""
+        self._healthy = False
+        began = self._now()
+        pause = 0.0
         try:
-            await asyncio.wait({self._stream})
+            await self._list_and_watch()
+        except MatriarchError as error:
+            self.failure = error
+            if not isinstance(error, TransientError) or isinstance(error, Throttled):
+                self.last_contact = self._now()
+            if isinstance(error, Throttled):
+                pause = error.retry_after_s
+            if not isinstance(error, TransientError) or not self._healthy:
+                self._position = ""
+        self._healthy = self._healthy or self._now() - began >= _SETTLED_S
+        step = 0 if self._healthy else min(failures, len(self._backoff) - 1)
+        return max(pause, self._backoff[step])
+
+    async def _list_and_watch(self) -> None:
+        if not self._position:
+            timeout = self._list_timeout
+            listing = await self._kube.list(self.kind, self._namespace, labels=self._labels, timeout=timeout)
+            self._seen()
+            self._replace(listing)
+            self.synced.set()
+        stream = self._kube.watch(
+            self.kind,
+            self._namespace,
+            labels=self._labels,
+            version=self._position,
+            idle_timeout=self._idle_timeout,
+        )
+        try:
+            async for event in stream:
+                self._healthy = True
+                self._seen()
+                self._digest(event)
         finally:
-            self._stream.cancel()
-        if not self._stream.cancelled():
-            self._stream.result()
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
 
-    async def _watch(self, version: str) -> None:
-        async for event in self._kube.watch(self._kind, self._namespace, labels=self._labels, version=version):
-            self.last_contact = self._now()
-            self._take(event)
+    def _seen(self) -> None:
+        self.last_contact = self._now()
+        self.failure = None
 
-    def _take(self, event: WatchEvent) -> None:
-        if event.type == "BOOKMARK":
-            return
-        if event.type != "DELETED":
-            self.put(event.object)
-            return
-        key, version = key_of(event.object), _number(event.object["metadata"].get("resourceVersion"))
+    def _replace(self, listing: Listing) -> None:
+        """The list is the truth, except for own writes that are newer than it."""
+        version = int(listing.version)
+        # Versions never run backwards, unless the server's data was restored: nothing in the copy counts any more.
+        restored = version < self._reached
+        newest = float("inf") if restored else version
+        listed = {_key(item): item for item in listing.items}
+        for key, old in list(self._objects.items()):
+            if key not in listed and _version(old) <= newest:
+                del self._objects[key]
+                self._on_change(old, None)
+        for key, item in listed.items():
+            if key in self._objects and _version(self._objects[key]) > newest:
+                continue
+            self._take(item, always=restored)
+        self._position, self._reached = listing.version, version
+
+    def _digest(self, event: WatchEvent) -> None:
+        position = event.object["metadata"]["resourceVersion"]
+        if event.type == "DELETED":
+            key = _key(event.object)
+            old = self._objects.get(key)
+            if old is not None and _version(old) <= int(position):
+                del self._objects[key]
+                self._on_change(old, None)
+        elif event.type != "BOOKMARK":
+            self._take(event.object)
+        self._position, self._reached = position, max(self._reached, int(position))
+
+    def _take(self, item: Object, *, always: bool = False) -> None:
+        key = _key(item)
         old = self._objects.get(key)
-        if old is not None and _number(old["metadata"].get("resourceVersion")) <= version:
-            del self._objects[key]
-            self._gone[key] = version
-            self._tell(old, None)
+        if old is not None and not always and _version(item) <= _version(old):
+            return
+        self._objects[key] = item
+        if old is not None and old["metadata"]["uid"] != item["metadata"]["uid"]:
+            self._on_change(old, None)
+            old = None
+        self._on_change(old, item)
 
-    def _tell(self, old: Object | None, new: Object | None) -> None:
-        if self._on_change is not None:
-            self._on_change(old, new)
+
+def _key(item: Object) -> Key:
+    metadata = item["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def _version(item: Object) -> int:
+    return int(item["metadata"]["resourceVersion"])
