@@ -38,7 +38,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--all-namespaces", action="store_true", help="watch every namespace")
-    where.add_argument("--namespace", help="watch this namespace only")
+    where.add_argument("--namespace", action="append", default=[], help="watch this namespace; may be repeated")
     parser.add_argument("--kubeconfig", help="use this kubeconfig instead of the pod's service account")
     parser.add_argument("--health-port", type=int, default=8080, help="port of /healthz, /readyz and /metrics")
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         log.error("no access to an API server", error=str(error))
         sys.exit(2)
     options = Options(
-        namespace=None if given.all_namespaces else given.namespace,
+        namespaces=() if given.all_namespaces else tuple(given.namespace),
         own_namespace=os.environ.get("MATRIARCH_OPERATOR_NAMESPACE") or connection.namespace,
         identity=os.environ.get("MATRIARCH_OPERATOR_POD") or socket.gethostname(),
         image=image,
@@ -96,8 +96,8 @@ async def _elected(app: App, connection: auth.Connection, kubeconfig: str | None
             registry=registry,
             settings=configured,
             standalone=True,
-            clusterwide=app.options.namespace is None,
-            namespaces=[app.options.namespace] if app.options.namespace is not None else [],
+            clusterwide=not app.options.namespaces,
+            namespaces=list(app.options.namespaces),
             stop_flag=stop,
         )
     finally:

@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line and the environment say. `namespace` None means all namespaces."""
+    """What the command line and the environment say. No `namespaces` means all of them."""
 
-    namespace: str | None
+    namespaces: tuple[str, ...]
     own_namespace: str
     identity: str
     image: str
@@ -47,7 +47,7 @@ class App:
         self.queue: KeyedQueue[ClusterKey] = KeyedQueue(random.random)
         self.store = Store(self.queue.add)
         self._clock = asyncio.get_running_loop().time
-        self.children = Children(kube, options.namespace, self.store, self._clock)
+        self.children = Children(kube, options.namespaces, self.store, self._clock)
         executor = Executor(kube, members or MemberClient(), self.store, lambda: self.election.leading)
         self.reconciler = Reconciler(kube, self.store, self.queue, executor, Recorder(kube), options.image)
         self.health = Health(self._stalls, self._refresh_metrics)
@@ -59,7 +59,7 @@ class App:
             # Before every kind has been listed, "missing" would only mean "not heard of yet".
             await self.children.synced()
             self.health.started = True
-            log.info("watching", namespace=self.options.namespace or "all", clusters=len(self.store.clusters))
+            log.info("watching", namespaces=self.options.namespaces or "all", clusters=len(self.store.clusters))
             for number in range(WORKERS):
                 group.create_task(self.reconciler.work(), name=f"worker-{number}")
             group.create_task(self._verify(), name="verify")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from matriarch.kube.api import Kind, Kube, Object
 from matriarch.kube.informer import Informer
@@ -15,12 +15,15 @@ SELECTOR = labels.selector({labels.APPLICATION: labels.APPLICATION_VALUE})
 
 
 class Children:
-    """The informers of all kinds. `namespace` None means all namespaces."""
+    """The informers of all kinds, in each of `namespaces`; none named means all."""
 
-    def __init__(self, kube: Kube, namespace: str | None, store: Store, now: Callable[[], float]) -> None:
+    def __init__(self, kube: Kube, namespaces: Sequence[str], store: Store, now: Callable[[], float]) -> None:
         self._now = now
+        self._born = now()
         self._informers = [
-            Informer(kube, kind, namespace, SELECTOR, on_change=_feed(store, kind), now=now) for kind in CHILD_KINDS
+            Informer(kube, kind, namespace, labels=SELECTOR, on_change=_feed(store, kind), now=now)
+            for kind in CHILD_KINDS
+            for namespace in namespaces or (None,)
         ]
 
     async def run(self) -> None:
@@ -36,7 +39,7 @@ class Children:
 
     def silence_s(self) -> float:
         """Seconds since the watch that is silent for longest gave its last sign."""
-        return max(self._now() - informer.last_contact for informer in self._informers)
+        return self._now() - max(self._born, min(informer.last_contact for informer in self._informers))
 
 
 def _feed(store: Store, kind: Kind) -> Callable[[Object | None, Object | None], None]:

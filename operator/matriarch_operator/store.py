@@ -50,21 +50,19 @@ class Store:
 
     def child_changed(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         """A watch saw an object of a cluster appear, change or disappear."""
-        for gone, here in ((old, None), (new, new)):
-            if gone is None:
-                continue
-            key = _owner(gone)
-            if key is None:
-                continue
-            name = (kind.name, gone["metadata"]["name"])
-            if here is None and new is not None and _owner(new) == key:
-                continue
-            self._put(key, name, here)
-            if old is None or new is None or _telling(kind, old, new):
-                self._wake(key)
+        before, after = (_owner(one) if one is not None else None for one in (old, new))
+        if old is not None and before is not None and before != after:
+            known = self._children.get(before, {}).get((kind.name, old["metadata"]["name"]))
+            if known is None or known["metadata"].get("uid") == old["metadata"].get("uid"):
+                self._put(before, (kind.name, old["metadata"]["name"]), None)
+            self._wake(before)
+        if new is not None and after is not None:
+            self.put_child(after, kind, new)
+            if old is None or before != after or _telling(kind, old, new):
+                self._wake(after)
 
     def put_child(self, key: ClusterKey, kind: Kind, found: Object) -> None:
-        """What our own write answered: the next look must not act on something older."""
+        """What a watch or our own write showed; an older version than the known one is ignored."""
         known = self._children.get(key, {}).get((kind.name, found["metadata"]["name"]))
         if known is None or _newer(found, known):
             self._put(key, (kind.name, found["metadata"]["name"]), found)
@@ -103,8 +101,7 @@ def _owner(found: Object) -> ClusterKey | None:
 
 
 def _newer(one: Object, other: Object) -> bool:
-    if one["metadata"].get("uid") != other["metadata"].get("uid"):
-        return True
+    # Across objects of one name too: the API server counts versions for all of them.
     return int(one["metadata"]["resourceVersion"]) > int(other["metadata"]["resourceVersion"])
 
 

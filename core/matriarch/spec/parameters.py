@@ -66,11 +66,16 @@ _NAME = re.compile(NAME_PATTERN)
 
 def refusal(name: str) -> str | None:
     """Why this parameter cannot be set in a manifest, or None when it can."""
-    if len(name) > MAX_NAME or not _NAME.match(name):
+    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
         return "is not a parameter's name: write it in lower case, with at most one dot"
     if name in OWNED or name.startswith(OWNED_PREFIXES):
         return "belongs to Matriarch and cannot be set here"
     return None
+
+
+def has_control(text: str) -> bool:
+    """Whether a text has a line break or another control character, with which it could leave its place in a file."""
+    return any(ord(char) < 32 or ord(char) == 127 for char in text)
 
 
 def as_text(value: int | float | bool | str) -> str:
@@ -85,7 +90,7 @@ def refusals(parameters: Mapping[str, int | float | bool | str]) -> list[str]:
     found = []
     for name in sorted(parameters):
         reason = refusal(name)
-        if reason is None and any(ord(char) < 32 for char in as_text(parameters[name])):
+        if reason is None and has_control(as_text(parameters[name])):
             reason = "has a value with a line break or another control character"
         if reason is not None:
             found.append(f"parameter {name[:MAX_NAME]!r} {reason}")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from matriarch.spec.cluster import Spec
-from matriarch.spec.parameters import refusals
+from matriarch.spec.parameters import has_control, refusals
 from matriarch.spec.quantity import parse_bytes
 from matriarch.spec.status import Status
 from matriarch.words.errors import Invalid
@@ -32,6 +32,11 @@ def read_spec(raw: object) -> Spec:
     wrong = refusals(spec.parameters)
     if wrong:
         raise Invalid("spec.parameters: " + "; ".join(wrong[:5]))
+    # To Python's `re`, unlike to RE2, `$` also matches before a last line break.
+    boot = spec.bootstrap
+    lines = (*spec.pg_hba, boot.database, boot.owner, boot.locale, boot.encoding, spec.image or "", spec.storage.size)
+    if any(has_control(line.replace("\t", " ")) for line in lines):
+        raise Invalid("spec: line breaks and other control characters are allowed in annotations only")
     timing = spec.failover
     if timing.loop_wait + 2 * timing.retry_timeout > timing.ttl:
         raise Invalid("spec.failover: ttl must be at least loopWait + 2 * retryTimeout")
@@ -46,7 +51,7 @@ def check_name(name: str) -> None:
     """Raises Invalid when the objects of a cluster could not be named after it."""
     if len(name) > MAX_CLUSTER_NAME:
         raise Invalid(f"metadata.name may have at most {MAX_CLUSTER_NAME} characters")
-    if not re.match(CLUSTER_NAME_PATTERN, name):
+    if not re.fullmatch(CLUSTER_NAME_PATTERN, name):
         raise Invalid("metadata.name must start with a letter and have only lower case letters, digits and dashes")
 
 

@@ -14,7 +14,8 @@ NAMESPACE = "system"
 
 def _candidates() -> tuple[FakeKubeServer, Election, Election]:
     server = FakeKubeServer()
-    return server, *(Election(server.client(name), NAMESPACE, name) for name in ("one", "two"))
+    one, two = (Election(server.client(name), NAMESPACE, name) for name in ("one", "two"))
+    return server, one, two
 
 
 def test_only_one_leads_and_the_other_follows_at_once_when_it_gives_back() -> None:

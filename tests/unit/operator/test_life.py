@@ -368,10 +368,9 @@ async def test_a_process_that_lost_the_election_writes_nothing(world: World) -> 
     assert not await world.look()
 
 
-async def _config(world: World) -> dict[str, object]:
+async def _config(world: World) -> dict[str, Any]:
     text = (await world.everything(api.ENDPOINTS))[names.config_object(NAME)]["metadata"]["annotations"]["config"]
-    found = json.loads(text)
-    assert isinstance(found, dict)
+    found: dict[str, Any] = json.loads(text)
     return found
 
 
