@@ -21,7 +21,6 @@ from matriarch.words.errors import (
 )
 
 _MESSAGE_LIMIT = 1000
-_EVENT_TYPES = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
 
 
 def read_object(body: bytes) -> Object:
@@ -100,9 +99,11 @@ def read_event(line: bytes) -> WatchEvent:
     kind, item = event.get("type"), event.get("object")
     if not isinstance(item, dict):
         raise Unavailable("a watch event without an object")
-    if kind in _EVENT_TYPES:
-        return WatchEvent(kind, item)
-    raise _stream_error(item)
+    match kind:
+        case "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK":
+            return WatchEvent(kind, item)
+        case _:
+            raise _stream_error(item)
 
 
 def _stream_error(status: Mapping[str, Any]) -> MatriarchError:

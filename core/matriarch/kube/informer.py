@@ -101,7 +101,7 @@ class Informer:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     async def _attempt(self, failures: int) -> float:
-        """One list, unless the last watch can be resumed, and one watch to its end. Answers how long to pause then."""
+        """One list, unless the last watch ended cleanly, and one watch to its end. Answers how long to pause then."""
         self._healthy = False
         began = self._now()
         pause = 0.0
@@ -113,8 +113,7 @@ class Informer:
                 self.last_contact = self._now()
             if isinstance(error, Throttled):
                 pause = error.retry_after_s
-            if not isinstance(error, TransientError) or not self._healthy:
-                self._position = ""
+            self._position = ""
         self._healthy = self._healthy or self._now() - began >= _SETTLED_S
         step = 0 if self._healthy else min(failures, len(self._backoff) - 1)
         return max(pause, self._backoff[step])
