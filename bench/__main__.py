@@ -37,8 +37,8 @@ def main(words: Sequence[str] | None = None) -> int:
     provider = choose()
     with _ProgressOnStderr():
         provider.up()
-        wanted = [*images.IMAGES, *([images.PATRONI_IMAGE] if "patroni" in options.system else [])]
-        provider.load(images.build(provider, wanted))
+        needs = {"matriarch": images.IMAGES, "patroni": (images.PATRONI_IMAGE,)}
+        provider.load(images.build(provider, [image for name in options.system for image in needs[name]]))
     kubectl = Kubectl(provider.env)
     results: dict[str, dict[str, Runs]] = {}
     try:

@@ -35,7 +35,7 @@ class Processes:
 
     def postmaster(self) -> int:
         """The pid of the server's first process. Raises CommandFailed when there is none."""
-        return self._only(lambda line: line.split(" ")[0].endswith("/bin/postgres"), "postmaster")
+        return self._only(lambda line: line.split(" ")[0].rpartition("/")[2] == "postgres", "postmaster")
 
     def agent(self) -> int:
         """The agent's pid. Raises CommandFailed when there is none."""
