@@ -43,6 +43,10 @@ FREE_TEXT: list[tuple[str, dict[str, Any]]] = [
     ("storage class", {"storage": {"size": "1Gi", "storageClass": HOSTILE}}),
     ("storage size", {"storage": {"size": HOSTILE}}),
     ("priority class", {"priorityClassName": HOSTILE}),
+    ("pull secret", {"imagePullSecrets": [{"name": HOSTILE}]}),
+    ("node selector", {"nodeSelector": {"kubernetes.io/hostname": HOSTILE}}),
+    ("toleration", {"tolerations": [{"key": HOSTILE, "operator": "Exists"}]}),
+    ("resources", {"resources": {"requests": {"memory": HOSTILE}}}),
 ]
 
 
