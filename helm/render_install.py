@@ -50,9 +50,8 @@ def main() -> None:
     enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": enforced}}
     parts = [_dump(namespace), (ROOT / "crds/matriarch.dev_postgresclusters.yaml").read_text()]
-    for document in yaml.safe_load_all(rendered):
-        if document and document["kind"] != "CustomResourceDefinition":
-            parts.append(_dump(_without_helm(document)))
+    documents = [one for one in yaml.safe_load_all(rendered) if one and one["kind"] != "CustomResourceDefinition"]
+    parts.extend(_dump(_without_helm(one)) for one in documents)
     (ROOT / "manifests/install.yaml").write_text(HEAD + "---\n".join(parts))
 
 

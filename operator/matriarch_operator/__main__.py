@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -21,8 +22,9 @@ import structlog
 from matriarch.kube import auth
 from matriarch.kube.http import HttpKube
 from matriarch.words.errors import Invalid
-from matriarch_operator import handlers, logs, settings
+from matriarch_operator import logs
 from matriarch_operator.app import App, Options
+from matriarch_operator.handlers import ClusterWatch, Login
 
 LOGIN_LIFE = timedelta(minutes=5)
 """Projected tokens are replaced in their file long before they end; kopf asks again after this time."""
@@ -70,45 +72,43 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 async def operate(connection: auth.Connection, options: Options, kubeconfig: str | None = None) -> int:
     """One life of the operator; returns the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
     async with HttpKube(connection) as kube:
         app = App(kube, options)
         runner = await app.health.serve(options.health_port)
         try:
-            return await _elected(app, connection, kubeconfig)
+            return await _until_stopped(app, stop, lambda settled: _credentials(connection, kubeconfig, settled))
         finally:
             await app.election.release()
             await runner.cleanup()
 
 
-async def _elected(app: App, connection: auth.Connection, kubeconfig: str | None) -> int:
+async def _until_stopped(app: App, stop: asyncio.Event, login: Login) -> int:
+    """Waits for the election, works, and ends with the first of: a signal, the loss of the Lease, a task's end."""
     app.health.started = True  # a standby is ready to take over
-    await app.election.acquire()
-    stop = asyncio.Event()
-    lost = asyncio.create_task(app.election.hold(), name="election")
-    work = asyncio.create_task(app.run(), name="work")  # before kopf: it waits for tasks that were made after it
-    for task in (lost, work):
-        task.add_done_callback(lambda _: stop.set())
-    configured = kopf.OperatorSettings()
-    settings.apply(configured)
-    registry = handlers.registry(app.store, lambda: _credentials(connection, kubeconfig, configured))
-    try:
-        await kopf.operator(
-            registry=registry,
-            settings=configured,
-            standalone=True,
-            clusterwide=not app.options.namespaces,
-            namespaces=list(app.options.namespaces),
-            stop_flag=stop,
-        )
-    finally:
-        failed = [task.get_name() for task in (lost, work) if task.done()]
-        for task in (lost, work):
-            task.cancel()
-        await asyncio.wait((lost, work), timeout=DRAIN_S)
-    for task in (lost, work):
-        if task.done() and not task.cancelled() and task.exception() is not None:
-            log.error("task ended", task=task.get_name(), exc_info=task.exception())
-    return 1 if failed else 0
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    elected = asyncio.create_task(app.election.acquire(), name="election")
+    await asyncio.wait((stopped, elected), return_when=asyncio.FIRST_COMPLETED)
+    if not elected.done():
+        elected.cancel()
+        return 0
+    watch = ClusterWatch(app.store, app.options.namespaces, login)
+    tasks = (
+        asyncio.create_task(app.election.hold(), name="lease"),
+        asyncio.create_task(app.run(), name="work"),
+        asyncio.create_task(watch.run(), name="watch"),
+    )
+    await asyncio.wait((stopped, *tasks), return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in tasks if task.done()]
+    for task in (stopped, *tasks):
+        task.cancel()
+    await asyncio.wait(tasks, timeout=DRAIN_S)
+    for task in ended:
+        log.error("ended", task=task.get_name(), exc_info=None if task.cancelled() else task.exception())
+    return 1 if ended else 0
 
 
 def _credentials(
@@ -122,7 +122,7 @@ def _credentials(
         return found
     return kopf.ConnectionInfo(
         server=connection.server,
-        ca_path=str(auth.SERVICE_ACCOUNT / "ca.crt"),
+        ca_path=str(auth.SERVICE_ACCOUNT / "ca.crt") if connection.tls is not None else None,
         scheme="Bearer",
         token=connection.token.current() if connection.token else None,
         expiration=datetime.now(UTC) + LOGIN_LIFE,

@@ -139,7 +139,12 @@ class Executor:
         kind = KINDS[action.kind]
         try:
             await self._kube.delete(
-                kind, key[0], action.name, preconditions={"uid": action.uid}, grace_period_s=action.grace_s
+                kind,
+                key[0],
+                action.name,
+                propagation="Foreground" if action.foreground else "Background",
+                preconditions={"uid": action.uid},
+                grace_period_s=action.grace_s,
             )
         except NotFound:
             self._store.drop_child(key, kind, action.name)

@@ -51,12 +51,16 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete exactly the object that was observed: `uid` is a precondition. `grace_s` in seconds, None for its own."""
+    """Delete exactly the object that was observed: `uid` is a precondition. `grace_s` in seconds, None for its own.
+
+    `foreground`: the object stays visible until all that it controls is gone.
+    """
 
     kind: str
     name: str
     uid: str
     grace_s: int | None = None
+    foreground: bool = False
 
 
 @dataclass(frozen=True, slots=True)

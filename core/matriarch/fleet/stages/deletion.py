@@ -22,17 +22,20 @@ def deletion(view: ClusterView) -> Step | None:
     workload = view.child("StatefulSet", view.name)
     if workload is not None and belonging(workload, view.name, view.uid) != "foreign":
         gone = "deletionTimestamp" in workload["metadata"]
-        removal = () if gone else (Delete("StatefulSet", view.name, workload["metadata"]["uid"]),)
-        return Step(phase, "removing the StatefulSet", removal, wake_after_s=5.0)
+        removal = () if gone else (Delete("StatefulSet", view.name, workload["metadata"]["uid"], foreground=True),)
+        return Step(phase, "removing the pods", (*removal, *_pods(view)), wake_after_s=5.0)
     if view.members:
-        still = tuple(Delete("Pod", one.name, one.uid, GRACE_S) for one in view.members if not one.deleting)
-        return Step(phase, f"waiting for {len(view.members)} pod(s) to stop", still, wake_after_s=5.0)
+        return Step(phase, f"waiting for {len(view.members)} pod(s) to stop", _pods(view), wake_after_s=5.0)
     leftovers = _leftovers(view)
     if leftovers:
         return Step(phase, "removing the lock objects and what reclaimPolicy names", leftovers, wake_after_s=2.0)
     rest = [one for one in view.resource["metadata"]["finalizers"] if one != FINALIZER]
     release = Patch("PostgresCluster", view.name, own_metadata(view, {"finalizers": rest}))
     return Step(phase, "done", (release,))
+
+
+def _pods(view: ClusterView) -> tuple[Action, ...]:
+    return tuple(Delete("Pod", one.name, one.uid, GRACE_S) for one in view.members if not one.deleting)
 
 
 def _leftovers(view: ClusterView) -> tuple[Action, ...]:
