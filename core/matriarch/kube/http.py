@@ -152,6 +152,7 @@ class HttpKube:
         path = object_path(kind, namespace, name, subresource)
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         typed = _typed(kind, body)
+        typed["metadata"] = {**typed.get("metadata", {}), "name": name}
         return await self._request("PATCH", path, query=query, body=typed, content_type=_APPLY_TYPE, timeout=timeout)
 
     async def delete(
