@@ -25,10 +25,8 @@ def dump(kubectl: Kubectl, namespaces: list[str], title: str) -> Path:
         _text(folder / f"{namespace}.events.txt", kubectl, "get", "events", "-n", namespace, "--sort-by=.lastTimestamp")
         _text(folder / f"{namespace}.yaml", kubectl, "get", "pgc,endpoints,pods,sts", "-n", namespace, "-o", "yaml")
         _members(folder, kubectl, namespace)
-    _text(
-        folder / "operator.log", kubectl, "logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=matriarch-operator",
-        "--tail=-1", "--prefix",
-    )  # fmt: skip
+    which = ("-l", "app.kubernetes.io/name=matriarch-operator", "--prefix", "--tail=-1")
+    _text(folder / "operator.log", kubectl, "logs", "-n", OPERATOR_NAMESPACE, *which)
     return folder
 
 
