@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,6 @@ from lk.addresses import AddressPlan, Node
 from lk.layout import Layout
 from lk.settings import DEFAULT_NODES, STORAGE_CLASS, state_folder
 from lk.shell import LocalkubeError, run, say, step, together, wait_until
-
-_CNI_CACHE = Path("/var/lib/cni")
 
 
 @dataclass(frozen=True)
@@ -66,12 +63,18 @@ def nodes_ready(layout: Layout) -> dict[str, bool]:
     return {one.name: one.name in ready for one in layout.plan.nodes}
 
 
-def status(layout: Layout) -> Status:
-    """Look at processes, ports and the API."""
+def _alive(layout: Layout) -> dict[str, bool]:
+    """Which components have a process; their names are those of their logs."""
     parts = control_plane.alive(layout)
     for one in layout.plan.nodes:
         for part in node.PARTS:
             parts[f"{part}-{one.name}"] = bool(cgroups.processes(f"{layout.node(one).cgroup}/{part}"))
+    return parts
+
+
+def status(layout: Layout) -> Status:
+    """Look at processes, ports and the API."""
+    parts = _alive(layout)
     api = parts[control_plane.API_SERVER] and control_plane.api_answers(layout)
     ready = dict.fromkeys((one.name for one in layout.plan.nodes), False)
     if api:
@@ -112,7 +115,8 @@ def _create(layout: Layout) -> None:
     plan = layout.plan
     layout.folder.mkdir(parents=True)
     layout.folder.chmod(0o711)
-    _CNI_CACHE.mkdir(parents=True, exist_ok=True)
+    for point in node.MOUNT_POINTS:
+        point.mkdir(parents=True, exist_ok=True)
     layout.resolv_conf.write_text(f"nameserver {plan.dns_service}\n")
     with step("made certificates and the network"):
         together(lambda: pki.create(layout.pki, plan), lambda: network.create(plan))
@@ -122,11 +126,19 @@ def _create(layout: Layout) -> None:
         nodes = [lambda one=one: node.start(layout.node(one), binaries) for one in plan.nodes]
         together(lambda: _start_control_plane(layout), *nodes)
     with step("nodes are ready"):
-        wait_until("every node is ready", lambda: all(nodes_ready(layout).values()), seconds=120, every=0.3)
+        wait_until("every node is ready", lambda: _all_ready(layout), seconds=120, every=0.3)
     with step("DNS answers at its Service address, and the storage class is there"):
         wait_until("the cluster's DNS", lambda: dns.answers(plan.dns_service), seconds=60, every=0.2)
         control_plane.run_kubectl(layout, "get", "storageclass", STORAGE_CLASS)
         _wait_for_default_account(layout)
+
+
+def _all_ready(layout: Layout) -> bool:
+    """Nothing restarts a component here, so one that has ended ends the wait at once."""
+    ended = [name for name, alive in _alive(layout).items() if not alive]
+    if ended:
+        raise LocalkubeError(f"{', '.join(ended)} ended: see {' '.join(str(layout.log(name)) for name in ended)}")
+    return all(nodes_ready(layout).values())
 
 
 def _start_control_plane(layout: Layout) -> None:
@@ -153,8 +165,9 @@ def down(name: str) -> bool:
         _remove(known)
         if registry.release(name):
             network.remove_shared()
-            with suppress(OSError):
-                _CNI_CACHE.rmdir()  # held nothing but our mount points, unless something else fills it: then it stays
+            for point in node.MOUNT_POINTS:
+                with suppress(OSError):
+                    point.rmdir()  # empty, unless something else than localkube uses it: then it stays
         return True
 
 
@@ -166,11 +179,10 @@ def _mounts_below(folder: Path) -> list[str]:
 
 def _remove(layout: Layout) -> None:
     cgroups.kill(layout.plan.cgroup)
-    network.remove(layout.plan)
-    cgroups.remove(layout.plan.cgroup)
+    together(lambda: network.remove(layout.plan), lambda: cgroups.remove(layout.plan.cgroup))
     for point in _mounts_below(layout.folder):
         run(["umount", "--lazy", point], check=False)
-    shutil.rmtree(layout.folder, ignore_errors=True)
+    run(["rm", "-rf", "--one-file-system", layout.folder], check=False)
     if layout.folder.exists():
         raise LocalkubeError(f"{layout.folder} cannot be removed: see what uses it, then run `localkube down` again")
     with suppress(OSError):

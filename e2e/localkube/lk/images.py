@@ -7,10 +7,11 @@ import tarfile
 from functools import partial
 from pathlib import Path
 
+from lk import image_store
 from lk.layout import NodeLayout
 from lk.pause_image import write as write_pause
 from lk.programs import kubelite_folder
-from lk.shell import LocalkubeError, run, step, together
+from lk.shell import CommandFailed, LocalkubeError, run, say, step, together
 
 
 def _import(node: NodeLayout, archive: Path) -> None:
@@ -42,18 +43,33 @@ def identity(archive: Path) -> str:
     raise LocalkubeError(f"{archive}: no manifest.json in it, so it is not an image archive")
 
 
-def _load_into(node: NodeLayout, archive: Path, what: str) -> None:
-    done = node.folder / "loaded" / what
-    if done.exists():
-        return
-    _import(node, archive)
-    done.parent.mkdir(exist_ok=True)
-    done.touch()
+def _marker(node: NodeLayout, what: str) -> Path:
+    return node.folder / "loaded" / what
+
+
+def _give(node: NodeLayout, archive: Path, what: str, names: list[str]) -> None:
+    try:
+        image_store.copy(what, names, node.socket, node.containerd)
+    except CommandFailed as refused:
+        say(f"{node.node.name}: reads {archive.name} itself, since links did not do: {refused}")
+        _import(node, archive)
+    _marker(node, what).parent.mkdir(exist_ok=True)
+    _marker(node, what).touch()
 
 
 def load(nodes: list[NodeLayout], archives: list[Path]) -> None:
-    """Bring every archive into every node, all nodes at the same time; what a node has already costs nothing."""
-    for archive in archives:
-        what = identity(archive)
-        with step(f"loaded {archive.name} into {len(nodes)} nodes"):
-            together(*(partial(_load_into, node, archive, what) for node in nodes))
+    """Bring every archive into every node; what a node has already costs nothing."""
+    wanted = [(archive, identity(archive)) for archive in archives]
+    missing = [
+        (archive, what, lacking)
+        for archive, what in wanted
+        if (lacking := [node for node in nodes if not _marker(node, what).exists()])
+    ]
+    if not missing:
+        say("every node has these images already")
+        return
+    with image_store.running():
+        for archive, what, lacking in missing:
+            with step(f"loaded {archive.name} into {len(lacking)} nodes"):
+                names = image_store.names_of(archive, what)
+                together(*(partial(_give, node, archive, what, names) for node in lacking))

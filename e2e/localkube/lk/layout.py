@@ -60,6 +60,11 @@ class NodeLayout:
         return self.folder / "containerd.sock"
 
     @property
+    def containerd(self) -> Path:
+        """containerd's data: images, and the containers' own layers."""
+        return self.folder / "containerd"
+
+    @property
     def volumes(self) -> Path:
         return self.folder / "volumes"
 

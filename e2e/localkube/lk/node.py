@@ -1,7 +1,8 @@
 """One Kubernetes node: a machine of its own in network, mounts and host name, with containerd, kubelet and kube-proxy.
 
-The node's first process makes a mount namespace with its own /run, /var/log and CNI cache, and then only holds it. What
-is mounted on the node ends with the node's processes, so nothing that a killed node leaves behind has to be unmounted.
+The node's first process makes a mount namespace with its own /run, /var/log and the folders that programs cannot be
+told to keep elsewhere, and then only holds it. What is mounted on the node ends with the node's processes, so nothing
+that a killed node leaves behind has to be unmounted.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ mount --make-rshared /
 mount -t tmpfs -o mode=0755 localkube-run /run
 mount -t tmpfs -o mode=0755 localkube-log /var/log
 mount -t tmpfs -o mode=0755 localkube-cni /var/lib/cni
+mount -t tmpfs -o mode=0755 localkube-kubelet /var/lib/kubelet
 mkdir -p /run/netns /run/lock
 : > "$2"
 exec sleep infinity
 """
+MOUNT_POINTS = (Path("/var/lib/cni"), Path("/var/lib/kubelet"))
+"""Folders of the machine that each node covers with its own: CNI's cache, and the kubelet's device plugin socket."""
+
 _MACHINE, _CONTAINERD, _KUBELET, _PROXY = "machine", "containerd", "kubelet", "kube-proxy"
 PARTS = (_MACHINE, _CONTAINERD, _KUBELET, _PROXY)
 

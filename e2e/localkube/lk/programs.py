@@ -31,8 +31,15 @@ def _kubelite_flags() -> str:
     return "-s -w " + " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items())
 
 
+_BUNDLE = (
+    ("kubelite", _kubelite_flags(), "."),
+    ("pause", "-s -w", "./pause"),
+    ("imagecopy", "-s -w", "./imagecopy"),
+)
+
+
 def kubelite_folder() -> Path:
-    """Holds `kubelite`, a link per component, and `pause`."""
+    """Holds `kubelite`, a link per component, `pause` and `imagecopy`."""
     files = sorted(path for path in BUNDLE_FOLDER.rglob("*") if path.suffix in (".go", ".mod", ".sum"))
     key = key_of([_kubelite_flags().encode(), *(path.read_bytes() for path in files)])
     return cache_folder() / f"kubelite-{key}"
@@ -81,7 +88,7 @@ def _build_kubelite() -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     with step(f"built Kubernetes {KUBERNETES_VERSION}"):
-        for output, flags, package in (("kubelite", _kubelite_flags(), "."), ("pause", "-s -w", "./pause")):
+        for output, flags, package in _BUNDLE:
             build: list[str | Path] = [
                 _go(),
                 "build",

@@ -147,7 +147,6 @@ def kubelet_configuration(node: NodeLayout) -> str:
         "podLogsDir": str(node.folder / "pod-logs"),
         "resolvConf": str(node.instance.resolv_conf),
         "volumePluginDir": str(node.folder / "volume-plugins"),
-        "localStorageCapacityIsolation": False,
     }
     return json.dumps(settings, indent=1) + "\n"
 
@@ -159,7 +158,7 @@ def containerd_configuration(node: NodeLayout) -> str:
     """
     unused = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in ("aufs", "btrfs", "zfs", "devmapper"))
     return f"""version = 2
-root = "{node.folder / "containerd"}"
+root = "{node.containerd}"
 state = "/run/containerd/state"
 disabled_plugins = [{unused}]
 [grpc]
