@@ -112,8 +112,8 @@ def _without_nulls(value: Any) -> Any:
     return copy_json(value)
 
 
-def remove_fields(value: Any, removed: Iterable[Path], path: Path = ()) -> Any:
-    """`value` without the given leaves, and without the maps and list items that became empty by it."""
+def remove_fields(value: Any, removed: Iterable[Path], kept: Fields = frozenset(), path: Path = ()) -> Any:
+    """`value` without the given leaves, and without maps and list items that became empty by it and are not `kept`."""
     gone = set(removed)
     if not gone:
         return value
@@ -121,10 +121,10 @@ def remove_fields(value: Any, removed: Iterable[Path], path: Path = ()) -> Any:
     keys = _list_keys(name, path)
     if isinstance(value, dict):
         parts = {key: (*path, f"f:{key}") for key in value}
-        kept = {key: _pruned(item, gone, parts[key]) for key, item in value.items() if parts[key] not in gone}
-        return {key: item for key, item in kept.items() if item is not _EMPTY}
+        rest = {key: _pruned(item, gone, kept, parts[key]) for key, item in value.items() if parts[key] not in gone}
+        return {key: item for key, item in rest.items() if item is not _EMPTY}
     if _is_keyed(value, keys):
-        items = (_pruned(item, gone, (*path, _item_key(item, keys))) for item in value)
+        items = (_pruned(item, gone, kept, (*path, _item_key(item, keys))) for item in value)
         return [item for item in items if item is not _EMPTY]
     if name in SETS and isinstance(value, list):
         return [item for item in value if (*path, f"v:{json.dumps(item)}") not in gone]
@@ -134,12 +134,12 @@ def remove_fields(value: Any, removed: Iterable[Path], path: Path = ()) -> Any:
 _EMPTY = object()
 
 
-def _pruned(value: Any, gone: set[Path], path: Path) -> Any:
+def _pruned(value: Any, gone: set[Path], kept: Fields, path: Path) -> Any:
     below = {field for field in gone if field[: len(path)] == path}
     if not below:
         return value
-    rest = remove_fields(value, below, path)
-    return rest if rest else _EMPTY
+    rest = remove_fields(value, below, kept, path)
+    return rest if rest or path in kept else _EMPTY
 
 
 def apply_intent(
@@ -156,18 +156,31 @@ def apply_intent(
     for other, owned in ownership.items():
         if other == manager:
             continue
-        contested = {path for path in owned & fields if present.get(path) != wanted[path]}
+        contested = _contested(owned, present, wanted)
         conflicts += [f"{_readable(path)} (managed by {other.name})" for path in sorted(contested)]
         after[other] = owned - contested
     if conflicts and not force:
         raise ConflictError(f"apply failed with {len(conflicts)} conflicts: {', '.join(conflicts)}")
     held_by_others = frozenset().union(*after.values())
     dropped = ownership.get(manager, frozenset()) - fields - held_by_others
-    prefixes = {path[:depth] for path in fields for depth in range(1, len(path))}
-    merged = merge_intent(remove_fields(live, dropped - prefixes), intent)
+    rest = remove_fields(live, dropped - _parents(fields | held_by_others), held_by_others)
+    merged = merge_intent(rest, intent)
     after = {other: owned for other, owned in after.items() if owned}
     after[manager] = fields
     return merged, after
+
+
+def _parents(fields: Iterable[Path]) -> set[Path]:
+    return {path[:depth] for path in fields for depth in range(1, len(path))}
+
+
+def _contested(owned: Fields, present: Mapping[Path, Any], wanted: Mapping[Path, Any]) -> set[Path]:
+    """Fields of another manager that an intent would change: their value, or their place by making it a map or none."""
+    changed = {path for path in owned & wanted.keys() if present.get(path) != wanted[path]}
+    becomes_map = {path for path in owned & _parents(wanted) if present.get(path, {}) not in ({}, [])}
+    scalars = {path for path, value in wanted.items() if value not in ({}, [])}
+    loses_map = {path for path in owned if any(path[:depth] in scalars for depth in range(1, len(path)))}
+    return changed | becomes_map | loses_map
 
 
 def note_update(before: Object, after: Object, ownership: Ownership, writer: Manager) -> Ownership:
