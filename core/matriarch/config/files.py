@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from matriarch.config.parameters import owned
 from matriarch.config.quoting import conf_value, conninfo
-from matriarch.config.synchronous import format_names
 from matriarch.words.names import slot_name
 
 UPSTREAM_SETTING = "matriarch.upstream"
 """A parameter of our own: the name of the member that this one follows, so that a new agent can read it."""
+_OWN_LINE = re.compile(r"([a-z_][a-z0-9_.]*) = '((?:[^'\\]|''|\\.)*)'\Z")
+_ESCAPED = re.compile(r"''|\\.")
+_PLAIN = {"''": "'", "\\\\": "\\", "\\n": "\n", "\\t": "\t"}
 _AUTO_LINE = re.compile(r"\s*([A-Za-z_][\w.]*)\s*=")
 
 
@@ -27,38 +29,33 @@ class Source:
     passfile: str
 
 
-@dataclass(frozen=True, slots=True)
-class MemberState:
-    """What of the configuration depends on what the member is doing."""
-
-    member: str
-    source: Source | None = None
-    sync_names: tuple[str, ...] = ()
-    strict: bool = False
+MEMBER_SETTINGS = ("primary_conninfo", "primary_slot_name", "synchronous_standby_names", UPSTREAM_SETTING)
+"""What depends on what the member is doing, and not on the cluster settings."""
 
 
-def render_conf(values: Mapping[str, str], state: MemberState, *, socket_directory: str, port: int) -> str:
-    """postgresql.conf. `values` are the effective parameters, raised where a standby needs it."""
-    everything = {
-        **values,
-        "port": str(port),
-        "unix_socket_directories": socket_directory,
-        "unix_socket_permissions": "0777",
-        "synchronous_standby_names": format_names(state.sync_names, strict=state.strict),
-        **standby_settings(state),
-    }
-    lines = [f"{name} = {conf_value(text)}" for name, text in sorted(everything.items())]
+def render_conf(values: Mapping[str, str]) -> str:
+    """postgresql.conf. Raises Invalid when a value cannot be written there."""
+    lines = [f"{name} = {conf_value(text)}" for name, text in sorted(values.items())]
     return "\n".join(["# Written by the agent; changes are overwritten.", *lines]) + "\n"
 
 
-def standby_settings(state: MemberState) -> dict[str, str]:
+def parse_conf(text: str) -> dict[str, str]:
+    """The settings of a file that `render_conf` wrote; lines in any other form are passed over."""
+    found = {}
+    for line in text.splitlines():
+        match = _OWN_LINE.match(line)
+        if match is not None:
+            found[match[1]] = _ESCAPED.sub(lambda part: _PLAIN[part[0]], match[2])
+    return found
+
+
+def standby_settings(member: str, source: Source | None) -> dict[str, str]:
     """Whom a standby follows. A primary and a standby without an upstream follow nobody (operators.md §6, trap 11)."""
-    source = state.source
     if source is None:
         return {"primary_conninfo": "", "primary_slot_name": "", UPSTREAM_SETTING: ""}
     return {
-        "primary_conninfo": connection(source, application_name=state.member),
-        "primary_slot_name": slot_name(state.member),
+        "primary_conninfo": connection(source, application_name=member),
+        "primary_slot_name": slot_name(member),
         UPSTREAM_SETTING: source.member,
     }
 

@@ -1,0 +1,27 @@
+"""Copying another member's data directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matriarch.config.files import Source, connection
+from matriarch_agent.postgres import programs
+from matriarch_agent.postgres.place import Place
+
+
+async def copy(place: Place, source: Source, target: Path) -> None:
+    """pg_basebackup of `source` into `target`, with the WAL that it needs. Raises ProgramFailed.
+
+    The short wal_sender_timeout of our servers would break it off while files are being synced, so the connection asks
+    for a longer one (operators.md §6, trap 20).
+    """
+    where = connection(source, application_name=f"{place.member}-clone", options="-c wal_sender_timeout=300s")
+    argv = [
+        place.program("pg_basebackup"),
+        f"--pgdata={target}",
+        f"--dbname={where}",
+        "--wal-method=stream",
+        "--checkpoint=fast",
+        "--no-password",
+    ]
+    await programs.check(argv, place.environment())

@@ -1,0 +1,197 @@
+"""Writing the configuration files of the data directory, with the user's part tested before it is used."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matriarch.config.files import (
+    MEMBER_SETTINGS,
+    Source,
+    clean_auto_conf,
+    parse_conf,
+    render_conf,
+    standby_settings,
+)
+from matriarch.config.hba import render_hba, render_ident
+from matriarch.config.parameters import effective
+from matriarch.config.restart import raised_to
+from matriarch.config.synchronous import format_names
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import Upstream
+from matriarch_agent.postgres import credentials, programs
+from matriarch_agent.postgres.place import Place, os_user
+
+_COMPLAINT = re.compile(r'(?:parameter|configuration parameter) "([^"]+)"')
+_IN_FILE = re.compile(r'in file ".*" (?:near )?line (\d+)')
+_LIBRARIES = ("shared_preload_libraries", "session_preload_libraries", "local_preload_libraries")
+_CHECK_WITHIN_S = 10.0
+_MOST_REFUSALS = 64
+
+
+class ConfFiles:
+    """postgresql.conf, pg_hba.conf and pg_ident.conf of the data directory.
+
+    The files are written whole before each start, so they are replaced atomically but not synced to disk.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._tested: tuple[Mapping[str, Any], dict[str, str]] | None = None
+        self.refused: dict[str, str] = {}
+        """The user's parameters and pg_hba lines that are not in force, and why."""
+        self.intended: dict[str, str] = {}
+        """The parameters as last written."""
+
+    async def write(
+        self,
+        settings: ClusterSettings,
+        member: Mapping[str, str] | None = None,
+        least: Mapping[str, int] | None = None,
+    ) -> None:
+        """Write all files. `member` (None: as in the present file) is what depends on the member's doing; `least` is
+        what a standby's control file asks for."""
+        values = await self._accepted(settings.parameters)
+        values.update(raised_to(values, least or {}))
+        values.update(self._fixed())
+        values.update(self.member_settings() if member is None else member)
+        self.intended = values
+        self._write_hba(settings)
+        self._replace("postgresql.conf", render_conf(values))
+        self._clean_auto_conf()
+
+    def edit(self, changes: Mapping[str, str]) -> None:
+        """Change a few settings in the present postgresql.conf."""
+        present = parse_conf(self._read("postgresql.conf"))
+        present.update(changes)
+        self.intended.update(changes)
+        self._replace("postgresql.conf", render_conf(present))
+        self._clean_auto_conf()
+
+    def member_settings(self) -> dict[str, str]:
+        """What of the present file depends on the member's doing."""
+        present = parse_conf(self._read("postgresql.conf"))
+        return {name: present.get(name, "") for name in MEMBER_SETTINGS}
+
+    def following(self, upstream: Upstream | None) -> dict[str, str]:
+        """The settings for following a member."""
+        return standby_settings(self._place.member, None if upstream is None else self.source(upstream))
+
+    def synchronous(self, names: tuple[str, ...], *, strict: bool) -> dict[str, str]:
+        """The settings for waiting for `names`."""
+        return {"synchronous_standby_names": format_names(names, strict=strict)}
+
+    def source(self, upstream: Upstream) -> Source:
+        """Another member as a source of WAL or data. Writes the password file."""
+        credentials.write_passfile(self._place)
+        user = credentials.role_name(self._place, credentials.REPLICATION)
+        return Source(upstream.member, upstream.host, upstream.port, user, str(self._place.passfile))
+
+    def drop_hba_lines(self, settings: ClusterSettings, numbers: set[int]) -> bool:
+        """Take lines out that the running server could not read. False when there is nothing to take out."""
+        lines = self._read("pg_hba.conf").splitlines()
+        bad = {lines[number - 1] for number in numbers if 0 < number <= len(lines)}
+        keep = [line for line in settings.pg_hba if line.strip() not in bad]
+        if len(keep) == len(settings.pg_hba):
+            return False
+        self.refused.update({line[:128]: "Postgres cannot read it" for line in bad})
+        self._replace("pg_hba.conf", self._hba(keep))
+        return True
+
+    async def _accepted(self, user: Mapping[str, Any]) -> dict[str, str]:
+        """Defaults and those of the user's parameters that Postgres itself accepts. Tested once for each set."""
+        if self._tested is not None and self._tested[0] == user:
+            return dict(self._tested[1])
+        merged = effective(user)
+        values, refused = dict(merged.values), dict(merged.refused)
+        for name in _LIBRARIES:
+            missing = self._missing_libraries(values.get(name, ""))
+            if missing:
+                refused[name] = f"no such library: {', '.join(missing)[:200]}"
+                del values[name]
+        while values and len(refused) < _MOST_REFUSALS:
+            complaint = await self._complaint(values)
+            if complaint is None:
+                break
+            name, reason = complaint
+            if name not in values:
+                break
+            refused[name] = reason
+            del values[name]
+        fallback = effective({}).values
+        values = {**{name: fallback[name] for name in fallback if name not in values}, **values}
+        self.refused = refused
+        self._tested = (dict(user), dict(values))
+        return values
+
+    async def _complaint(self, values: Mapping[str, str]) -> tuple[str, str] | None:
+        """What `postgres` says against a candidate file: the parameter and the reason."""
+        candidate = self._place.run / "candidate.conf"
+        text = render_conf({**values, **self._fixed()})
+        candidate.write_text(text, encoding="utf-8")
+        argv = [self._place.program("postgres"), "-D", str(self._place.pgdata), "-C", "cluster_name"]
+        output = await programs.run(
+            [*argv, f"--config-file={candidate}"], self._place.environment(), timeout=_CHECK_WITHIN_S
+        )
+        if output.status == 0:
+            return None
+        reason = output.stderr.strip().splitlines()[0][:300] if output.stderr.strip() else "refused"
+        reason = re.sub(r"^\S+ \S+ \S+ \[\d+\]\s*", "", reason)
+        named = _COMPLAINT.search(output.stderr)
+        if named is not None:
+            return named[1].lower(), reason
+        line = _IN_FILE.search(output.stderr)
+        lines = text.splitlines()
+        if line is not None and 0 < int(line[1]) <= len(lines):
+            return lines[int(line[1]) - 1].partition(" ")[0], reason
+        return "", reason
+
+    def _missing_libraries(self, text: str) -> list[str]:
+        folder = self._place.programs.parent / "lib"
+        names = [part.strip().strip('"') for part in text.split(",") if part.strip()]
+        plain = [name.removeprefix("$libdir/").removesuffix(".so") for name in names]
+        return [name for name in plain if "/" in name or not (folder / f"{name}.so").exists()]
+
+    def _fixed(self) -> dict[str, str]:
+        return {
+            "cluster_name": self._place.cluster,
+            "listen_addresses": self._place.listen,
+            "port": str(self._place.port),
+            "unix_socket_directories": str(self._place.run),
+        }
+
+    def _write_hba(self, settings: ClusterSettings) -> None:
+        self._replace("pg_hba.conf", self._hba(settings.pg_hba))
+        superuser = credentials.role_name(self._place, credentials.SUPERUSER)
+        self._replace("pg_ident.conf", render_ident(os_user(), superuser=superuser))
+
+    def _hba(self, lines: list[str] | tuple[str, ...]) -> str:
+        hba = render_hba(
+            lines,
+            superuser=credentials.role_name(self._place, credentials.SUPERUSER),
+            replication=credentials.role_name(self._place, credentials.REPLICATION),
+        )
+        self.refused.update(hba.refused)
+        return hba.text
+
+    def _clean_auto_conf(self) -> None:
+        text = self._read("postgresql.auto.conf")
+        cleaned = clean_auto_conf(text)
+        if cleaned != text:
+            self._replace("postgresql.auto.conf", cleaned)
+
+    def _read(self, name: str) -> str:
+        path = self._place.pgdata / name
+        return path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
+
+    def _replace(self, name: str, text: str) -> None:
+        path: Path = self._place.pgdata / name
+        if path.exists() and self._read(name) == text:
+            return
+        temporary = path.with_suffix(".matriarch")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+        os.chmod(temporary, 0o600)
+        os.replace(temporary, path)

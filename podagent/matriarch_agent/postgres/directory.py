@@ -1,0 +1,162 @@
+"""The data directory: is it there, and replacing it so that a crash at any point can be finished or undone.
+
+A new directory is built beside the old one. A journal beside both tells what is ours: without it nothing is deleted.
+
+    building   `pgdata.new` is half-done: it is removed
+    complete   `pgdata.new` is to take `pgdata`'s place: done, whatever is left of it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from matriarch.words.errors import ProgramFailed
+from matriarch_agent.postgres.place import Place
+
+_JOURNAL = ".matriarch.replacing"
+_REWINDING = ".matriarch.rewinding"
+_VOLUME_LOCK = ".matriarch.lock"
+
+DataState = Literal["unknown", "empty", "present"]
+
+
+class DataDirectory:
+    """`pgdata` on the volume."""
+
+    def __init__(self, place: Place) -> None:
+        self._volume = place.volume
+        self.path = place.pgdata
+        self.new = self._volume / "pgdata.new"
+        self._old = self._volume / "pgdata.old"
+        self._journal = self._volume / _JOURNAL
+        self._rewinding = self._volume / _REWINDING
+        self._tidying: asyncio.Task[None] | None = None
+
+    def state(self) -> DataState:
+        """`unknown` when the volume cannot be read, is not the one that init locked, or holds something that is neither
+        a data directory nor nothing. From `unknown` nothing follows (rule 7)."""
+        try:
+            names = set(os.listdir(self._volume))
+            if _VOLUME_LOCK not in names:
+                return "unknown"
+            if self._journal.name in names and self._step() == "complete":
+                return "present"
+            if self.path.name not in names:
+                left = {self.new.name, self._old.name} & names and self._journal.name not in names
+                return "unknown" if left else "empty"
+            inside = set(os.listdir(self.path))
+        except OSError:
+            return "unknown"
+        if "PG_VERSION" in inside and "global" in inside:
+            return "present"
+        return "unknown" if inside else "empty"
+
+    async def tidy(self) -> None:
+        """Finish or undo what a crash interrupted. Raises ProgramFailed when the volume refuses.
+
+        Once begun it goes on to its end, also when the caller is cancelled.
+        """
+        if self._tidying is None and self.untidy:
+            self._tidying = asyncio.create_task(asyncio.to_thread(self._guarded, self._tidy))
+        if self._tidying is None:
+            return
+        try:
+            await asyncio.shield(self._tidying)
+        finally:
+            if self._tidying is not None and self._tidying.done():
+                self._tidying = None
+
+    @property
+    def untidy(self) -> bool:
+        """A replacement was begun and is not at its end."""
+        return self._journal.exists()
+
+    async def begin(self) -> Path:
+        """Where to build a new directory; Raises ProgramFailed when something foreign is there."""
+        await self.tidy()
+        if self.new.exists() or self._old.exists():
+            raise ProgramFailed(f"{self.new} or {self._old} is in the way and was not made by this agent")
+        self._guarded(lambda: self._note("building"))
+        return self.new
+
+    async def abandon(self) -> None:
+        """Remove a half-built directory."""
+        await self.tidy()
+
+    async def finish(self) -> None:
+        """Put the new directory in the old one's place. From here on a crash is finished by `tidy`."""
+        self._guarded(lambda: self._note("complete"))
+        await self.tidy()
+
+    def note_rewind(self, running: bool) -> None:
+        """Remember, over a crash, that pg_rewind has begun to write and has not ended."""
+        if running:
+            self._rewinding.touch()
+        else:
+            self._rewinding.unlink(missing_ok=True)
+        _sync(self._volume)
+
+    @property
+    def half_rewound(self) -> bool:
+        """A rewind was interrupted: the data is a mixture, good for nothing but replacement."""
+        return self._rewinding.exists()
+
+    @property
+    def new_is_complete(self) -> bool:
+        """A finished copy waits to be put in place, or its predecessor to be removed."""
+        return self.untidy and self._step() == "complete"
+
+    def _tidy(self) -> None:
+        if self._step() == "complete":
+            if self.new.exists():
+                if self.path.exists():
+                    os.rename(self.path, self._old)
+                os.rename(self.new, self.path)
+                _sync(self._volume)
+            self._rewinding.unlink(missing_ok=True)
+            _remove(self._old)
+        else:
+            _remove(self.new)
+        self._journal.unlink()
+        _sync(self._volume)
+
+    def _step(self) -> str:
+        """An unreadable journal was being written when the machine stopped: nothing had been built yet."""
+        try:
+            return str(json.loads(self._journal.read_text())["step"])
+        except (ValueError, KeyError, TypeError):
+            return "building"
+
+    def _note(self, step: str) -> None:
+        temporary = self._journal.with_suffix(".tmp")
+        with open(temporary, "w", encoding="ascii") as file:
+            json.dump({"step": step}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._journal)
+        _sync(self._volume)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except OSError as error:
+            raise ProgramFailed(f"the volume refuses: {error}") from error
+
+
+def _remove(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,55 @@
+"""Timelines: this member's and another's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matriarch.config.files import Source, connection
+from matriarch.ha.view import HistoryEntry, RemoteHistory
+from matriarch.words.errors import QueryFailed
+from matriarch.words.lsn import parse_lsn
+from matriarch_agent.postgres import sql
+
+
+def read_history(pgdata: Path, timeline: int) -> tuple[HistoryEntry, ...]:
+    """The history file of a timeline; empty when there is none (timeline 1 has none)."""
+    path = pgdata / "pg_wal" / f"{timeline:08X}.history"
+    try:
+        return parse_history(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ()
+
+
+def parse_history(text: str) -> tuple[HistoryEntry, ...]:
+    """A timeline history file: `timeline<TAB>LSN<TAB>reason` per line. Raises QueryFailed for anything else."""
+    entries = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        parts = stripped.split(None, 2)
+        try:
+            entries.append(HistoryEntry(int(parts[0]), parse_lsn(parts[1]), parts[2] if len(parts) > 2 else ""))
+        except (IndexError, ValueError) as error:
+            raise QueryFailed(f"not a line of a timeline history: {stripped[:100]!r}") from error
+    return tuple(entries)
+
+
+async def ask_history(source: Source, epoch: int, application_name: str) -> RemoteHistory:
+    """Another member's system identifier, timeline and history. Raises NotRunning or QueryFailed."""
+    where = connection(source, application_name=application_name, replication="true")
+    answers, in_recovery = await sql.replication_rows(where, ["IDENTIFY_SYSTEM"])
+    sysid, timeline = str(answers[0][0]), int(answers[0][1])
+    entries: tuple[HistoryEntry, ...] = ()
+    if timeline > 1:
+        answers, _ = await sql.replication_rows(where, [f"TIMELINE_HISTORY {timeline}"])
+        content = answers[0][1]
+        entries = parse_history(content if isinstance(content, str) else bytes(content).decode(errors="replace"))
+    return RemoteHistory(
+        member=source.member,
+        epoch=epoch,
+        sysid=sysid,
+        timeline=timeline,
+        switches={entry.timeline: entry.lsn for entry in entries},
+        in_recovery=in_recovery,
+    )

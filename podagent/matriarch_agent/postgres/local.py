@@ -1,0 +1,200 @@
+"""`LocalPostgres`: the Postgres port on real programs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory, Upstream
+from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
+from matriarch_agent.init.client import InitClient
+from matriarch_agent.journal import Log
+from matriarch_agent.ports import StartMode
+from matriarch_agent.postgres import basebackup, bootstrap, credentials, history, led, slots
+from matriarch_agent.postgres.conf_files import ConfFiles
+from matriarch_agent.postgres.control import ServerControl
+from matriarch_agent.postgres.controldata import ControlCache, read_control
+from matriarch_agent.postgres.directory import DataDirectory
+from matriarch_agent.postgres.place import Place
+from matriarch_agent.postgres.rewind import Rewound, rewind
+from matriarch_agent.postgres.sql import Session
+from matriarch_agent.postgres.sync_names import await_in_force
+from matriarch_agent.postgres.watcher import Watcher
+
+CHECKPOINT_WITHIN_S = 600.0
+SYNC_IN_FORCE_WITHIN_S = 2.0
+
+
+class LocalPostgres:
+    """This member's Postgres."""
+
+    def __init__(self, place: Place, init: InitClient, log: Log) -> None:
+        superuser = credentials.role_name(place, credentials.SUPERUSER)
+        self._place = place
+        self._init = init
+        self._log = log
+        self._directory = DataDirectory(place)
+        self._control_file = ControlCache(place)
+        self._session = Session(str(place.run), place.port, superuser)
+        self._files = ConfFiles(place)
+        self._server = ServerControl(place, init, self._session, self._control_file, superuser)
+        self._watcher = Watcher(
+            place, init, self._directory, self._control_file, self._session, self._server, self._files
+        )
+        self._changes_seen = 0
+        self.last_rewind: Rewound | None = None
+        """What the last rewind of this agent dropped."""
+
+    async def observe(self) -> PostgresView:
+        """The present state; see the port."""
+        return await self._watcher.observe()
+
+    async def wait_for_change(self) -> None:
+        """Return when the postmaster has started or ended since the last call."""
+        self._changes_seen = await self._init.wait_for_change(self._changes_seen)
+
+    async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:
+        """initdb, roles and database, then start as primary; see the port."""
+        target = await self._directory.begin()
+        if self._directory.state() == "present":
+            raise ProgramFailed("there is a data directory already: it is not initialised anew")
+        try:
+            await bootstrap.build(self._place, target)
+        except BaseException:
+            await asyncio.shield(self._directory.abandon())
+            raise
+        await self._directory.finish()
+        led.forget_led(self._place)
+        strict = settings.synchronous and settings.synchronous_mode_strict and not standbys
+        await self.start(StartMode(primary=True, sync_names=standbys, strict=strict), settings)
+        return (await read_control(self._place)).data.sysid
+
+    async def clone(self, source: Upstream, settings: ClusterSettings) -> None:
+        """Copy `source` beside the data directory, then put the copy in its place; see the port."""
+        del settings
+        target = await self._directory.begin()
+        try:
+            await basebackup.copy(self._place, self._files.source(source), target)
+        except BaseException:
+            await asyncio.shield(self._directory.abandon())
+            raise
+        await self._server.kill()
+        await self._directory.finish()
+        led.forget_led(self._place)
+        self._watcher.failures = 0
+        self._log("data copied", source=source.member)
+
+    async def rewind(self, source: Upstream) -> None:
+        """pg_rewind against `source`; see the port."""
+        if (await self._init.status()).alive:
+            raise PostgresError("stop the server before a rewind")
+        self.last_rewind = await rewind(self._place, self._directory, self._files.source(source))
+        led.forget_led(self._place)
+        dropped = self.last_rewind
+        self._log("rewound", source=source.member, fork_lsn=dropped.fork_lsn, dropped_wal_bytes=dropped.dropped_bytes)
+
+    async def start(self, mode: StartMode, settings: ClusterSettings) -> None:
+        """Write the configuration, start, wait until connections are accepted; see the port."""
+        if (await self._init.status()).alive:
+            raise NotRunning("another postmaster of this directory is alive")
+        await self._directory.tidy()
+        try:
+            await self._prepare(mode, settings)
+            await self._server.start()
+        except PostgresError as error:
+            self._watcher.note_failure(str(error))
+            raise
+        await self._watcher.note_start(mode, settings)
+
+    async def stop(self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None) -> None:
+        """Stop; see the port. `on_shutdown_checkpoint` is called once after a clean shutdown, at the latest when the
+        server has ended."""
+        await self._server.stop(fast=fast, on_shutdown_checkpoint=on_shutdown_checkpoint)
+
+    async def kill(self) -> None:
+        """SIGKILL every process of the postmaster; returns when none is left."""
+        await self._server.kill()
+
+    async def promote(self) -> None:
+        """Leave recovery; returns when the server accepts writes."""
+        await self._server.promote()
+        self._watcher.note_upstream(None)
+        self._files.edit(self._files.following(None))
+        await self._watcher.mark_sync_position()
+        await self._server.reload()
+
+    async def follow(self, upstream: Upstream | None, settings: ClusterSettings) -> None:
+        """Change primary_conninfo and reload."""
+        del settings
+        self._files.edit(self._files.following(upstream))
+        self._watcher.note_upstream(upstream)
+        await self._server.reload()
+
+    async def apply(self, settings: ClusterSettings) -> None:
+        """Write configuration files and reload."""
+        control = await self._control_file.read()
+        in_recovery = (self._place.pgdata / "standby.signal").exists()
+        await self._files.write(settings, None, control.shared_memory if control and in_recovery else None)
+        await self._server.reload()
+        unreadable = await self._session.rows("select line_number from pg_hba_file_rules where error is not null")
+        if unreadable and self._files.drop_hba_lines(settings, {int(row[0]) for row in unreadable}):
+            await self._server.reload()
+        self._watcher.note_applied(settings)
+        if self._files.refused:
+            self._log("settings refused", refused=self._files.refused)
+
+    async def set_sync_names(self, names: tuple[str, ...], *, strict: bool) -> None:
+        """Put synchronous_standby_names in force; returns when every process acts on it."""
+        with self._watcher.changing_sync_names():
+            self._files.edit(self._files.synchronous(names, strict=strict))
+            await await_in_force(self._session, self._server.reload, timeout=SYNC_IN_FORCE_WITHIN_S)
+        await self._watcher.mark_sync_position(names, strict=strict and not names)
+
+    async def checkpoint(self) -> None:
+        """CHECKPOINT."""
+        try:
+            await self._server.checkpoint(CHECKPOINT_WITHIN_S)
+        except TimeoutError as error:
+            raise PostgresError(f"CHECKPOINT took longer than {CHECKPOINT_WITHIN_S} s") from error
+
+    async def sync_slots(self, want: tuple[str, ...], drop: tuple[str, ...]) -> None:
+        """Create and drop members' physical slots."""
+        await slots.sync_slots(self._session, want, drop)
+
+    async def local_history(self) -> tuple[HistoryEntry, ...]:
+        """The timeline history file of the current timeline."""
+        view = await self._watcher.observe()
+        timeline = view.timeline or (view.control.timeline if view.control else 1)
+        return history.read_history(self._place.pgdata, timeline)
+
+    async def ask_history(self, source: Upstream, epoch: int) -> RemoteHistory:
+        """Timeline and history of another member's Postgres."""
+        return await history.ask_history(self._files.source(source), epoch, f"{self._place.member}-ask")
+
+    async def close(self) -> None:
+        """Close the lasting connection."""
+        await self._session.close()
+
+    async def _prepare(self, mode: StartMode, settings: ClusterSettings) -> None:
+        """Everything on disk that the role needs. Raises PostgresError when this data must not start in it."""
+        if self._directory.half_rewound:
+            raise ProgramFailed("an interrupted rewind left a mixture of two members' data: it has to be copied anew")
+        control = await read_control(self._place)
+        in_order = control.data.was_primary or (self._place.pgdata / "backup_label").exists()
+        if mode.primary and not in_order:
+            raise PostgresError("this is a standby's data: it is promoted, not started as a primary")
+        if not mode.primary:
+            led.note_led(self._place, control.data)
+        member = {
+            **self._files.following(None if mode.primary else mode.upstream),
+            **self._files.synchronous(mode.sync_names, strict=mode.strict),
+        }
+        await self._files.write(settings, member, None if mode.primary else control.shared_memory)
+        signal_file = self._place.pgdata / "standby.signal"
+        for name in ("recovery.signal", "promote"):
+            (self._place.pgdata / name).unlink(missing_ok=True)
+        if mode.primary:
+            signal_file.unlink(missing_ok=True)
+        else:
+            signal_file.touch(mode=0o600)

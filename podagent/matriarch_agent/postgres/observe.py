@@ -1,0 +1,113 @@
+"""The one question that tells all about a running server, and reading its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from matriarch.config.files import UPSTREAM_SETTING
+from matriarch.config.synchronous import parse_names
+from matriarch.ha.view import Standby
+
+QUERY = f"""
+select json_build_object(
+  'recovery', r.recovery,
+  'lsn', case when r.recovery then null else pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint end,
+  'insert_lsn', case when r.recovery then null else pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint end,
+  'walfile', case when r.recovery then null else pg_walfile_name(pg_current_wal_lsn()) end,
+  'received', pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')::bigint,
+  'replayed', pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint,
+  'receiver', (select json_build_object(
+      'status', status, 'timeline', received_tli, 'end', pg_wal_lsn_diff(latest_end_lsn, '0/0')::bigint)
+    from pg_stat_get_wal_receiver() where pid is not null),
+  'checkpoint_timeline', (select timeline_id from pg_control_checkpoint()),
+  'recovery_timeline', (select min_recovery_end_timeline from pg_control_recovery()),
+  'standbys', (select coalesce(json_agg(json_build_object(
+      'name', application_name, 'state', state, 'sync', sync_state,
+      'write', pg_wal_lsn_diff(write_lsn, '0/0')::bigint, 'flush', pg_wal_lsn_diff(flush_lsn, '0/0')::bigint,
+      'replay', pg_wal_lsn_diff(replay_lsn, '0/0')::bigint) order by application_name, pid), '[]')
+    from pg_stat_replication),
+  'slots', (select coalesce(json_agg(slot_name order by slot_name), '[]')
+    from pg_get_replication_slots() where slot_type = 'physical' and not temporary),
+  'sync', current_setting('synchronous_standby_names'),
+  'upstream', current_setting('{UPSTREAM_SETTING}', true),
+  'version', current_setting('server_version_num')::int,
+  'started', pg_postmaster_start_time(),
+  'pending', case when %s then (select coalesce(json_object_agg(name, current_setting(name)), '{{}}')
+    from pg_settings where pending_restart) else null end
+)::text
+from (select pg_is_in_recovery() as recovery offset 0) r
+"""
+"""Its parameter: whether to ask for what waits for a restart, which costs more than all the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The answer. LSNs in bytes."""
+
+    in_recovery: bool
+    timeline: int | None
+    lsn: int | None
+    insert_lsn: int | None
+    received_lsn: int | None
+    replayed_lsn: int | None
+    latest_end_lsn: int | None
+    streaming: bool
+    upstream: str | None
+    server_version: int
+    started: str
+    standbys: tuple[Standby, ...]
+    slots: tuple[str, ...]
+    sync_names: tuple[str, ...]
+    sync_strict: bool
+    pending: Mapping[str, str] | None = field(default=None)
+    """Parameter to present value, when it was asked for."""
+
+
+def read_facts(text: str) -> Facts:
+    """Facts from the query's answer."""
+    answer = json.loads(text)
+    recovery = bool(answer["recovery"])
+    receiver = answer["receiver"] or {}
+    names, strict = parse_names(answer["sync"])
+    received, replayed = answer["received"], answer["replayed"]
+    known = [lsn for lsn in (received, replayed) if lsn is not None]
+    return Facts(
+        in_recovery=recovery,
+        timeline=_timeline(answer, receiver) if recovery else int(answer["walfile"][:8], 16),
+        lsn=max(known, default=None) if recovery else answer["lsn"],
+        insert_lsn=answer["insert_lsn"],
+        received_lsn=received if recovery else None,
+        replayed_lsn=replayed if recovery else None,
+        latest_end_lsn=receiver.get("end"),
+        streaming=receiver.get("status") == "streaming",
+        upstream=answer["upstream"] or None,
+        server_version=int(answer["version"]),
+        started=str(answer["started"]),
+        standbys=tuple(_standby(row) for row in answer["standbys"]),
+        slots=tuple(answer["slots"]),
+        sync_names=names,
+        sync_strict=strict,
+        pending=answer["pending"],
+    )
+
+
+def _timeline(answer: Mapping[str, Any], receiver: Mapping[str, Any]) -> int | None:
+    """A standby's timeline: of the WAL that it receives, else the newest that its control file tells of. None when
+    nothing is being received: replay may be past a switch that the control file does not know yet."""
+    if receiver.get("status") == "streaming":
+        return max(int(receiver["timeline"]), int(answer["checkpoint_timeline"]))
+    return None
+
+
+def _standby(row: Mapping[str, Any]) -> Standby:
+    return Standby(
+        name=row["name"] or "",
+        state=row["state"] or "",
+        sync_state=row["sync"] or "",
+        write_lsn=row["write"],
+        flush_lsn=row["flush"],
+        replay_lsn=row["replay"],
+    )

@@ -1,0 +1,66 @@
+"""Where everything of this member's Postgres is."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matriarch.words.names import POSTGRES_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Paths and names; nothing here is read from the data directory."""
+
+    member: str
+    cluster: str
+    volume: Path
+    """The mounted volume; init holds its lock."""
+    run: Path
+    """Sockets and files that need not survive a restart."""
+    secrets: Path
+    programs: Path
+    """Directory of Postgres' programs."""
+    port: int = POSTGRES_PORT
+    listen: str = "*"
+    bootstrap: Mapping[str, object] = field(default_factory=dict)
+    """Database, owner, locale, encoding, data_checksums of a new cluster."""
+    log_file: str | None = None
+    """Where Postgres logs; None: the container's standard error."""
+
+    @property
+    def pgdata(self) -> Path:
+        """The data directory."""
+        return self.volume / "pgdata"
+
+    @property
+    def init_socket(self) -> str:
+        """Where init listens."""
+        return str(self.run / "init.sock")
+
+    @property
+    def passfile(self) -> Path:
+        """libpq's password file for the replication role."""
+        return self.run / "pgpass"
+
+    def program(self, name: str) -> str:
+        """Full path of one of Postgres' programs."""
+        return str(self.programs / name)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of Postgres and its programs: nothing of the container's own leaks into backends
+        (patroni.md §6.1, trap 16)."""
+        return {
+            "PATH": f"{self.programs}:/usr/local/bin:/usr/bin:/bin",
+            "LC_ALL": "C.UTF-8",
+            "TZ": "UTC",
+            "HOME": str(self.run),
+        }
+
+
+def os_user() -> str:
+    """The account that Postgres runs under. Peer authentication needs it to have a name."""
+    return pwd.getpwuid(os.getuid()).pw_name

@@ -1,0 +1,65 @@
+"""Making a diverged member's data match its new upstream's by pg_rewind."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from matriarch.config.files import Source, connection
+from matriarch.words.errors import ProgramFailed
+from matriarch.words.lsn import parse_lsn
+from matriarch_agent.postgres import programs
+from matriarch_agent.postgres.controldata import read_control
+from matriarch_agent.postgres.directory import DataDirectory
+from matriarch_agent.postgres.place import Place
+
+_DIVERGED = re.compile(r"servers diverged at WAL location (\S+) on timeline (\d+)")
+_WRITING = "rewinding from last common checkpoint"
+_RECOVERY_WITHIN_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """What a rewind dropped. `fork_lsn` is None when the data had not diverged."""
+
+    fork_lsn: int | None
+    end_lsn: int
+    dropped_bytes: int
+
+
+async def rewind(place: Place, directory: DataDirectory, source: Source) -> Rewound:
+    """Run crash recovery when it is due, then pg_rewind. The server is stopped, and stays so.
+
+    Raises ProgramFailed; `directory.half_rewound` then tells whether anything was written.
+    """
+    if directory.half_rewound:
+        raise ProgramFailed("an earlier rewind was interrupted: the data has to be copied anew")
+    await _recover(place)
+    end = (await read_control(place)).data.checkpoint_lsn
+    argv = [
+        place.program("pg_rewind"),
+        f"--target-pgdata={place.pgdata}",
+        f"--source-server={connection(source, application_name=f'{place.member}-rewind')}",
+    ]
+    directory.note_rewind(True)
+    output = await programs.run(argv, place.environment())
+    said = f"{output.stdout}\n{output.stderr}"
+    if output.status == 0 or _WRITING not in said:
+        directory.note_rewind(False)
+    if output.status != 0:
+        raise ProgramFailed(f"pg_rewind ended with status {output.status}: {said.strip()[-2000:]}")
+    fork = _DIVERGED.search(said)
+    fork_lsn = parse_lsn(fork[1]) if fork else None
+    return Rewound(fork_lsn, end, 0 if fork_lsn is None else max(0, end - fork_lsn))
+
+
+async def _recover(place: Place) -> None:
+    """Crash recovery in single-user mode, so that the end of this member's WAL is known and pg_rewind finds a clean
+    directory."""
+    for name in ("standby.signal", "recovery.signal", "postmaster.pid"):
+        (place.pgdata / name).unlink(missing_ok=True)
+    if (await read_control(place)).data.clean:
+        return
+    argv = [place.program("postgres"), "--single", "-D", str(place.pgdata), "-c", "archive_mode=off"]
+    argv += ["-c", "max_prepared_transactions=1000", "-c", "shared_preload_libraries=", "template1"]
+    await programs.check(argv, place.environment(), stdin="", timeout=_RECOVERY_WITHIN_S)

@@ -1,0 +1,229 @@
+"""Putting together what is known of the local Postgres: never raising, always within two seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from matriarch.config.files import parse_conf
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import PostgresView, Upstream
+from matriarch.words.errors import PostgresError
+from matriarch_agent.init import kernel
+from matriarch_agent.init.client import InitClient, PostmasterStatus
+from matriarch_agent.ports import StartMode
+from matriarch_agent.postgres import led, sql
+from matriarch_agent.postgres.conf_files import ConfFiles
+from matriarch_agent.postgres.control import ServerControl, known_status
+from matriarch_agent.postgres.controldata import ControlCache
+from matriarch_agent.postgres.directory import DataDirectory, DataState
+from matriarch_agent.postgres.observe import QUERY, Facts, read_facts
+from matriarch_agent.postgres.place import Place
+from matriarch_agent.postgres.sql import Session
+
+INIT_WITHIN_S = 0.4
+DISK_WITHIN_S = 0.4
+SQL_WITHIN_S = 1.0
+PENDING_EVERY_S = 10.0
+PENDING_FRESH_S = 3.0
+"""After a reload the flags are asked for at every look for so long."""
+
+
+class Watcher:
+    """Observes, and remembers what only the one who did it knows: which settings were applied, who is followed."""
+
+    def __init__(
+        self,
+        place: Place,
+        init: InitClient,
+        directory: DataDirectory,
+        control: ControlCache,
+        session: Session,
+        server: ServerControl,
+        files: ConfFiles,
+    ) -> None:
+        self._place = place
+        self._init = init
+        self._directory = directory
+        self._control = control
+        self._session = session
+        self._server = server
+        self._files = files
+        self.failures = 0
+        self._last_error = ""
+        self._applied: ClusterSettings | None = None
+        self._upstream: tuple[str | None] | None = None
+        self._in_force: tuple[tuple[str, ...], bool] | None = None
+        self._sync_lsn = 0
+        self._changing_sync = False
+        self._pending: Mapping[str, Mapping[str, str]] = {}
+        self._pending_asked = -PENDING_EVERY_S
+        self._reloaded_at = -PENDING_FRESH_S
+        self._timeline: tuple[tuple[str, int | None], int] | None = None
+        self._disk: asyncio.Task[DataState] | None = None
+        self._status: PostmasterStatus | None = None
+
+    async def observe(self) -> PostgresView:
+        """The present state."""
+        data = await self._data_state()
+        status = await known_status(self._init, INIT_WITHIN_S)
+        view = PostgresView(
+            data=data,
+            failures=self.failures,
+            last_error=self._last_error,
+            observed_at=kernel.now(),
+            applied=self._applied,
+        )
+        control = await self._control.read() if data == "present" else None
+        if control is not None:
+            led_on = led.led_timeline(self._place, control.data)
+            view = replace(view, control=control.data, sysid=control.data.sysid, led_timeline=led_on)
+        if status is None:
+            # What it said last still says whether this is a server in recovery, which is all that matters now.
+            view = replace(view, last_error="init does not answer")
+        self._status = status or self._status
+        view = replace(view, process=self._server.phase(self._status) if self._status else "starting")
+        if view.process == "stopped":
+            self._note_stopped()
+            return view
+        recovering = (self._place.pgdata / "standby.signal").exists()
+        view = replace(view, in_recovery=True if recovering else None)
+        return await self._with_facts(view) if view.process == "running" else view
+
+    async def note_start(self, mode: StartMode, settings: ClusterSettings) -> None:
+        """The server was started by us, and is ready."""
+        self.failures = 0
+        self._last_error = ""
+        self.note_upstream(None if mode.primary else mode.upstream)
+        self.note_applied(settings)
+        await self.mark_sync_position(mode.sync_names, strict=mode.strict and not mode.sync_names)
+
+    def note_failure(self, error: str) -> None:
+        """A start failed."""
+        self.failures += 1
+        self._last_error = error
+
+    def note_applied(self, settings: ClusterSettings) -> None:
+        """These settings' files are in force."""
+        self._applied = settings
+        self._reloaded_at = kernel.now()
+
+    def note_upstream(self, upstream: Upstream | None) -> None:
+        """Who is followed from now on."""
+        self._upstream = (None if upstream is None else upstream.member,)
+
+    @contextmanager
+    def changing_sync_names(self) -> Iterator[None]:
+        """Until the change is known to be in force, and for good when that fails, the names of before are told."""
+        self._changing_sync = True
+        yield
+        self._changing_sync = False
+
+    async def mark_sync_position(self, names: tuple[str, ...] | None = None, *, strict: bool = False) -> None:
+        """Everything written from here on was committed under the present names. Raises PostgresError."""
+        facts = await self._ask(pending=False)
+        self._sync_lsn = facts.insert_lsn or facts.lsn or 0
+        if names is not None:
+            self._in_force = (names, strict)
+            self._changing_sync = False
+
+    async def _data_state(self) -> DataState:
+        """The directory's state, from a thread: a volume that hangs must not hang the agent."""
+        if self._disk is None or self._disk.done():
+            self._disk = asyncio.create_task(asyncio.to_thread(self._directory.state))
+        done, _ = await asyncio.wait({self._disk}, timeout=DISK_WITHIN_S)
+        if not done:
+            return "unknown"
+        if self._directory.untidy and not self._server.stopping and self._disk.result() == "present":
+            return await self._tidied()
+        return self._disk.result()
+
+    async def _tidied(self) -> DataState:
+        """A replacement is to be finished first; a large old directory takes its time to remove."""
+        if self._directory.path.exists() and not self._directory.new_is_complete:
+            return "present"
+        try:
+            async with asyncio.timeout(DISK_WITHIN_S):
+                await self._directory.tidy()
+        except (PostgresError, TimeoutError):
+            return "unknown"
+        return "present"
+
+    def _note_stopped(self) -> None:
+        self._in_force = None
+        self._changing_sync = False
+        self._upstream = None
+        self._pending = {}
+        self._timeline = None
+        self._session.drop()
+
+    async def _with_facts(self, view: PostgresView) -> PostgresView:
+        now = kernel.now()
+        fresh = now - self._reloaded_at < PENDING_FRESH_S
+        pending = fresh or now - self._pending_asked >= PENDING_EVERY_S
+        try:
+            facts = await self._ask(pending=pending)
+        except PostgresError as error:
+            return replace(view, last_error=str(error))
+        self._take_pending(facts, now)
+        if not self._changing_sync:
+            self._adopt_sync(facts)
+        names, strict = self._in_force or (facts.sync_names, facts.sync_strict)
+        return replace(
+            view,
+            in_recovery=facts.in_recovery,
+            timeline=facts.timeline if facts.timeline is not None else await self._standby_timeline(facts),
+            lsn=facts.lsn,
+            received_lsn=facts.received_lsn,
+            replayed_lsn=facts.replayed_lsn,
+            latest_end_lsn=facts.latest_end_lsn,
+            streaming=facts.streaming,
+            upstream=(self._upstream[0] if self._upstream else facts.upstream) if facts.in_recovery else None,
+            server_version=facts.server_version,
+            standbys=facts.standbys,
+            slots=facts.slots,
+            sync_names=names,
+            sync_names_lsn=self._sync_lsn,
+            sync_names_strict=strict,
+            postmaster_start_time=facts.started,
+            pending_restart=self._pending,
+        )
+
+    async def _ask(self, *, pending: bool) -> Facts:
+        row = await self._session.row(QUERY, (pending,), timeout=SQL_WITHIN_S)
+        return read_facts(row[0])
+
+    def _take_pending(self, facts: Facts, now: float) -> None:
+        if facts.pending is None:
+            return
+        self._pending_asked = now
+        intended = self._files.intended
+        if facts.pending and not intended:
+            with suppress(OSError):
+                intended = parse_conf((self._place.pgdata / "postgresql.conf").read_text(encoding="utf-8"))
+        self._pending = {
+            name: {"old_value": value, "new_value": intended.get(name, "")} for name, value in facts.pending.items()
+        }
+
+    def _adopt_sync(self, facts: Facts) -> None:
+        """What the server says differs from what is known to be in force: a new agent, or a person's hand. It counts
+        from this position on."""
+        told = (facts.sync_names, facts.sync_strict)
+        if told != self._in_force:
+            self._in_force = told
+            self._sync_lsn = facts.insert_lsn or facts.lsn or 0
+
+    async def _standby_timeline(self, facts: Facts) -> int | None:
+        """A standby that receives nothing: the timeline that it has replayed, asked over a replication connection."""
+        key = (facts.started, facts.replayed_lsn)
+        if self._timeline is not None and self._timeline[0] == key:
+            return self._timeline[1]
+        try:
+            async with asyncio.timeout(INIT_WITHIN_S):
+                timeline = await sql.local_timeline(self._session)
+        except (PostgresError, TimeoutError):
+            return None
+        self._timeline = (key, timeline)
+        return timeline
