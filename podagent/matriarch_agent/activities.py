@@ -124,9 +124,7 @@ async def _hand_over(agent: Agent, action: HandOver) -> None:
         nonlocal last_lsn
         last_lsn = lsn
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(asyncio.sleep(action.quiet_s))
-        group.create_task(agent.postgres.checkpoint())
+    await asyncio.gather(asyncio.sleep(action.quiet_s), agent.postgres.checkpoint())
     await agent.postgres.stop(fast=True, on_shutdown_checkpoint=shut_down)
     view = await agent.look()
     if last_lsn == 0 and view.postgres.control is not None:

@@ -1,15 +1,15 @@
 """Whether local data may stream from the leader (rule 5). Pure; after patroni.md §3.18.
 
 Two members can both be promoted to the same timeline number when the first dies before anybody saw it. Timeline and
-LSN cannot tell their histories apart, so a member that was primary on the leader's own timeline always counts as
-diverged.
+LSN cannot tell their histories apart, and neither can pg_rewind, which compares only those. So a timeline that this
+member led itself counts as the cluster's only when the cluster's history names this member for it.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-from matriarch.ha.view import PostgresView, RemoteHistory
+from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory
 
 
 class Verdict(Enum):
@@ -22,15 +22,25 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
-def judge(local: PostgresView, remote: RemoteHistory) -> Verdict:
+def judge(local: PostgresView, remote: RemoteHistory, me: str, history: tuple[HistoryEntry, ...] | None) -> Verdict:
     """Compare local data with the leader's history. UNKNOWN when a fact is missing: ask again, do nothing."""
+    if _led_unseen(local.led_timeline, remote, me, history):
+        return Verdict.RECLONE
     if local.process == "stopped":
         return _judge_stopped(local, remote)
     if local.timeline is None or local.lsn is None:
         return Verdict.UNKNOWN
-    if local.led_timeline is not None and local.led_timeline == local.timeline == remote.timeline:
-        return Verdict.RECLONE
     return _judge_position(local.timeline, local.lsn, remote)
+
+
+def _led_unseen(led: int | None, remote: RemoteHistory, me: str, history: tuple[HistoryEntry, ...] | None) -> bool:
+    """This member led a timeline of its own that bears the same number as one of the leader's."""
+    if led is None or led < 2:
+        return False
+    if led == remote.timeline:
+        return True
+    known = any(entry.timeline == led - 1 and entry.leader == me for entry in history or ())
+    return led in remote.switches and not known
 
 
 def _judge_stopped(local: PostgresView, remote: RemoteHistory) -> Verdict:
@@ -38,8 +48,7 @@ def _judge_stopped(local: PostgresView, remote: RemoteHistory) -> Verdict:
     if control is None:
         return Verdict.UNKNOWN
     if control.timeline == remote.timeline:
-        led = control.was_primary or local.led_timeline == control.timeline
-        return Verdict.RECLONE if led else Verdict.STREAM
+        return Verdict.RECLONE if control.was_primary else Verdict.STREAM
     if control.timeline > remote.timeline:
         return Verdict.REWIND
     if not control.was_primary:

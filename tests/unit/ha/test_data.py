@@ -24,7 +24,7 @@ from matriarch.ha.decide import decide
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import ConfigView, LockView, Memory, PostgresView, SyncView, Upstream
+from matriarch.ha.view import ConfigView, HistoryEntry, LockView, Memory, PostgresView, SyncView, Upstream
 
 DEMO_0 = Upstream("demo-0", "10.0.0.0")
 EMPTY = PostgresView(data="empty")
@@ -51,7 +51,17 @@ NEW = ConfigView(True, "5", None, None)
     ],
 )
 def test_divergence(local: PostgresView, leader: Any, verdict: Verdict) -> None:
-    assert judge(local, leader) is verdict
+    assert judge(local, leader, "demo-1", ()) is verdict
+
+
+def test_a_timeline_that_nobody_saw_is_not_the_one_of_the_same_number() -> None:
+    """demo-1 led timeline 2 and died unseen; another member led timeline 2 as well, a third leads 3."""
+    leader = remote(timeline=3, t1=500, t2=5000)
+    other = (HistoryEntry(1, 500, leader="demo-2"),)
+    mine = (HistoryEntry(1, 500, leader="demo-1"),)
+    assert judge(replica(timeline=2, led_timeline=2), leader, "demo-1", other) is Verdict.RECLONE
+    assert judge(replica(timeline=2, led_timeline=2), leader, "demo-1", None) is Verdict.RECLONE
+    assert judge(replica(timeline=2, led_timeline=2), leader, "demo-1", mine) is Verdict.STREAM
 
 
 def test_a_replica_asks_a_new_leader_before_it_streams() -> None:

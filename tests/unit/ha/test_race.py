@@ -99,8 +99,9 @@ def test_a_primary_kept_by_failsafe_is_not_raced() -> None:
 
 
 def test_a_member_outside_the_failsafe_topology_does_not_race() -> None:
-    view = released(lock=lock(None, failsafe={"demo-0": "x"}))
+    view = expired(lock=lock("demo-0", expired=True, failsafe={"demo-0": "x"}))
     assert decide(view).reason == Reason.NOT_ELIGIBLE
+    assert took(decide(released(lock=lock(None, failsafe={"demo-0": "x"}))))
 
 
 def test_the_candidate_of_a_switchover_goes_first() -> None:

@@ -35,7 +35,7 @@ def _repoint(view: View, source: Upstream) -> Decision:
     if remote is None:
         facts = f"is {source.member} out of recovery, and may this data follow it?"
         return Decision((AskLeader(source), *poll_ahead(view)), Reason.ASKING_LEADER, facts, wake_in=0.2)
-    verdict = judge(view.postgres, remote)
+    verdict = judge(view.postgres, remote, view.me.name, view.config.history)
     if verdict is Verdict.STREAM:
         return Decision((Follow(source),), Reason.REPOINTING, f"to {source.member}", wake_in=0.5)
     if verdict is Verdict.UNKNOWN:

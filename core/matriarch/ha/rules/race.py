@@ -10,7 +10,6 @@ from __future__ import annotations
 from matriarch.ha.actions import Acquire, Decision, PollPeers
 from matriarch.ha.lease import expired
 from matriarch.ha.reasons import Reason
-from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.isolation import failsafe_applies
 from matriarch.ha.rules.polling import fresh_poll
 from matriarch.ha.view import PeerAnswer, View
@@ -55,11 +54,9 @@ def _not_eligible(view: View) -> str | None:
     me = view.me
     if me.tags.nofailover or me.tags.failover_priority <= 0:
         return "tag nofailover"
-    if not is_sysid(view.config.initialize) and view.config.initialize is not None:
-        return "the cluster is being initialised by another member"
     if view.settings.pause and not (view.request.pending and view.request.candidate == me.name):
         return "paused"
-    if view.settings.failsafe_mode and view.lock.failsafe and not failsafe_applies(view):
+    if view.settings.failsafe_mode and view.lock.holder and view.lock.failsafe and not failsafe_applies(view):
         return "not in the failsafe topology"
     heard = view.failsafe.heard_at
     if heard is not None and not expired(heard, view.settings.ttl, view.now):

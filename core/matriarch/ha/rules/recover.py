@@ -92,7 +92,7 @@ def _as_replica(view: View) -> Decision:
     remote = known_remote(view, source)
     if remote is None:
         return Decision((AskLeader(source),), Reason.ASKING_LEADER, f"may my data follow {source.member}?", wake_in=0.3)
-    verdict = judge(view.postgres, remote)
+    verdict = judge(view.postgres, remote, view.me.name, view.config.history)
     if verdict is Verdict.STREAM:
         return Decision((StartReplica(source),), Reason.STARTING_REPLICA, f"following {source.member}", wake_in=0.5)
     if verdict is Verdict.UNKNOWN:
