@@ -57,7 +57,8 @@ def _certificate(folder: Path, identity: Identity) -> None:
     key, request, extensions = (folder / f"{identity.file}.{kind}" for kind in ("key", "csr", "ext"))
     _key(key)
     run(["openssl", "req", "-new", "-key", key, "-subj", identity.subject, "-out", request])
-    lines = ["extendedKeyUsage=serverAuth,clientAuth"]
+    lines = ["keyUsage=critical,digitalSignature", "extendedKeyUsage=serverAuth,clientAuth"]
+    lines += ["basicConstraints=CA:FALSE", "subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"]
     if identity.names:
         lines.append("subjectAltName=" + ",".join(identity.names))
     extensions.write_text("\n".join(lines) + "\n")
@@ -76,7 +77,9 @@ def create(folder: Path, plan: AddressPlan) -> None:
     folder.chmod(0o700)
     _key(folder / "ca.key")
     subject = ["-subj", "/CN=localkube", "-days", _DAYS]
-    run(["openssl", "req", "-x509", "-new", "-key", folder / "ca.key", *subject, "-out", folder / "ca.crt"])
+    # Python 3.13 and newer verify strictly: an authority must say what its key is for.
+    use = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,digitalSignature,keyCertSign,cRLSign"]
+    run(["openssl", "req", "-x509", "-new", "-key", folder / "ca.key", *subject, *use, "-out", folder / "ca.crt"])
     _key(folder / "accounts.key")
     run(["openssl", "pkey", "-in", folder / "accounts.key", "-pubout", "-out", folder / "accounts.pub"])
     together(*(lambda identity=identity: _certificate(folder, identity) for identity in identities(plan)))
