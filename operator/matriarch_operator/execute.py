@@ -13,7 +13,7 @@ from matriarch.kube import api
 from matriarch.kube.api import Kind, Kube, Object
 from matriarch.spec.resource import GROUP_VERSION, KIND, status_body
 from matriarch.spec.status import Status
-from matriarch.words.errors import AlreadyExists, ConflictError, NotFound
+from matriarch.words.errors import AlreadyExists, ConflictError, NotFound, RefusedError
 from matriarch_operator.member_client import Members
 from matriarch_operator.metrics import ACTIONS
 from matriarch_operator.store import ClusterKey, Store
@@ -37,6 +37,10 @@ KINDS = {kind.name: kind for kind in (*CHILD_KINDS, api.CLUSTERS)}
 log = structlog.get_logger(__name__)
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:300]
+
+
 class LookAgain(ConflictError):
     """The world is not as the plan assumed; the store now knows better."""
 
@@ -50,13 +54,21 @@ class Executor:
         self._store = store
         self._allowed = allowed
 
-    async def run(self, key: ClusterKey, uid: str, actions: tuple[Action, ...]) -> None:
-        """Raises what the first failing action raised; those after it were not begun."""
+    async def run(self, key: ClusterKey, uid: str, actions: tuple[Action, ...]) -> tuple[str, ...]:
+        """Returns what was refused, in one line each: the rest does not depend on it, and goes on.
+
+        Raises ConflictError and TransientError of the first action that met one; those after it were not begun.
+        """
+        refused = []
         for action in actions:
             self._fence()
             log.info("action", namespace=key[0], cluster=key[1], action=described(action))
-            await self._one(key, uid, action)
+            try:
+                await self._one(key, uid, action)
+            except RefusedError as error:
+                refused.append(f"{described(action)}: {_first_line(error)}")
             ACTIONS.labels(type(action).__name__.lower()).inc()
+        return tuple(refused)
 
     async def report(self, key: ClusterKey, status: Status) -> None:
         """Writes the status."""

@@ -37,3 +37,4 @@ def configure(level: str = "INFO") -> None:
     # Their debug and info lines repeat what our own say.
     logging.getLogger("kopf").setLevel("WARNING")
     logging.getLogger("aiohttp").setLevel("WARNING")
+    logging.getLogger("kopf._core.reactor.running").setLevel("ERROR")  # warns that signals are not its own

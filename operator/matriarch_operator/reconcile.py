@@ -89,23 +89,21 @@ class Reconciler:
     async def look(self, key: ClusterKey) -> float | None:
         """Returns the seconds until the plan wants another look, None when only a change or the resync shall bring one.
 
-        Raises what the API server or a member answered; a refusal is told in status first.
+        Raises what the API server or a member answered; what was refused is told in status first.
         """
         view = self._observe(key)
         if view is None:
             self._trouble.pop(key, None)
             return None
-        plan = decide(view, self._trouble.get(key, ()))
-        try:
-            await self._executor.run(key, view.uid, plan.actions)
-        except RefusedError as error:
-            self._trouble[key] = (str(error)[:500],)
-            view = self._observe(key) or view
-            await self._tell(key, view, decide(view, self._trouble[key]))
-            raise
-        if not view.mistake and self._trouble.pop(key, None) is not None:
-            plan = decide(view)
+        before = self._trouble.pop(key, ())
+        plan = decide(view, before)
+        refused = await self._executor.run(key, view.uid, plan.actions)
+        if refused != before:
+            plan = decide(view, refused)
         await self._tell(key, view, plan)
+        if refused:
+            self._trouble[key] = refused
+            raise RefusedError("; ".join(refused))
         return self._next_look(key, plan)
 
     def _next_look(self, key: ClusterKey, plan: Plan) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matriarch.fleet.actions import Action, Note
 from matriarch.fleet.stages.deletion import deletion
@@ -52,9 +52,11 @@ def decide(view: ClusterView, trouble: tuple[str, ...] = ()) -> Plan:
 def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...]) -> Plan:
     wanted = ensure(view, spec, replicas(view, spec))
     settings = change_settings(view, spec)
-    actions = (*wanted.actions, *((settings,) if settings is not None else ()), *volumes(view, spec))
+    actions = (*wanted.actions, *((settings,) if settings is not None else ()))
     clashes = tuple(f"{name} belongs to somebody else: remove or rename it" for name in wanted.clashes)
-    return _reported(view, actions, _procedure(view, spec), (*trouble, *clashes))
+    plan = _reported(view, actions, _procedure(view, spec), (*trouble, *clashes))
+    # Last, since a storage class may refuse to grow volumes for ever.
+    return replace(plan, actions=(*plan.actions, *volumes(view, spec)))
 
 
 def _procedure(view: ClusterView, spec: Spec) -> Step | None:

@@ -356,10 +356,16 @@ async def test_a_refusal_is_told_in_status(world: World, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(world.kube, "patch", patch)
     await world.apply(storage={"size": "2Gi"})
-    await world.look()
-    degraded = {one["type"]: one for one in (await world.status())["conditions"]}["Degraded"]
+    await world.annotate(labels.REQUEST_SWITCHOVER, "demo-1")
+    await world.settle()
+    status = await world.status()
+    degraded = {one["type"]: one for one in status["conditions"]}["Degraded"]
     assert degraded["status"] == "True"
     assert "does not allow volumes to grow" in degraded["message"]
+    assert status["primary"] == "demo-1", "what was refused holds up nothing else"
+    monkeypatch.undo()
+    await world.settle()
+    assert (await world.status())["phase"] == "Running"
 
 
 async def test_a_process_that_lost_the_election_writes_nothing(world: World) -> None:

@@ -160,7 +160,8 @@ class World:
             if claim not in claims:
                 template = wanted["spec"]["volumeClaimTemplates"][0]
                 metadata = {"name": claim, "namespace": NAMESPACE, "labels": template["metadata"]["labels"]}
-                self.server.store.seed(api.CLAIMS, NAMESPACE, {"metadata": metadata, "spec": template["spec"]})
+                body = {"metadata": metadata, "spec": template["spec"], "status": {"phase": "Bound"}}
+                self.server.store.seed(api.CLAIMS, NAMESPACE, body)
             if name not in pods:
                 template = wanted["spec"]["template"]
                 metadata = {"name": name, "namespace": NAMESPACE, **template["metadata"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from matriarch.fleet.actions import Delete, Patch
+from matriarch.fleet.actions import Delete, Manifest, Patch
 from matriarch.fleet.render.workload import VOLUME, claim_name
 from matriarch.fleet.stages.health import best_candidate
 from matriarch.fleet.stages.step import Step
@@ -81,10 +81,15 @@ def volumes(view: ClusterView, spec: Spec) -> tuple[Patch | Delete, ...]:
         if ordinal >= keep:
             if spec.storage.reclaim_policy == "Delete" and name.removeprefix(f"{VOLUME}-") not in present:
                 found.append(Delete(kind, name, claim["metadata"]["uid"]))
-        elif _smaller(claim["spec"]["resources"]["requests"]["storage"], spec.storage.size):
+        elif _bound(claim) and _smaller(claim["spec"]["resources"]["requests"]["storage"], spec.storage.size):
             wanted = {"spec": {"resources": {"requests": {"storage": spec.storage.size}}}}
             found.append(Patch(kind, claim_name(view.name, ordinal), wanted))
     return tuple(found)
+
+
+def _bound(claim: Manifest) -> bool:
+    """Only a claim that has its volume can be resized; another gets the size that it was made with first."""
+    return bool((claim.get("status") or {}).get("phase") == "Bound")
 
 
 def _smaller(one: str, other: str) -> bool:
