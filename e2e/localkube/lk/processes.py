@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lk import cgroups
 from lk.registry import NETNS_FOLDER
+from lk.shell import wait_until
 
 _ENTER_GROUP = 'echo $$ >"$1" && shift && exec "$@"'
 
@@ -23,11 +24,14 @@ def in_machine(pid: int) -> list[str]:
 
 
 def start(group: str, command: Sequence[str | Path], *, log: Path, folder: Path) -> None:
-    """Start a long-running program that belongs to control group `group`; its output is appended to `log`."""
+    """Start a long-running program that belongs to control group `group`; its output is appended to `log`.
+
+    Returns once it is in its group, so that from then on `running` and `cgroups.kill` meet it.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     words = ["sh", "-c", _ENTER_GROUP, "sh", str(cgroups.entry(group)), *(str(word) for word in command)]
     with log.open("ab") as output:
-        subprocess.Popen(
+        child = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -35,6 +39,9 @@ def start(group: str, command: Sequence[str | Path], *, log: Path, folder: Path)
             cwd=folder,
             start_new_session=True,
         )
+    wait_until(
+        f"{command[0]} in its group", lambda: running(group) or child.poll() is not None, seconds=10, every=0.005
+    )
 
 
 def running(group: str) -> bool:
