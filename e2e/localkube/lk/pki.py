@@ -78,7 +78,8 @@ def create(folder: Path, plan: AddressPlan) -> None:
     _key(folder / "ca.key")
     subject = ["-subj", "/CN=localkube", "-days", _DAYS]
     # Python 3.13 and newer verify strictly: an authority must say what its key is for.
-    use = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,digitalSignature,keyCertSign,cRLSign"]
+    use = ["-addext", "basicConstraints=critical,CA:TRUE"]
+    use += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign,cRLSign"]
     run(["openssl", "req", "-x509", "-new", "-key", folder / "ca.key", *subject, *use, "-out", folder / "ca.crt"])
     _key(folder / "accounts.key")
     run(["openssl", "pkey", "-in", folder / "accounts.key", "-pubout", "-out", folder / "accounts.pub"])
