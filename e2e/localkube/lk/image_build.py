@@ -86,9 +86,11 @@ def key(request: Request, base: str) -> str:
 
 
 def _buildah() -> list[str]:
+    """With mounts of its own: a build that fails or is killed leaves none of its layers mounted."""
     store = cache_folder() / "images"
     driver = os.environ.get("STORAGE_DRIVER", "overlay")
-    return ["buildah", "--root", f"{store}/store", "--runroot", f"{store}/run", "--storage-driver", driver]
+    alone = ["unshare", "--mount", "--propagation", "slave", "--"]
+    return [*alone, "buildah", "--root", f"{store}/store", "--runroot", f"{store}/run", "--storage-driver", driver]
 
 
 def _copy(source: Path, target: Path) -> None:
