@@ -20,7 +20,7 @@ def main() -> int:
         sys.stdout.write("\n".join(result.trace) + "\n" if options.trace else "")
         sys.stdout.write(result.report() + "\n")
         return 0 if result.violation is None else 1
-    return _many(range(options.start, options.start + options.seeds), options.jobs, options.all)
+    return _many(range(options.start, options.start + options.seeds), options.jobs, options.most)
 
 
 def _options() -> argparse.Namespace:
@@ -30,26 +30,27 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="replay this one seed")
     parser.add_argument("--trace", action="store_true", help="with --seed: print the whole trace")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
-    parser.add_argument("--all", action="store_true", help="go on after a violation and list all of them")
+    parser.add_argument("--most", type=int, default=1, help="go on until so many seeds have failed")
     return parser.parse_args()
 
 
-def _many(seeds: range, jobs: int, go_on: bool) -> int:
+def _many(seeds: range, jobs: int, most: int) -> int:
     started = time.monotonic()
     results: list[Result] = []
+    failed: list[Result] = []
     with multiprocessing.Pool(jobs) as pool:
         for result in pool.imap_unordered(simulate, seeds, chunksize=1):
             if result.violation is not None:
                 rule, who, what = result.violation
                 sys.stdout.write(f"seed {result.seed}: rule {rule}, {who}: {what.strip().splitlines()[-1]}\n")
                 sys.stdout.flush()
+                failed.append(result)
             results.append(result)
-            if result.violation is not None and not go_on:
+            if len(failed) >= most:
                 pool.terminate()
                 break
     sys.stdout.write(summary(results, time.monotonic() - started))
-    failed = [result for result in results if result.violation is not None]
-    if failed and not go_on:
+    if failed and most == 1:
         sys.stdout.write(failed[0].report() + "\n")
     return 1 if failed else 0
 

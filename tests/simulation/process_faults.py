@@ -117,11 +117,21 @@ def _expendable(world: World, member: Member) -> bool:
     if truth.sync.leader is not None:
         allowed = {truth.sync.leader, *truth.sync.standbys}
         keeper = [m for m in keeper if m.name in allowed]
-    missing = world.checkers.no_lost_ack.missing_in
-    if not any(m.volume.data is not None and missing(m.volume.data) is None and m.node_up for m in keeper):
+    if not any(m.node_up and _can_replace(world, m, member) for m in keeper):
         return False
     world.volumes_lost += 1
     return True
+
+
+def _can_replace(world: World, member: Member, lost: Member) -> bool:
+    """Whether `member` may lead once `lost` is gone: it has what was promised, and is not a timeline behind."""
+    mine, theirs = member.volume.data, lost.volume.data
+    if mine is None or world.checkers.no_lost_ack.missing_in(mine) is not None:
+        return False
+    if theirs is None:
+        return True
+    behind = theirs.flushed - mine.flushed
+    return mine.branch.timeline >= theirs.branch.timeline and behind < world.truth.settings.maximum_lag_on_failover
 
 
 def volume_unreadable(world: World, rng: random.Random) -> None:

@@ -175,8 +175,9 @@ class World:
 
     async def live(self) -> Result:
         """The whole run."""
-        self._prepare()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._unhandled)
+        self._prepare()
         ticking = loop.create_task(self._tick())
         hostile = [loop.create_task(torment(self)), loop.create_task(self.administrator.run())]
         writing = [loop.create_task(client.run()) for client in self.clients]
@@ -192,6 +193,12 @@ class World:
         for task in (ticking, *writing):
             task.cancel()
         return result
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception that nobody looked at: a task died in silence."""
+        del loop
+        error = context.get("exception")
+        self.violation(0, "task", f"{context.get('message')}: {error!r} in {context.get('task') or context.get('future')}")
 
     def _prepare(self) -> None:
         calm = self.calm_api()
@@ -273,6 +280,9 @@ class World:
         missing = self.checkers.no_lost_ack.missing_in(primary.server.disk)
         if missing is not None:
             self.violation(3, primary.name, f"at the end the primary lacks acknowledged {missing}")
+        settings = self.truth.settings
+        if settings.synchronous_mode_strict and settings.synchronous and not self.truth.sync.standbys:
+            return  # nobody is there to acknowledge, and strict mode then lets nothing through
         for _ in range(3):
             if await Client(self, 999).write() is not None:
                 return

@@ -56,7 +56,7 @@ class Server:
         self.life = 0
         self.transitions = 0
         """Starts and ends of the postmaster."""
-        self.hung = False
+        self._stops = 0
         self.started_at = 0.0
         self.sync: list[SyncNames] = [SyncNames()]
         """Settings in force, the newest last. More than one while a reload is reaching the backends."""
@@ -83,6 +83,11 @@ class Server:
     def writable(self) -> bool:
         """Out of recovery, up and not stopped by a signal: a client's commit can be executed here."""
         return self.process == "running" and self.in_recovery is False and not self.hung
+
+    @property
+    def hung(self) -> bool:
+        """Stopped by a signal: a process is there and does nothing."""
+        return self._stops > 0
 
     def can_acknowledge(self) -> bool:
         """Whether a commit that is sent now could be acknowledged as things stand."""
@@ -115,7 +120,7 @@ class Server:
         self.life += 1
         self.process = "starting"
         self.in_recovery = None
-        self.hung = False
+        self._stops = 0
         self.sync = [sync]
         self.sync_lsn = 0
         self.upstream = upstream
@@ -172,7 +177,7 @@ class Server:
         if self.process == "stopped":
             return
         self.life += 1
-        self.process, self.in_recovery, self.hung = "stopped", None, False
+        self.process, self.in_recovery, self._stops = "stopped", None, 0
         self.transitions += 1
         if self.volume.data is not None:
             self.volume.data.crash(machine=machine)
@@ -185,9 +190,9 @@ class Server:
         self.notify()
 
     def freeze(self, frozen: bool) -> None:
-        """SIGSTOP or SIGCONT to every process of the postmaster."""
+        """SIGSTOP or SIGCONT to every process of the postmaster; several who stop it must all let it go on."""
         if self.process != "stopped":
-            self.hung = frozen
+            self._stops = max(0, self._stops + (1 if frozen else -1))
             self.notify()
             self.release()
 

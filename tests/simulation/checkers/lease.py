@@ -9,6 +9,8 @@ from matriarch.testing.fake_postgres_wal import Branch
 from simulation.checkers.base import Checker
 
 SLACK_S = 1e-3
+CLOCKS = 0.03
+"""How much two members' clocks may differ in rate: an observer with a fast clock takes the lock a little early."""
 
 
 class Lease(Checker):
@@ -25,6 +27,14 @@ class Lease(Checker):
         """The worst moment for it to be wrong."""
         del branch, lsn
         self._check(server, "acknowledges a write")
+
+    def holder_changed(self, before: str | None, after: str | None) -> None:
+        """The lock was taken from a holder that had not given it up: was its time over?"""
+        if before is None or after is None:
+            return
+        left = self.world.truth.granted.get(before, -1e9) - asyncio.get_running_loop().time()
+        if left > self.world.truth.settings.ttl * CLOCKS:
+            self.broken(after, f"took the lock from {before} {left:.3f} s before the TTL was over")
 
     def tick(self) -> None:
         """Look at all."""

@@ -1,0 +1,202 @@
+"""Deliberate bugs. Each takes one safeguard away; the simulator has to notice, or its checkers prove nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+from matriarch.ha.actions import Decision, SetSyncNames, WriteSync
+from matriarch.ha.divergence import Verdict
+from matriarch.ha.failsafe import Verdict as FailsafeVerdict
+from matriarch.ha.view import SyncView, View
+from matriarch_agent.agent import Agent
+from matriarch_agent.keeper import Keeper
+from matriarch_agent.store import ClusterStore
+from simulation.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One bug: `plant` installs it, `adjust` makes its trigger likely, `rules` are those that may notice."""
+
+    name: str
+    plant: Callable[[], Any]
+    adjust: Callable[[Plan], None]
+    rules: frozenset[int]
+    seeds: int = 60
+
+
+def _plan(faults: tuple[str, ...], **changes: Any) -> Callable[[Plan], None]:
+    def adjust(plan: Plan) -> None:
+        plan.members = max(plan.members, 3)
+        plan.weights = dict.fromkeys(faults, 1.0)
+        plan.fault_every_s = 8.0
+        plan.foreign = False
+        plan.clients, plan.sticky = 4, 3
+        plan.admin_every_s = 1e6
+        for name, value in changes.items():
+            if name in Plan.__dataclass_fields__:
+                setattr(plan, name, value)
+            else:
+                plan.settings[name] = value
+
+    return adjust
+
+
+def _no_swap(method: Any) -> Any:
+    async def patch(self: ClusterStore, name: str, body: Any, timeout: float) -> None:
+        metadata = {key: value for key, value in body["metadata"].items() if key != "resourceVersion"}
+        await method(self, name, {**body, "metadata": metadata}, timeout)
+
+    return patch
+
+
+def _late_lease(method: Any) -> Any:
+    async def granted(self: Keeper, sent: float) -> None:
+        await method(self, sent + 10.0)
+
+    return granted
+
+
+async def _any_peer(self: Agent, view: View) -> None:
+    await self.keeper.extend(self.now())
+
+
+def _names_first(step: Callable[[View], tuple[Any, ...]]) -> Callable[[View], tuple[Any, ...]]:
+    """Shrink what commits wait for before the sync object says so."""
+
+    def swapped(view: View) -> tuple[Any, ...]:
+        steps = step(view)
+        shrinks = [s for s in steps if isinstance(s, WriteSync) and set(s.standbys) < set(view.sync.standbys)]
+        if shrinks and view.postgres.sync_names != shrinks[0].standbys:
+            return (SetSyncNames(shrinks[0].standbys),)
+        return steps
+
+    return swapped
+
+
+def _agree(view: View, claim: Any, now: float, **_: Any) -> FailsafeVerdict:
+    del view, claim, now
+    return FailsafeVerdict(200, "Accepted")
+
+
+def _nothing(view: View) -> Decision | None:
+    del view
+    return None
+
+
+def _rules_without(name: str) -> Callable[[], Any]:
+    from matriarch.ha import decide
+
+    return lambda: mock.patch.object(decide, "RULES", tuple(r for r in decide.RULES if r.__name__ != name))
+
+
+def _patched(target: Any, name: str, change: Callable[[Any], Any]) -> Callable[[], Any]:
+    return lambda: mock.patch.object(target, name, change(getattr(target, name)))
+
+
+def _many(*patches: Callable[[], Any]) -> Callable[[], Any]:
+    @contextmanager
+    def together() -> Iterator[None]:
+        started = [patch() for patch in patches]
+        for patch in started:
+            patch.__enter__()
+        try:
+            yield
+        finally:
+            for patch in reversed(started):
+                patch.__exit__(None, None, None)
+
+    return together
+
+
+def _everywhere(name: str, replacement: Any, *modules: str) -> Callable[[], Any]:
+    return _many(*[lambda m=module: mock.patch(f"{m}.{name}", replacement) for module in modules])  # type: ignore[misc]
+
+
+_PAUSES = ("agent-pause", "freeze", "agent-kill", "isolate")
+_PARTITIONS = ("isolate", "split", "one-way", "api-outage", "node-crash")
+_RULES = "matriarch.ha.rules"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "the lock is written without compare-and-swap",
+        _patched(ClusterStore, "_patch", _no_swap),
+        _plan(("agent-pause", "api-slow", "isolate", "api-flaky"), fault_every_s=4.0),
+        frozenset({1, 2, 3}),
+    ),
+    Mutant(
+        "a lease counts from ten seconds after the request",
+        _patched(Keeper, "_granted", _late_lease),
+        _plan(_PARTITIONS),
+        frozenset({1, 2}),
+    ),
+    Mutant("init holds no leash", mock.MagicMock, _plan(_PAUSES, leash=False), frozenset({1, 2})),
+    Mutant(
+        "anybody may be promoted, whatever the sync object says",
+        _many(lambda: mock.patch.object(SyncView, "lists", lambda self, member: True)),
+        _plan(_PARTITIONS, synchronous_mode=True, failsafe_mode=False),
+        frozenset({3}),
+    ),
+    Mutant(
+        "failsafe needs nobody's agreement",
+        _many(lambda: mock.patch.object(Agent, "confirm_failsafe", _any_peer)),
+        _plan(_PARTITIONS, failsafe_mode=True),
+        frozenset({1, 2}),
+    ),
+    Mutant(
+        "a member agrees to every failsafe claim and races all the same",
+        _many(
+            lambda: mock.patch("matriarch_agent.agent.judge_failsafe", _agree),
+            lambda: mock.patch(f"{_RULES}.race.expired", lambda *_: True),
+        ),
+        _plan(("api-outage", "api-outage", "one-way", "isolate"), failsafe_mode=True, fault_every_s=4.0),
+        frozenset({1, 2, 3}),
+    ),
+    Mutant(
+        "synchronous_standby_names shrinks before the sync object",
+        _patched(__import__("matriarch.ha.rules.sync", fromlist=["sync"]), "step", _names_first),
+        _plan(("isolate", "split", "api-outage", "node-crash"), synchronous_mode=True, fault_every_s=5.0),
+        frozenset({3}),
+        seeds=150,
+    ),
+    Mutant(
+        "how far behind a candidate is does not matter",
+        _many(lambda: mock.patch(f"{_RULES}.race._stale", _nothing), lambda: mock.patch(f"{_RULES}.race._ahead", lambda *_: False)),
+        _plan(("split", "isolate", "node-crash", "one-way"), synchronous_mode=False, members=5, maximum_lag_on_failover=1024),
+        frozenset({4}),
+    ),
+    Mutant(
+        "diverged data streams",
+        _everywhere("judge", lambda *_: Verdict.STREAM, f"{_RULES}.follow", f"{_RULES}.recover"),
+        _plan(("isolate", "split", "node-crash"), synchronous_mode=False, failsafe_mode=False),
+        frozenset({5}),
+    ),
+    Mutant(
+        "slots are dropped as soon as they look unused",
+        _many(lambda: mock.patch(f"{_RULES}.hold._forgotten", lambda *_: True)),
+        _plan(("pod-force-delete", "api-lagging-watch", "container-kill"), fault_every_s=3.0),
+        frozenset({7}),
+    ),
+    Mutant("a lost lease is not fenced", _many(_rules_without("fence")), _plan(_PARTITIONS, leash=False), frozenset({1, 2})),
+    Mutant(
+        "the TTL counts as over after half of it",
+        _everywhere("expired", lambda seen, ttl, now: now >= seen + ttl / 2, "matriarch_agent.store"),
+        _plan(("api-outage", "api-slow", "api-lagging-watch"), failsafe_mode=False),
+        frozenset({1, 2}),
+    ),
+)
+
+
+@dataclass(slots=True)
+class Catch:
+    """How a mutant was noticed."""
+
+    seed: int
+    rule: int
+    tried: int
+    others: list[int] = field(default_factory=list)
+    """Seeds on which another rule complained."""
