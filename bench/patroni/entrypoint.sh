@@ -34,4 +34,6 @@ postgresql:
     unix_socket_directories: /tmp
     wal_log_hints: "on"
 YAML
+# A volume's group permissions are widened when a pod is created again, and Postgres refuses those.
+if [ -d /home/postgres/pgdata/pgroot/data ]; then chmod 0700 /home/postgres/pgdata/pgroot/data; fi
 exec patroni /home/postgres/patroni.yml
