@@ -160,7 +160,9 @@ class Spec(_Section, frozen=True, rename="camel", omit_defaults=True):
     bootstrap: Annotated[Bootstrap, Meta(extra_json_schema=rules.cel(rules.BOOTSTRAP_FIXED, rules.RESERVED_NAMES))] = (
         Bootstrap()
     )
-    node_selector: Annotated[Labels, Meta(description="Labels that a node must have.")] = {}
+    node_selector: Annotated[
+        Labels, Meta(description="Labels that a node must have.", extra_json_schema=rules.cel(rules.KEYS))
+    ] = {}
     tolerations: Annotated[
         tuple[Toleration, ...], Meta(max_length=16, description="Taints that members tolerate.")
     ] = ()
@@ -169,8 +171,12 @@ class Spec(_Section, frozen=True, rename="camel", omit_defaults=True):
         tuple[TopologySpread, ...], Meta(max_length=8, description="How members are spread over nodes or zones.")
     ] = ()
     priority_class_name: Annotated[Name | None, Meta(description="PriorityClass of the pods.")] = None
-    pod_annotations: Annotated[Annotations, Meta(description="Annotations for the pods.")] = {}
-    service_annotations: Annotated[Annotations, Meta(description="Annotations for the Services.")] = {}
+    pod_annotations: Annotated[
+        Annotations, Meta(description="Annotations for the pods.", extra_json_schema=rules.cel(rules.KEYS))
+    ] = {}
+    service_annotations: Annotated[
+        Annotations, Meta(description="Annotations for the Services.", extra_json_schema=rules.cel(rules.KEYS))
+    ] = {}
     paused: Annotated[
         bool,
         Meta(description="true: no automatic failover, and the operator restarts nothing. Postgres goes on as it is."),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from matriarch.spec.parameters import MAX_NAME, NAME_PATTERN, OWNED, OWNED_PREFIXES
+from matriarch.spec.scheduling import KEY_PATTERN
 from matriarch.words.names import CLUSTER_NAME_PATTERN, MAX_CLUSTER_NAME
 
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
@@ -41,6 +42,10 @@ def _listed(words: frozenset[str]) -> str:
     return "[" + ", ".join(f"'{word}'" for word in sorted(words)) + "]"
 
 
+KEYS = Rule(
+    f"self.all(key, key.size() <= 317 && key.matches(r'{KEY_PATTERN}'))",
+    "a key has letters, digits, dashes, underscores and dots, at most one slash, and at most 317 characters",
+)
 CLUSTER_NAME_LENGTH = Rule(
     f"self.metadata.name.size() <= {MAX_CLUSTER_NAME}",
     f"metadata.name may have at most {MAX_CLUSTER_NAME} characters, since pods, Services and Secrets are named after "

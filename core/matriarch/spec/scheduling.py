@@ -12,10 +12,13 @@ from msgspec import Meta, Struct
 
 from matriarch.spec.quantity import PATTERN as QUANTITY_PATTERN
 
-Key = Annotated[str, Meta(min_length=1, max_length=317)]
-Value = Annotated[str, Meta(max_length=63)]
+KEY_PATTERN = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+"""A label's or an annotation's key: a name, with or without a DNS prefix."""
+
+Key = Annotated[str, Meta(min_length=1, max_length=317, pattern=KEY_PATTERN)]
+Value = Annotated[str, Meta(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
 Values = Annotated[tuple[Value, ...], Meta(max_length=32)]
-Name = Annotated[str, Meta(min_length=1, max_length=253)]
+Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 Weight = Annotated[int, Meta(ge=1, le=100, description="From 1 to 100; the higher, the stronger the preference.")]
 Labels = Annotated[dict[str, Value], Meta(max_length=32)]
 Quantity = Annotated[
@@ -119,7 +122,7 @@ class Affinity(_Passed, frozen=True, rename="camel", omit_defaults=True):
 class Toleration(_Passed, frozen=True, rename="camel", omit_defaults=True):
     """A taint that members tolerate."""
 
-    key: Annotated[str, Meta(max_length=317)] = ""
+    key: Annotated[str, Meta(max_length=317, pattern=f"^$|{KEY_PATTERN}")] = ""
     operator: Literal["Exists", "Equal"] | None = None
     value: Value = ""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None

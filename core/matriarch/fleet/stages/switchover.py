@@ -27,8 +27,6 @@ from matriarch.words import labels, names
 
 REQUEST_ID = f"{labels.GROUP}/request"
 """On the failover object: the id of the last request that the operator wrote."""
-REFUSAL = f"{labels.GROUP}/refused"
-"""On the failover object: why a member gave the last request back."""
 ANY = "any"
 PHASE = "Switchover in progress"
 TIMEOUT_S = 60.0
@@ -52,7 +50,7 @@ def under_way(view: ClusterView) -> Step | None:
             return _finished(view, pending, "Refused", "another request is pending in the failover object")
         return _write(view, pending)
     if not open_request and leader:
-        return _finished(view, pending, "Refused", _refusal(view, asked.get(REFUSAL)))
+        return _finished(view, pending, "Refused", _refusal(view, asked.get(labels.REFUSED)))
     if open_request and _age(view, pending.requested_at) > TIMEOUT_S:
         withdraw = _patch(view, {"leader": None, "member": None, "scheduled_at": None})
         step = _finished(view, pending, "Refused", f"nobody took the request up within {TIMEOUT_S:.0f} s")
@@ -115,7 +113,7 @@ def _request(view: ClusterView, target: str, asker: Literal["user", "rollout", "
 
 def _write(view: ClusterView, pending: SwitchoverStatus) -> Step:
     member = None if pending.to == ANY else pending.to
-    keys = {"leader": pending.origin, "member": member, "scheduled_at": None, REFUSAL: None}
+    keys = {"leader": pending.origin, "member": member, "scheduled_at": None, labels.REFUSED: None}
     actions = _patch(view, {**keys, REQUEST_ID: pending.requested_at})
     return Step(PHASE, f"switchover from {pending.origin} to {pending.to} requested", actions, wake_after_s=5.0)
 
