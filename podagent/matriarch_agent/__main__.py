@@ -25,6 +25,7 @@ from matriarch_agent.logs import configure, logger
 from matriarch_agent.peers import HttpPeers
 from matriarch_agent.postgres import LocalPostgres, local_postgres
 from matriarch_agent.rest.server import RestServer
+from matriarch_agent.store import LOCK_SILENCE_S
 
 
 class WrongEnvironment(ValueError):
@@ -64,7 +65,7 @@ async def live(environ: Mapping[str, str]) -> None:
         init = InitClient(os.path.join(environ.get("MATRIARCH_RUN", "/run/matriarch"), "init.sock"))
         stack.push_async_callback(init.close)
         kube = await stack.enter_async_context(HttpKube(in_cluster()))
-        lock_kube = await stack.enter_async_context(HttpKube(in_cluster()))
+        lock_kube = await stack.enter_async_context(HttpKube(in_cluster(), silence_s=LOCK_SILENCE_S))
         peers = await stack.enter_async_context(HttpPeers(me.cluster))
         postgres: LocalPostgres = local_postgres(environ, me, init, log)
         agent = Agent(me, namespace, kube, lock_kube, postgres, init, peers, now, time.time, log)

@@ -23,6 +23,9 @@ from matriarch.words import labels, names
 from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound
 from matriarch_agent.ports import Now
 
+LOCK_SILENCE_S = 15.0
+"""The lock's stream carries a renewal every `loop_wait`: silent for so long, it is dead or nobody leads."""
+
 
 class ClusterStore:
     """One member's window on the four lock objects and on the pods."""
@@ -33,7 +36,15 @@ class ClusterStore:
         self._kube, self._lock_kube = kube, lock_kube
         self._me, self._namespace, self._now, self._wake = me, namespace, now, on_change
         chosen = labels.selector(labels.cluster_labels(me.cluster))
-        self._endpoints = Informer(kube, ENDPOINTS, namespace, labels=chosen, on_change=self._saw_endpoints, now=now)
+        self._endpoints = Informer(
+            kube,
+            ENDPOINTS,
+            namespace,
+            labels=chosen,
+            on_change=self._saw_endpoints,
+            now=now,
+            idle_timeout=LOCK_SILENCE_S,
+        )
         self._pods = Informer(kube, PODS, namespace, labels=chosen, on_change=self._saw_pod, now=now)
         self._seen_heartbeat: object = None
         self._seen_at = now()

@@ -55,7 +55,8 @@ class LocalPostgres:
         self._changes_seen = await self._init.wait_for_change(self._changes_seen)
 
     async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:
-        """initdb, roles and database, then start as primary; see the port."""
+        """initdb, roles and database; the server stays stopped; see the port."""
+        del settings, standbys
         target = await self._directory.begin()
         if self._directory.state() == "present":
             raise ProgramFailed("there is a data directory already: it is not initialised anew")
@@ -66,8 +67,6 @@ class LocalPostgres:
             raise
         await self._directory.finish()
         led.forget_led(self._place)
-        strict = settings.synchronous and settings.synchronous_mode_strict and not standbys
-        await self.start(StartMode(primary=True, sync_names=standbys, strict=strict), settings)
         return (await read_control(self._place)).data.sysid
 
     async def clone(self, source: Upstream, settings: ClusterSettings) -> None:
