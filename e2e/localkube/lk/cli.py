@@ -219,4 +219,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except LocalkubeError as problem:
         print(f"localkube: {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("localkube: interrupted; `up` clears what is half done, `down` removes it", file=sys.stderr)
+        return 130
     return code

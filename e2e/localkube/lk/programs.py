@@ -8,11 +8,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from lk.registry import locked
 from lk.settings import BUNDLE_FOLDER, COMPONENTS, COREDNS, HELM, KUBERNETES_VERSION, GoProgram, cache_folder
-from lk.shell import LocalkubeError, run, run_logged, say, step
+from lk.shell import LocalkubeError, run, run_logged, say, step, together
 
 _MINIMUM_GO = (1, 24)
 
@@ -136,11 +137,9 @@ def _link_for_people() -> None:
 
 
 def ensure() -> None:
-    """Build what is missing; returns at once when all is cached."""
+    """Build what is missing, all at once: downloads and links of one fill the gaps of another."""
     with locked("programs"):
-        _build_kubelite()
-        _build_program(COREDNS)
-        _build_program(HELM)
+        together(_build_kubelite, partial(_build_program, COREDNS), partial(_build_program, HELM))
         _link_for_people()
 
 
