@@ -29,11 +29,11 @@ class Health:
         found.router.add_get("/metrics", self._metrics)
         return found
 
-    async def serve(self, port: int) -> web.AppRunner:
-        """Listens on all addresses; port 0 takes any. Clean up with `runner.cleanup()`."""
+    async def serve(self, port: int, host: str | None = None) -> web.AppRunner:
+        """Listens on all addresses, or on `host`; port 0 takes any. Clean up with `runner.cleanup()`."""
         runner = web.AppRunner(self.application(), access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, port=port).start()
+        await web.TCPSite(runner, host=host, port=port).start()
         return runner
 
     async def _healthz(self, _: web.Request) -> web.Response:

@@ -126,7 +126,7 @@ async def test_who_loses_the_lease_ends(tmp_path: Path) -> None:
 async def test_health_tells_what_is_stuck() -> None:
     stalls: dict[str, float] = {}
     health = Health(lambda: stalls, lambda: None)
-    runner = await health.serve(0)
+    runner = await health.serve(0, "127.0.0.1")
     port = runner.addresses[0][1]
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
 

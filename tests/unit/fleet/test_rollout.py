@@ -1,0 +1,193 @@
+"""Rolling updates and restarts, as a table of what is seen and what is done next."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from unit.fleet.builders import FACTS, NOW, a_view
+
+from matriarch.fleet.actions import Delete, Restart
+from matriarch.fleet.render.settings import CHANGED_AT
+from matriarch.fleet.render.workload import stateful_set
+from matriarch.fleet.stages.parameters import restarts
+from matriarch.fleet.stages.rollout import rollout
+from matriarch.fleet.view import ClusterView, Key
+from matriarch.kube.api import Object
+from matriarch.words import labels
+
+OLD, NEW = "old", "new"
+
+
+def _pod(name: str, template: str, *, ready: bool = True, waiting: str = "", **said: Any) -> Object:
+    role = said.get("role", "replica")
+    status: dict[str, Any] = {"state": "running", "role": role, "xlog_location": 100} | said
+    if role == "replica":
+        status.setdefault("replication_state", "streaming")
+    containers = [{"state": {"waiting": {"reason": waiting}}}] if waiting else []
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "annotations": {"matriarch.dev/template-hash": template, labels.STATUS: json.dumps(status)},
+        },
+        "status": {
+            "podIP": "10.0.0.1",
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "containerStatuses": containers,
+        },
+    }
+
+
+def _view(*pods: Object, leader: str = "demo-0", config_age_s: float = 60, **spec: Any) -> ClusterView:
+    bare = a_view(**spec)
+    assert bare.spec is not None
+    workload = stateful_set(bare, bare.spec, bare.spec.instances)
+    workload["spec"]["template"]["metadata"]["annotations"]["matriarch.dev/template-hash"] = NEW
+    workload["metadata"]["generation"] = 1
+    workload["status"] = {"observedGeneration": 1}
+    replicas = ",".join(pod["metadata"]["name"] for pod in pods if pod["metadata"]["name"] != leader)
+    changed = (NOW - timedelta(seconds=config_age_s)).isoformat()
+    children: dict[Key, Object] = {
+        ("StatefulSet", "demo"): workload,
+        ("Endpoints", "demo"): {"metadata": {"name": "demo", "annotations": {"leader": leader}}},
+        ("Endpoints", "demo-config"): {
+            "metadata": {"name": "demo-config", "annotations": {"initialize": "7", CHANGED_AT: changed}}
+        },
+        ("Endpoints", "demo-sync"): {
+            "metadata": {"name": "demo-sync", "annotations": {"leader": leader, "sync_standby": replicas}}
+        },
+    }
+    children |= {("Pod", pod["metadata"]["name"]): pod for pod in pods}
+    return a_view(children, **spec)
+
+
+def _primary(template: str, **said: Any) -> Object:
+    return _pod("demo-0", template, role="primary", **said)
+
+
+def _removed(view: ClusterView) -> list[str]:
+    assert view.spec is not None
+    step = rollout(view, view.spec)
+    return [action.name for action in step.actions if isinstance(action, Delete)] if step else []
+
+
+def test_nothing_to_do() -> None:
+    view = _view(_primary(NEW), _pod("demo-1", NEW), _pod("demo-2", NEW))
+    assert view.spec is not None
+    assert rollout(view, view.spec) is None
+
+
+def test_the_most_lagged_replica_goes_first() -> None:
+    view = _view(_primary(OLD), _pod("demo-1", OLD, xlog_location=10), _pod("demo-2", OLD, xlog_location=90))
+    assert _removed(view) == ["demo-1"]
+
+
+@pytest.mark.parametrize(
+    "sick",
+    [
+        _pod("demo-2", NEW, ready=False),
+        _pod("demo-2", NEW, replication_state="in archive recovery"),
+        _pod("demo-2", NEW, state="starting"),
+        _pod("demo-2", NEW, waiting="CrashLoopBackOff", ready=False),
+    ],
+    ids=["not ready", "not streaming", "starting", "crashing with the new template"],
+)
+def test_one_unwell_member_holds_everything_up(sick: Object) -> None:
+    view = _view(_primary(OLD), _pod("demo-1", OLD), sick)
+    assert _removed(view) == []
+
+
+def test_a_missing_member_holds_everything_up() -> None:
+    assert _removed(_view(_primary(OLD), _pod("demo-1", OLD))) == []
+
+
+def test_without_a_primary_nothing_is_removed() -> None:
+    pods = [_pod("demo-0", OLD), _pod("demo-1", OLD), _pod("demo-2", OLD)]
+    assert _removed(_view(*pods, leader="")) == []
+
+
+def test_a_pod_that_can_never_start_with_its_old_template_is_replaced() -> None:
+    view = _view(_primary(OLD), _pod("demo-1", OLD, waiting="ImagePullBackOff", ready=False), _pod("demo-2", OLD))
+    assert _removed(view) == ["demo-1"]
+
+
+def test_a_template_that_the_controller_has_not_seen_moves_nothing() -> None:
+    view = _view(_primary(OLD), _pod("demo-1", OLD), _pod("demo-2", OLD))
+    workload = dict(view.children["StatefulSet", "demo"])
+    workload["status"] = {"observedGeneration": 0}
+    stale = replace(view, children={**view.children, ("StatefulSet", "demo"): workload})
+    assert _removed(stale) == []
+
+
+def test_the_primary_hands_over_to_the_most_advanced_replica() -> None:
+    view = _view(_primary(OLD), _pod("demo-1", NEW, xlog_location=50), _pod("demo-2", NEW, xlog_location=99))
+    assert view.spec is not None
+    step = rollout(view, view.spec)
+    assert step is not None
+    assert step.actions == ()
+    assert step.switchover is not None
+    assert (step.switchover.origin, step.switchover.to, step.switchover.requested_by) == ("demo-0", "demo-2", "rollout")
+
+
+def test_a_single_member_is_replaced_at_once() -> None:
+    assert _removed(_view(_primary(OLD), instances=1)) == ["demo-0"]
+
+
+CONNECTIONS = {"max_connections": {"old_value": "100", "new_value": "200"}}
+FEWER = {"max_connections": {"old_value": "200", "new_value": "100"}}
+BUFFERS = {"shared_buffers": {"old_value": "128MB", "new_value": "64MB"}}
+
+
+@pytest.mark.parametrize(
+    ("reasons", "first"),
+    [
+        (CONNECTIONS, "demo-1"),
+        (FEWER, "demo-0"),
+        (BUFFERS, "demo-1"),
+        (CONNECTIONS | BUFFERS, "demo-1"),
+        ({}, "demo-1"),
+    ],
+    ids=["grows", "shrinks", "no order", "both", "no reasons"],
+)
+def test_the_order_of_restarts(reasons: dict[str, dict[str, str]], first: str) -> None:
+    waiting: dict[str, Any] = {"pending_restart": True, "pending_restart_reason": reasons}
+    view = _view(_primary(NEW, **waiting), _pod("demo-1", NEW, **waiting), _pod("demo-2", NEW, **waiting))
+    assert view.spec is not None
+    step = restarts(view, view.spec)
+    assert step is not None
+    assert [action.member for action in step.actions if isinstance(action, Restart)] == [first]
+
+
+def test_restarts_wait_until_every_member_has_read_the_settings() -> None:
+    view = _view(_primary(NEW, pending_restart=True), _pod("demo-1", NEW), _pod("demo-2", NEW), config_age_s=1)
+    assert view.spec is not None
+    step = restarts(view, view.spec)
+    assert step is not None
+    assert step.actions == ()
+    assert step.wake_after_s == pytest.approx(5.0)
+
+
+def test_restarts_wait_for_unwell_members() -> None:
+    view = _view(_primary(NEW, pending_restart=True), _pod("demo-1", NEW, ready=False), _pod("demo-2", NEW))
+    assert view.spec is not None
+    step = restarts(view, view.spec)
+    assert step is not None
+    assert step.actions == ()
+    assert "demo-1" in step.doing
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[1]", '{"state": 5, "xlog_location": "x", "matriarch": []}', "null"])
+def test_a_member_that_talks_nonsense_is_a_silent_member(text: str) -> None:
+    pod = _pod("demo-1", NEW)
+    pod["metadata"]["annotations"][labels.STATUS] = text
+    view = _view(_primary(NEW), pod, _pod("demo-2", OLD))
+    assert view.members[1].state == ""
+    assert _removed(view) == []
+
+
+def test_passwords_are_never_shown() -> None:
+    assert "super-pw" not in repr(FACTS)
