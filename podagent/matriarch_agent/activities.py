@@ -62,6 +62,7 @@ async def _bootstrap(agent: Agent) -> None:
     await agent.keeper.arm()
     sysid = await agent.postgres.bootstrap(agent.settings(), ())
     agent.log("cluster initialised", system_identifier=sysid)
+    agent.announcer.say("Initialised", f"new cluster with system identifier {sysid}")
 
 
 async def _start_replica(agent: Agent, upstream: Upstream | None) -> None:
@@ -76,6 +77,7 @@ async def _clone(agent: Agent, source: Upstream) -> None:
     await agent.postgres.stop(fast=True)
     await agent.keeper.disarm()
     await agent.postgres.clone(source, agent.settings())
+    agent.announcer.say("Cloned", f"data copied from {source.member}")
     agent.remember(
         rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None, reinitialize=False
     )
@@ -86,11 +88,13 @@ async def _rewind(agent: Agent, source: Upstream) -> None:
     await agent.postgres.stop(fast=True)
     await agent.keeper.disarm()
     try:
-        await agent.postgres.rewind(source)
+        dropped = await agent.postgres.rewind(source)
     except ProgramFailed as error:
         agent.log("pg_rewind failed", error=str(error))
         agent.remember(rewind_failed=True)
         raise
+    words = f"rewound to follow {source.member}: {dropped} bytes of WAL that only this member had were dropped"
+    agent.announcer.say("Rewound", words, warning=dropped > 0)
     agent.remember(rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None)
 
 
@@ -111,6 +115,7 @@ async def _promote(agent: Agent) -> None:
     agent.failsafe = Failsafe()
     agent.remember(checkpointed=False, followed=None, followed_epoch=None, remote=None)
     await agent.postgres.promote()
+    agent.announcer.say("Promoted", f"{agent.me.name} is primary, epoch {agent.store.lock().epoch}")
 
 
 async def _hand_over(agent: Agent, action: HandOver) -> None:

@@ -20,6 +20,7 @@ from matriarch.kube.api import Kube
 from matriarch.words.errors import MatriarchError
 from matriarch.words.names import REST_PORT, slot_name
 from matriarch_agent.activities import carry_out
+from matriarch_agent.announce import Announcer
 from matriarch_agent.execute import execute
 from matriarch_agent.journal import Journal, Log
 from matriarch_agent.keeper import Keeper
@@ -60,6 +61,8 @@ class Agent:
         self.store = ClusterStore(kube, lock_kube, me, namespace, now, self.wake)
         self.keeper = Keeper(self.store, init, now, self._renewal, self.settings, self.wake, log)
         self.keeper.bound_by_claim = self._bound_by_claim
+        self._background: set[asyncio.Task[None]] = set()
+        self.announcer = Announcer(kube, me, namespace, log, self._background)
         self.publisher = Publisher(self.store, me, now, log)
         self.journal = Journal(log)
         self.memory = Memory(started_at=now())
@@ -69,7 +72,6 @@ class Agent:
         self.view: View | None = None
         self._activity: Activity | None = None
         self._task: asyncio.Task[None] | None = None
-        self._background: set[asyncio.Task[None]] = set()
         self._observed = PostgresView()
         self._probed_at = -1e9
         self._looked_at = now()
@@ -294,7 +296,11 @@ class Agent:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=0.2)
+        writable = self._observed.in_recovery is False and self._observed.running
         await self.postgres.kill()
+        if writable:
+            words = "Postgres was killed: this member has no lease to be primary any more"
+            self.announcer.say("Fenced", words, warning=True)
         if task is not None and not task.done():
             await asyncio.wait({task}, timeout=1.0)
             await self.postgres.kill()

@@ -55,10 +55,10 @@ class Postgres(Protocol):
         """Copy `source` by pg_basebackup into a new directory, then replace the data directory by it."""
         ...
 
-    async def rewind(self, source: Upstream) -> None:
+    async def rewind(self, source: Upstream) -> int:
         """pg_rewind against `source`. Raises ProgramFailed when the data cannot be rewound.
 
-        Logs how much WAL of this member is dropped.
+        Returns how much WAL of this member it dropped, in bytes.
         """
         ...
 

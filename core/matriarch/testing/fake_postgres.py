@@ -115,13 +115,17 @@ class FakePostgres:
         self._replace(data, f"clone of {source.member}")
         self.failures = 0
 
-    async def rewind(self, source: Upstream) -> None:
+    async def rewind(self, source: Upstream) -> int:
         """pg_rewind, also of a directory that an earlier one left half-way."""
         if self.server.process != "stopped":
             raise ProgramFailed("pg_rewind: the target server must be shut down cleanly")
+        before = self.server.disk
         data = await rewound(self.server, source)
-        if data is not None:
-            self._replace(data, f"rewind to {source.member}")
+        if data is None:
+            return 0
+        self._replace(data, f"rewind to {source.member}")
+        common = before.branch.common(before.flushed, data.branch, data.flushed)
+        return before.flushed - (common[1] if common else 0)
 
     def _replace(self, data: DataDir, how: str) -> None:
         old, self.server.volume.data = self.server.volume.data, data
@@ -224,7 +228,7 @@ class FakePostgres:
         if not written.done():
             written.set_result(end)
         while server.life == life and any(link.flushed < end for link in server.links.values()):
-            await asyncio.sleep(0.02)  # noqa: ASYNC110  walsenders poll as well
+            await asyncio.sleep(0.02)
         if server.life == life:
             primary = server.in_recovery is False
             server.die(f"shut down at {server.disk}")

@@ -84,7 +84,7 @@ class LocalPostgres:
         self._watcher.failures = 0
         self._log("data copied", source=source.member)
 
-    async def rewind(self, source: Upstream) -> None:
+    async def rewind(self, source: Upstream) -> int:
         """pg_rewind against `source`; see the port."""
         if (await self._init.status()).alive:
             raise PostgresError("stop the server before a rewind")
@@ -92,6 +92,7 @@ class LocalPostgres:
         led.forget_led(self._place)
         dropped = self.last_rewind
         self._log("rewound", source=source.member, fork_lsn=dropped.fork_lsn, dropped_wal_bytes=dropped.dropped_bytes)
+        return dropped.dropped_bytes
 
     async def start(self, mode: StartMode, settings: ClusterSettings) -> None:
         """Write the configuration, start, wait until connections are accepted; see the port."""
