@@ -205,9 +205,10 @@ class World:
         asked = request["metadata"].get("annotations", {})
         if leader is None or not (asked.get("leader") or asked.get("member")):
             return
-        if not self.refusing:
-            others = [name for name in sorted(await self.everything(api.PODS)) if name != leader]
-            await self._lead(leader, asked.get("member") or others[0])
+        others = [name for name in sorted(await self.everything(api.PODS)) if name not in {leader, *self.broken}]
+        target = asked.get("member") or (others[0] if others else None)
+        if target in others and not self.refusing:
+            await self._lead(leader, target)
         done = {"metadata": {"annotations": {"leader": None, "member": None}}}
         await self.outside.patch(api.ENDPOINTS, NAMESPACE, names.failover_object(NAME), done)
 

@@ -16,14 +16,15 @@ from matriarch.spec.quantity import parse_quantity
 
 def replicas(view: ClusterView, spec: Spec) -> int:
     """What the StatefulSet is told. It removes the highest ordinals first, so a primary among them keeps its place
-    until it has handed over; and with nobody known to lead, an initialised cluster loses no member."""
+    until it has handed over; with nobody known to lead, an initialised cluster loses no member; and while a
+    switchover is under way, it might be to one of those that go."""
     live = _live_replicas(view)
     if live is None or spec.instances >= live:
         return spec.instances
     if not view.lock.initialized:
         return spec.instances
-    leader = view.leader
-    if leader is None or leader.ordinal >= spec.instances:
+    leader, last = view.leader, view.status.last_switchover
+    if leader is None or leader.ordinal >= spec.instances or (last is not None and last.outcome == "Pending"):
         return live
     return spec.instances
 
