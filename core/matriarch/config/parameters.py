@@ -26,6 +26,7 @@ DEFAULTS: Mapping[str, str] = {
     "max_wal_senders": "10",
     "max_worker_processes": "8",
     "password_encryption": "scram-sha-256",
+    "recovery_init_sync_method": "syncfs",
     "synchronous_commit": "on",
     "tcp_keepalives_count": "3",
     "tcp_keepalives_idle": "5",

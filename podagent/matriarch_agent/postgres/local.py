@@ -102,10 +102,10 @@ class LocalPostgres:
         try:
             await self._prepare(mode, settings)
             await self._server.start()
+            await self._watcher.note_start(mode, settings)
         except PostgresError as error:
             self._watcher.note_failure(str(error))
             raise
-        await self._watcher.note_start(mode, settings)
 
     async def stop(self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None) -> None:
         """Stop; see the port. `on_shutdown_checkpoint` is called once after a clean shutdown, at the latest when the

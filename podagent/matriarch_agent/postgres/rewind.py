@@ -20,9 +20,9 @@ _RECOVERY_WITHIN_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Rewound:
-    """What a rewind dropped. `fork_lsn` is None when the data had not diverged."""
+    """What a rewind dropped: the WAL of this member between the fork and its end."""
 
-    fork_lsn: int | None
+    fork_lsn: int
     end_lsn: int
     dropped_bytes: int
 
@@ -49,8 +49,11 @@ async def rewind(place: Place, directory: DataDirectory, source: Source) -> Rewo
     if output.status != 0:
         raise ProgramFailed(f"pg_rewind ended with status {output.status}: {said.strip()[-2000:]}")
     fork = _DIVERGED.search(said)
-    fork_lsn = parse_lsn(fork[1]) if fork else None
-    return Rewound(fork_lsn, end, 0 if fork_lsn is None else max(0, end - fork_lsn))
+    if fork is None or "no rewind required" in said:
+        # It compares timelines by number and start only; two members' timelines may agree in both and yet differ.
+        raise ProgramFailed("pg_rewind sees no divergence, so it cannot remove the one that was found")
+    fork_lsn = parse_lsn(fork[1])
+    return Rewound(fork_lsn, end, max(0, end - fork_lsn))
 
 
 async def _recover(place: Place) -> None:

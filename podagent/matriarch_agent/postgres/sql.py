@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 from matriarch.config.quoting import conninfo
 from matriarch.words.errors import NotRunning, QueryFailed
 
+Result = TypeVar("Result")
 CONNECT_WITHIN_S = 3
 _STATEMENT_WITHIN_MS = 2000
 _SESSION = {
@@ -51,9 +52,8 @@ class Session:
         """All rows. The same errors; after any the next call connects anew."""
         try:
             async with asyncio.timeout(timeout), self._one_at_a_time:
-                return await self._rows(query, parameters)
+                return await unhurried(self._rows(query, parameters), self.drop)
         except TimeoutError as error:
-            self.drop()
             raise QueryFailed(f"no answer within {timeout} s") from error
 
     def drop(self) -> None:
@@ -74,9 +74,27 @@ class Session:
             self._connection = await _connect(self.where)
         try:
             return await _fetch(self._connection, query, parameters)
-        except (QueryFailed, asyncio.CancelledError):
+        except QueryFailed:
             self.drop()
             raise
+
+
+async def unhurried(work: Coroutine[Any, Any, Result], drop: Callable[[], None]) -> Result:
+    """Await `work` on a connection; when cancelled, drop the connection first.
+
+    psycopg answers a cancellation by asking the server to cancel the query and waits for it, ten seconds with a server
+    that hangs. With the connection gone it lets go at once.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        drop()
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
+        raise
 
 
 @asynccontextmanager
@@ -96,7 +114,7 @@ async def short_session(
 async def execute(connection: AsyncConnection[Any], statement: str) -> None:
     """Run one statement without a result."""
     try:
-        await connection.execute(statement.encode())
+        await unhurried(connection.execute(statement.encode()), connection.pgconn.finish)
     except psycopg.Error as error:
         raise QueryFailed(_told(error)) from error
 

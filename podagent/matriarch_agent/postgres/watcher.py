@@ -93,12 +93,12 @@ class Watcher:
         return await self._with_facts(view) if view.process == "running" else view
 
     async def note_start(self, mode: StartMode, settings: ClusterSettings) -> None:
-        """The server was started by us, and is ready."""
+        """The server was started by us and says that it is ready. Raises PostgresError when it answers nobody."""
+        self.note_upstream(None if mode.primary else mode.upstream)
+        await self.mark_sync_position(mode.sync_names, strict=mode.strict and not mode.sync_names)
+        self.note_applied(settings)
         self.failures = 0
         self._last_error = ""
-        self.note_upstream(None if mode.primary else mode.upstream)
-        self.note_applied(settings)
-        await self.mark_sync_position(mode.sync_names, strict=mode.strict and not mode.sync_names)
 
     def note_failure(self, error: str) -> None:
         """A start failed."""

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from component.postgres.unprivileged import postgres_user
+
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Upstream
 from matriarch.words.errors import MatriarchError
 from matriarch_agent.init.client import InitClient
+from matriarch_agent.ports import StartMode
 from matriarch_agent.postgres.local import LocalPostgres
 from matriarch_agent.postgres.place import Place
 
@@ -145,11 +147,10 @@ class Members:
     async def primary(self, name: str = "demo-0") -> Member:
         member = await self.make(name)
         await member.postgres.bootstrap(QUICK, ())
+        await member.postgres.start(StartMode(primary=True), QUICK)
         return member
 
     async def replica(self, of: Member, name: str) -> Member:
-        from matriarch_agent.ports import StartMode
-
         member = await self.make(name)
         await member.postgres.clone(of.upstream, QUICK)
         slot = name.replace("-", "_")

@@ -1,0 +1,231 @@
+"""init with ordinary programs in Postgres' place: the lock, the leash, the agent's restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from component.postgres.member import Member, Members
+
+from matriarch.words.errors import NotRunning, PostgresError
+from matriarch_agent.init import kernel
+
+pytestmark = pytest.mark.component
+
+PATH = {"PATH": os.environ["PATH"]}
+FAMILY = ["sh", "-c", "sleep 987 & setsid sleep 987 & setsid sh -c 'sleep 987 & sleep 987' & sleep 987"]
+"""A parent with children in sessions of their own, and their children."""
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def holders(member: Member) -> set[int]:
+    """Every process that has the volume's lock open."""
+    lock = os.stat(member.place.volume / ".matriarch.lock")
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and any(
+                (status := os.stat(fd)).st_ino == lock.st_ino and status.st_dev == lock.st_dev
+                for fd in (entry / "fd").iterdir()
+            ):
+                found.add(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+async def agent_pid(member: Member, other_than: int = 0) -> int:
+    async with asyncio.timeout(10):
+        while True:
+            started = [line["pid"] for line in member.init_log() if line["event"] == "agent started"]
+            if started and started[-1] != other_than:
+                return int(started[-1])
+            await asyncio.sleep(0.02)
+
+
+async def family_of(member: Member) -> set[int]:
+    """Start the family and wait until all of it is there."""
+    await member.init.start(FAMILY, PATH)
+    async with asyncio.timeout(10):
+        while len(found := holders(member) - {member.process.pid, await agent_pid(member)}) < 6:
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def gone(member: Member, within: float) -> float:
+    """How long until init says that nothing is left."""
+    began = time.perf_counter()
+    async with asyncio.timeout(within):
+        while (await member.init.status()).alive:
+            await member.init.wait_for_change(member.init.changes)
+    return time.perf_counter() - began
+
+
+async def test_kill_reaches_every_process(members: Members) -> None:
+    member = await members.make("demo-0")
+    family = await family_of(member)
+    await member.init.kill()
+    assert not [pid for pid in family if alive(pid)]
+    assert (await member.init.status()).exit_status == -signal.SIGKILL
+
+
+async def test_what_a_dead_postmaster_leaves_behind_is_swept(members: Members) -> None:
+    member = await members.make("demo-0")
+    family = await family_of(member)
+    pid = (await member.init.status()).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await gone(member, 5)
+    assert not [pid for pid in family if alive(pid)]
+
+
+async def test_leash_kills_in_time_while_the_agent_is_stopped(members: Members) -> None:
+    member = await members.make("demo-0")
+    family = await family_of(member)
+    agent = await agent_pid(member)
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        until = kernel.now() + 0.4
+        await member.init.set_lease(until)
+        while [pid for pid in family if alive(pid)]:
+            assert kernel.now() < until + 2.0, "processes outlived the lease"
+            await asyncio.sleep(0.002)
+        late = kernel.now() - until
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    assert 0 <= late < 0.25, f"{late:.3f} s after the deadline"
+    told = next(line for line in member.init_log() if line["event"] == "lease ended, Postgres killed")
+    assert told["late_ms"] < 100
+
+
+async def test_a_renewed_lease_does_not_kill(members: Members) -> None:
+    member = await members.make("demo-0")
+    await member.init.start(["sleep", "987"], PATH)
+    for _ in range(5):
+        await member.init.set_lease(kernel.now() + 0.2)
+        await asyncio.sleep(0.1)
+    await member.init.set_lease(None)
+    await asyncio.sleep(0.3)
+    assert (await member.init.status()).alive
+
+
+async def test_nothing_starts_after_the_lease(members: Members) -> None:
+    member = await members.make("demo-0")
+    await member.init.set_lease(kernel.now() - 1.0)
+    with pytest.raises(PostgresError, match="lease has ended"):
+        await member.init.start(["sleep", "987"], PATH)
+    await member.init.set_lease(None)
+    await member.init.start(["sleep", "987"], PATH)
+
+
+async def test_a_second_postmaster_is_refused(members: Members) -> None:
+    member = await members.make("demo-0")
+    await member.init.start(["sleep", "987"], PATH)
+    with pytest.raises(PostgresError, match="alive"):
+        await member.init.start(["sleep", "987"], PATH)
+
+
+async def test_no_signal_without_a_postmaster(members: Members) -> None:
+    member = await members.make("demo-0")
+    with pytest.raises(NotRunning):
+        await member.init.signal("INT")
+
+
+async def test_agent_is_restarted_and_postgres_left_alone(members: Members) -> None:
+    member = await members.make("demo-0", ["sh", "-c", "sleep 987 & sleep 987"])
+    pid = await member.init.start(["sleep", "987"], PATH)
+    until = kernel.now() + 60
+    await member.init.set_lease(until)
+    first = await agent_pid(member)
+    await asyncio.sleep(0.1)
+    children = [int(word) for word in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+    os.kill(first, signal.SIGKILL)
+    second = await agent_pid(member, other_than=first)
+    status = await member.init.status()
+    assert (status.pid, status.alive, status.lease) == (pid, True, until)
+    assert alive(pid) and alive(second)
+    assert not [child for child in children if alive(child)], "the dead agent's own programs have to go"
+
+
+async def test_a_dying_agent_is_restarted_ever_more_slowly(members: Members) -> None:
+    member = await members.make("demo-0", ["false"])
+    await asyncio.sleep(1.3)
+    starts = [line for line in member.init_log() if line["event"] == "agent started"]
+    assert 3 <= len(starts) <= 5
+
+
+async def test_the_lock_keeps_a_second_init_waiting_while_postgres_lives(members: Members) -> None:
+    member = await members.make("demo-0")
+    code = "import ctypes, time; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0); time.sleep(987)"
+    survivor = await member.init.start([sys.executable, "-c", code], {**os.environ})
+    await asyncio.sleep(0.3)
+    member.process.kill()
+    member.process.wait()
+    await member.init.close()
+    assert alive(survivor)
+    member.start_init()
+    async with asyncio.timeout(15):
+        while member.init_log()[-1]["event"] != "waiting for the volume's lock":
+            await asyncio.sleep(0.05)
+    os.kill(survivor, signal.SIGKILL)
+    await member.ready()
+
+
+async def test_events_arrive_within_milliseconds(members: Members) -> None:
+    member = await members.make("demo-0")
+    took = []
+    for _ in range(5):
+        pid = await member.init.start(["sleep", "987"], PATH)
+        seen = member.init.changes
+        began = time.perf_counter()
+        os.kill(pid, signal.SIGKILL)
+        await member.init.wait_for_change(seen)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.05, took
+
+
+async def test_sigterm_goes_to_the_agent_and_then_init_ends(members: Members) -> None:
+    member = await members.make("demo-0", ["sh", "-c", "trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.05; done"])
+    pid = await member.init.start(["sleep", "987"], PATH)
+    member.process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.15)
+    assert member.process.poll() is None and alive(pid)
+    assert await asyncio.to_thread(member.process.wait, 15) == 0
+    assert not alive(pid) and not holders(member)
+
+
+async def test_nonsense_on_the_socket_harms_nobody(members: Members) -> None:
+    member = await members.make("demo-0")
+    for text in (
+        b"nonsense\n",
+        b"[1]\n",
+        b'{"do": "lease", "until": "x"}\n',
+        b'{"id": 1, "do": "start"}\n',
+        b"\xff" * 70000,
+    ):
+        _, writer = await asyncio.open_unix_connection(member.place.init_socket)
+        writer.write(text)
+        writer.close()
+    for request in ({"do": "lease", "until": True}, {"do": "start", "argv": ["no such program"], "env": {}}):
+        with pytest.raises(PostgresError):
+            await member.init._ask(request.pop("do"), **request)
+    assert not (await member.init.status()).alive
+
+
+async def test_init_is_small(members: Members) -> None:
+    member = await members.make("demo-0")
+    status = Path(f"/proc/{member.process.pid}/status").read_text()
+    resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
+    assert resident < 20_000, f"{resident} kB"
