@@ -8,20 +8,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from matriarch.ha.actions import Action, Long, Restart, Rewind
+from matriarch.ha.actions import Long, Restart, Rewind
 from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
 from matriarch.ha.lease import expired
 from matriarch.ha.records import Renewal
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import Activity, Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, PostgresView, View
+from matriarch.ha.view import Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, PostgresView, View
 from matriarch.kube.api import Kube
 from matriarch.words.errors import MatriarchError
 from matriarch.words.names import REST_PORT, slot_name
 from matriarch_agent.activities import carry_out
 from matriarch_agent.announce import Announcer
 from matriarch_agent.execute import execute
+from matriarch_agent.jobs import Jobs
 from matriarch_agent.journal import Journal, Log
 from matriarch_agent.keeper import Keeper
 from matriarch_agent.ports import FailsafeClaim, Init, Now, Peers, Postgres
@@ -31,7 +32,7 @@ from matriarch_agent.store import ClusterStore
 POLL_TIMEOUT_S = 1.0
 """A peer that does not answer within this time counts as unreachable in a race."""
 FAILSAFE_TIMEOUT_S = 1.5
-SETTLE_S = 0.02
+SETTLE_S = 0.01
 """Least time between two looks: a wake-up storm must not starve everything else."""
 
 
@@ -61,17 +62,15 @@ class Agent:
         self.store = ClusterStore(kube, lock_kube, me, namespace, now, self.wake)
         self.keeper = Keeper(self.store, init, now, self._renewal, self.settings, self.wake, log)
         self.keeper.bound_by_claim = self._bound_by_claim
-        self._background: set[asyncio.Task[None]] = set()
-        self.announcer = Announcer(kube, me, namespace, log, self._background)
-        self.publisher = Publisher(self.store, me, now, log)
+        self.jobs = Jobs(self._carry_out, self._failed, now, self.wake, log)
+        self.announcer = Announcer(kube, me, namespace, log, self.jobs)
+        self.publisher = Publisher(self.store, me, now, log, self.jobs)
         self.journal = Journal(log)
         self.memory = Memory(started_at=now())
         self.failsafe = Failsafe()
         self.failsafe_counts: dict[str, int] = {}
         self.poll: Poll | None = None
         self.view: View | None = None
-        self._activity: Activity | None = None
-        self._task: asyncio.Task[None] | None = None
         self._observed = PostgresView()
         self._probed_at = -1e9
         self._looked_at = now()
@@ -91,7 +90,8 @@ class Agent:
             try:
                 await self._loop()
             finally:
-                for task in [*helpers, *self._background, *([self._task] if self._task else [])]:
+                self.jobs.cancel_all()
+                for task in helpers:
                     task.cancel()
 
     def wake(self) -> None:
@@ -116,12 +116,12 @@ class Agent:
             self.journal.record(decision, self.wall_iso())
             self.keeper.set_lead(decision.lead)
             again = await execute(self, view, decision)
-            if view.lock_is_mine or self._activity is None:
-                self.publisher.publish(view, self._background)
+            if view.lock_is_mine or self.jobs.activity is None:
+                self.publisher.publish(view)
             await self._sleep(SETTLE_S if again else max(SETTLE_S, decision.wake_in))
 
     def _may_leave(self, view: View) -> bool:
-        return view.postgres.process == "stopped" and self._activity is None
+        return view.postgres.process == "stopped" and self.jobs.activity is None
 
     def _knows_enough(self, view: View) -> bool:
         """Before the first listings only a running primary inside its lease has anything to decide (rule 7)."""
@@ -196,7 +196,7 @@ class Agent:
             postgres=self._observed,
             lease_until=self.keeper.lease_until,
             api_ok=self._api_ok(now),
-            activity=self._activity,
+            activity=self.jobs.activity,
             poll=self.poll,
             failsafe=self.failsafe,
             memory=replace(self.memory, last_label_change=self.publisher.last_label_change),
@@ -240,44 +240,6 @@ class Agent:
         """Change this member's memory."""
         self.memory = replace(self.memory, **changes)
 
-    def begin(self, action: Long) -> None:
-        """Start the one long activity, in place of any other that may be cancelled."""
-        previous, name = self._task, type(action).__name__
-        self._activity = Activity(name, self.now())
-        self._task = asyncio.create_task(self._run_activity(action, previous), name=f"activity-{name}")
-
-    def in_background(self, action: Long) -> None:
-        """Run an action beside everything else, once at a time."""
-        name = f"background-{type(action).__name__}"
-        if all(task.get_name() != name for task in self._background):
-            task = asyncio.create_task(self._guarded(action), name=name)
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
-
-    async def _run_activity(self, action: Long, previous: asyncio.Task[None] | None) -> None:
-        mine = self._activity
-        try:
-            if previous is not None and not previous.done():
-                previous.cancel()
-                await asyncio.wait({previous}, timeout=5.0)
-            await self._guarded(action)
-        finally:
-            if self._activity is mine:
-                self._activity = None
-            if isinstance(action, Restart):
-                self._restarted.set()
-            self.wake()
-
-    async def _guarded(self, action: Long) -> None:
-        started = self.now()
-        try:
-            await carry_out(self, action)
-            self.log("activity done", activity=type(action).__name__, seconds=round(self.now() - started, 3))
-        except MatriarchError as error:
-            self.log("activity failed", activity=type(action).__name__, error=str(error), kind=type(error).__name__)
-            self.note_failure(action, error)
-            await asyncio.sleep(0.5)
-
     async def restart(self) -> None:
         """Ask for a restart of Postgres in its role, and return when it has ended."""
         self._restarted.clear()
@@ -285,35 +247,34 @@ class Agent:
         self.wake()
         await self._restarted.wait()
 
-    def break_off(self) -> None:
-        """Cancel the activity under way; the next look tells what is left."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-
     async def fence(self) -> None:
         """Cancel what is under way and kill Postgres: nothing of it survives (rule 2)."""
-        task, self._task = self._task, None
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.2)
         writable = self._observed.in_recovery is False and self._observed.running
+        ended = await self.jobs.stop_activity(within=0.2)
         await self.postgres.kill()
-        if writable:
-            words = "Postgres was killed: this member has no lease to be primary any more"
-            self.announcer.say("Fenced", words, warning=True)
-        if task is not None and not task.done():
-            await asyncio.wait({task}, timeout=1.0)
+        if not ended:
+            # It may have started Postgres again meanwhile.
+            await self.jobs.stop_activity(within=1.0)
             await self.postgres.kill()
-        self._activity = None
         self.keeper.set_lead(False)
         await self.keeper.disarm()
         self.remember(followed=None, followed_epoch=None)
+        if writable:
+            words = "Postgres was killed: this member has no lease to be primary any more"
+            self.announcer.say("Fenced", words, warning=True)
 
-    def note_failure(self, action: Action, error: MatriarchError) -> None:
-        """Remember what a failed action tells the next decision."""
+    async def _carry_out(self, action: Long) -> None:
+        try:
+            await carry_out(self, action)
+        finally:
+            if isinstance(action, Restart):
+                self._restarted.set()
+
+    def _failed(self, action: Long, error: MatriarchError) -> None:
+        """Remember what a failed activity tells the next decision."""
+        del error
         if isinstance(action, Rewind):
             self.remember(remote=None)
-        del error
 
     async def poll_peers(self) -> Poll:
         """Ask every other member at once."""

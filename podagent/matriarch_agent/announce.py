@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 from matriarch.ha.view import Me
 from matriarch.kube.api import EVENTS, Kube, Object
 from matriarch.words import labels
 from matriarch.words.errors import MatriarchError
+from matriarch_agent.jobs import Jobs
 from matriarch_agent.journal import Log
 
 LONGEST_MESSAGE = 1000
@@ -17,16 +17,14 @@ LONGEST_MESSAGE = 1000
 class Announcer:
     """Posts events on this member's pod. Never waits and never fails: an event is not worth an outage."""
 
-    def __init__(self, kube: Kube, me: Me, namespace: str, log: Log, tasks: set[asyncio.Task[None]]) -> None:
-        self._kube, self._me, self._namespace, self._log, self._tasks = kube, me, namespace, log, tasks
+    def __init__(self, kube: Kube, me: Me, namespace: str, log: Log, jobs: Jobs) -> None:
+        self._kube, self._me, self._namespace, self._log, self._jobs = kube, me, namespace, log, jobs
         self._count = 0
 
     def say(self, reason: str, message: str, *, warning: bool = False) -> None:
         """Post an event. `message` must hold no secret."""
         self._count += 1
-        task = asyncio.create_task(self._post(self._event(reason, message, warning)), name="announce")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._jobs.aside(self._post(self._event(reason, message, warning)), "announce")
 
     def _event(self, reason: str, message: str, warning: bool) -> Object:
         moment = datetime.now(UTC)

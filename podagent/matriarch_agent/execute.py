@@ -46,14 +46,13 @@ async def execute(agent: Agent, view: View, decision: Decision) -> bool:
     for action in decision.actions:
         try:
             if isinstance(action, Checkpoint):
-                agent.in_background(action)
+                agent.jobs.begin_aside(action)
             elif isinstance(action, LONG):
-                agent.begin(cast(Long, action))
+                agent.jobs.begin(cast(Long, action))
             else:
                 changed = await _quick(agent, view, action) or changed
         except MatriarchError as error:
             agent.log("action failed", action=type(action).__name__, error=str(error), kind=type(error).__name__)
-            agent.note_failure(action, error)
             return False
     return changed
 

@@ -95,6 +95,6 @@ class AgentFace:
         """Copy the data anew."""
         del from_leader  # the leader is the only source so far
         if force:
-            self._agent.break_off()
+            self._agent.jobs.break_off()
         self._agent.remember(reinitialize=True)
         self._agent.wake()

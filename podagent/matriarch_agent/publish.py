@@ -6,7 +6,6 @@ positions that move all the time.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from matriarch.ha.documents.status import status_document
@@ -17,6 +16,7 @@ from matriarch.ha.view import Me, View
 from matriarch.kube.api import Object
 from matriarch.words import labels
 from matriarch.words.errors import MatriarchError
+from matriarch_agent.jobs import Jobs
 from matriarch_agent.journal import Log
 from matriarch_agent.ports import Now
 from matriarch_agent.store import ClusterStore
@@ -28,13 +28,13 @@ MOVING = frozenset({"xlog_location", "replay_lsn", "receive_lsn"})
 class Publisher:
     """Writes the pod's label and annotation when they differ from what the pod shows."""
 
-    def __init__(self, store: ClusterStore, me: Me, now: Now, log: Log) -> None:
-        self._store, self._me, self._now, self._log = store, me, now, log
+    def __init__(self, store: ClusterStore, me: Me, now: Now, log: Log, jobs: Jobs) -> None:
+        self._store, self._me, self._now, self._log, self._jobs = store, me, now, log, jobs
         self._written_at = -1e9
         self._busy = False
         self.last_label_change = -1e9
 
-    def publish(self, view: View, tasks: set[asyncio.Task[None]]) -> None:
+    def publish(self, view: View) -> None:
         """Start a write when one is due; never waits for it."""
         pod = self._store.pod()
         if pod is None or self._busy or not view.api_ok:
@@ -43,9 +43,7 @@ class Publisher:
         if body is None:
             return
         self._busy = True
-        task = asyncio.create_task(self._write(body), name="publish")
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        self._jobs.aside(self._write(body), "publish")
 
     def _difference(self, pod: Object, view: View) -> Object | None:
         wanted = status_document(view)
