@@ -90,11 +90,12 @@ async def _until_stopped(app: App, stop: asyncio.Event, login: Login) -> int:
     """Waits for the election, works, and ends with the first of: a signal, the loss of the Lease, a task's end."""
     app.health.started = True  # a standby is ready to take over
     stopped = asyncio.create_task(stop.wait(), name="stop")
-    elected = asyncio.create_task(app.election.acquire(), name="election")
+    elected = asyncio.create_task(_elected(app), name="election")
     await asyncio.wait((stopped, elected), return_when=asyncio.FIRST_COMPLETED)
     if not elected.done():
         elected.cancel()
         return 0
+    await elected
     watch = ClusterWatch(app.store, app.options.namespaces, login)
     tasks = (
         asyncio.create_task(app.election.hold(), name="lease"),
@@ -109,6 +110,12 @@ async def _until_stopped(app: App, stop: asyncio.Event, login: Login) -> int:
     for task in ended:
         log.error("ended", task=task.get_name(), exc_info=None if task.cancelled() else task.exception())
     return 1 if ended else 0
+
+
+async def _elected(app: App) -> None:
+    # A watch on a kind that is not served yet would wait for ever without a word: first it must be there.
+    await app.served()
+    await app.election.acquire()
 
 
 def _credentials(

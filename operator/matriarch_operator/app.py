@@ -8,21 +8,24 @@ from dataclasses import dataclass
 
 import structlog
 
-from matriarch.kube.api import Kube
+from matriarch.kube.api import CLUSTERS, Kube
+from matriarch.words.errors import MatriarchError
+from matriarch_operator import metrics
 from matriarch_operator.election import Election
 from matriarch_operator.execute import Executor
 from matriarch_operator.health import Health
 from matriarch_operator.informers import Children
 from matriarch_operator.member_client import MemberClient, Members
-from matriarch_operator.metrics import CLUSTERS, LEADING, WAITING
 from matriarch_operator.queue import KeyedQueue
 from matriarch_operator.reconcile import Reconciler
 from matriarch_operator.recorder import Recorder
 from matriarch_operator.store import ClusterKey, Store
 
 WORKERS = 4
-VERIFY_S = 600.0
-"""Seconds between two comparisons of the known PostgresClusters with those that exist."""
+VERIFY_S = 60.0
+"""Seconds between two comparisons of the known PostgresClusters with those that exist: kopf tells nothing of what
+vanished in a gap of its watch, and nothing at all when it started before the definition was served."""
+DEFINITION_S = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +46,7 @@ class App:
 
     def __init__(self, kube: Kube, options: Options, members: Members | None = None) -> None:
         self.options = options
+        self._kube = kube
         self.election = Election(kube, options.own_namespace, options.identity)
         self.queue: KeyedQueue[ClusterKey] = KeyedQueue(random.random)
         self.store = Store(self.queue.add)
@@ -58,17 +62,41 @@ class App:
             group.create_task(self.children.run(), name="children")
             # Before every kind has been listed, "missing" would only mean "not heard of yet".
             await self.children.synced()
+            await self.served()  # again: while this process stood by, clusters may have come and gone
             self.health.started = True
             log.info("watching", namespaces=self.options.namespaces or "all", clusters=len(self.store.clusters))
             for number in range(WORKERS):
                 group.create_task(self.reconciler.work(), name=f"worker-{number}")
             group.create_task(self._verify(), name="verify")
 
+    async def served(self) -> None:
+        """Waits until PostgresClusters can be listed, and takes up those that are there."""
+        while True:
+            try:
+                await self._list()
+            except MatriarchError as error:
+                log.warning("PostgresClusters cannot be listed: is their definition installed?", error=str(error))
+                await asyncio.sleep(DEFINITION_S)
+            else:
+                return
+
+    async def _list(self) -> None:
+        found: set[ClusterKey] = set()
+        known = set(self.store.clusters)
+        for namespace in self.options.namespaces or (None,):
+            for resource in (await self._kube.list(CLUSTERS, namespace)).items:
+                self.store.put_cluster(resource)
+                found.add((resource["metadata"]["namespace"], resource["metadata"]["name"]))
+        for key in known - found:
+            await self.reconciler.verify(key)
+
     async def _verify(self) -> None:
         while True:
             await asyncio.sleep(VERIFY_S)
-            for key in list(self.store.clusters):
-                await self.reconciler.verify(key)
+            try:
+                await self._list()
+            except MatriarchError as error:
+                log.warning("cannot verify", error=str(error))
 
     def _stalls(self) -> dict[str, float]:
         if not self.election.leading:
@@ -76,6 +104,6 @@ class App:
         return {"queue": self.queue.oldest_wait_s(), "watch": self.children.silence_s()}
 
     def _refresh_metrics(self) -> None:
-        CLUSTERS.set(len(self.store.clusters))
-        WAITING.set(len(self.queue))
-        LEADING.set(1 if self.election.leading else 0)
+        metrics.CLUSTERS.set(len(self.store.clusters))
+        metrics.WAITING.set(len(self.queue))
+        metrics.LEADING.set(1 if self.election.leading else 0)

@@ -1,7 +1,7 @@
 """Rendered manifests, compared with the files under tests/golden.
 
-A difference is either a mistake or a change that its author wants reviewed: `python tests/unit/fleet/test_golden.py`
-writes the files anew, and the diff tells what a user's cluster will see.
+A difference is either a mistake or a change that its author wants reviewed: `PYTHONPATH=tests
+python tests/unit/fleet/test_golden.py` writes the files anew, and the diff tells what a user's cluster will see.
 """
 
 from __future__ import annotations
