@@ -1,1 +1,1 @@
-"""The real agents on virtual time: a world of members, an API server, a network and Postgres servers, driven by a seed."""
+"""The real agents on virtual time, in a world of members, API server, network and Postgres that a seed drives."""

@@ -89,7 +89,7 @@ def dropped_streams(world: World, rng: random.Random) -> None:
         world.kube.drop_streams(name, cleanly=rng.random() < 0.5)
 
 
-API_FAULTS: dict[str, "Callable[[World, random.Random], None]"] = {
+API_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "api-outage": outage,
     "api-slow": slow,
     "api-flaky": flaky,

@@ -1,4 +1,4 @@
-"""Faults by name, and the schedule that the seed makes of them. Each fault undoes itself; healing undoes the rest at once."""
+"""Faults by name, and the schedule that the seed makes of them. Each undoes itself; healing undoes the rest at once."""
 
 from __future__ import annotations
 

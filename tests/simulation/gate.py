@@ -1,7 +1,8 @@
 """What stands between an agent and the world, so that the agent can be stopped like a process.
 
-A paused agent's calls wait before they leave and before they return; nothing that it decides meanwhile reaches the world.
-A killed agent's calls never leave again. Only the ports are gated: an agent's own arithmetic has no effect outside.
+A paused agent's calls wait before they leave and before they return; nothing that it decides meanwhile reaches the
+world. A killed agent's calls never leave again. Only the ports are gated: an agent's own arithmetic has no effect
+outside.
 """
 
 from __future__ import annotations

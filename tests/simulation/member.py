@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from matriarch.ha.documents import peer_answer_from
@@ -251,5 +251,3 @@ class _Rest:
         if member.agent is None:
             raise ConnectionError("connection refused")
         return member.agent
-
-

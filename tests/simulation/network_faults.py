@@ -86,7 +86,7 @@ def delay(world: World, rng: random.Random) -> None:
     world.later(seconds, back)
 
 
-NETWORK_FAULTS: dict[str, "Callable[[World, random.Random], None]"] = {
+NETWORK_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "isolate": isolate,
     "split": split,
     "one-way": one_way,

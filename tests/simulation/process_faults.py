@@ -148,7 +148,7 @@ def volume_unreadable(world: World, rng: random.Random) -> None:
     world.later(seconds, back)
 
 
-PROCESS_FAULTS: dict[str, "Callable[[World, random.Random], None]"] = {
+PROCESS_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "agent-kill": agent_kill,
     "agent-pause": agent_pause,
     "freeze": freeze,

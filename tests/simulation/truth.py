@@ -1,4 +1,4 @@
-"""What the API server really holds, and who was really granted what: read from the store at each change, never asked for.
+"""What the API server really holds, and who was really granted what: read from the store itself at each change.
 
 Checkers compare the members with this, not with what any agent believes.
 """

@@ -76,6 +76,8 @@ class World:
         self.members: list[Member] = []
         self.foreign: list[str] = []
         """System identifiers of other clusters."""
+        self.opened: list[str] = []
+        """System identifiers of data that has ever accepted writes, here or elsewhere."""
         self.set_aside: list[Member] = []
         """Members that cannot be expected to join."""
         self.healing = False
@@ -156,6 +158,8 @@ class World:
 
     def changed(self, server: Server) -> None:
         """A server changed."""
+        if server.writable and server.disk.sysid not in self.opened:
+            self.opened.append(server.disk.sysid)
         self.checkers.changed(server)
 
     def acknowledged(self, server: Server, branch: Branch, lsn: int) -> None:
@@ -198,7 +202,9 @@ class World:
         """An exception that nobody looked at: a task died in silence."""
         del loop
         error = context.get("exception")
-        self.violation(0, "task", f"{context.get('message')}: {error!r} in {context.get('task') or context.get('future')}")
+        self.violation(
+            0, "task", f"{context.get('message')}: {error!r} in {context.get('task') or context.get('future')}"
+        )
 
     def _prepare(self) -> None:
         calm = self.calm_api()
@@ -226,6 +232,7 @@ class World:
     def _plant_foreign(self, member: Member) -> None:
         sysid = self.site.new_sysid()
         self.foreign.append(sysid)
+        self.opened.append(sysid)
         self.set_aside.append(member)
         branch = self.site.wal.grow("elsewhere", sysid, 1, None, FIRST_LSN)
         branch.end += 1000

@@ -148,7 +148,7 @@ class FakePostgres:
         self._running_parameters = dict(settings.parameters)
         life = server.launch(sync=SyncNames(mode.sync_names, mode.strict), upstream=mode.upstream)
         await asyncio.shield(server.spawn(self._come_up(life, mode.primary)))
-        if server.life != life or server.process != "running":
+        if not self._alive(life):
             raise NotRunning(self.last_error or "the postmaster ended while starting")
         self.failures = 0
 
@@ -227,12 +227,17 @@ class FakePostgres:
         end = server.disk.flushed
         if not written.done():
             written.set_result(end)
-        while server.life == life and any(link.flushed < end for link in server.links.values()):
-            await asyncio.sleep(0.02)
+        await self._standbys_reach(life, end)
         if server.life == life:
             primary = server.in_recovery is False
             server.die(f"shut down at {server.disk}")
             server.disk.state = "shut down" if primary else "shut down in recovery"
+
+    async def _standbys_reach(self, life: int, end: int) -> None:
+        """A walsender does not end before its standby has everything, or is given up."""
+        for link in list(self.server.links.values()):
+            while self.server.life == life and link.sender_open and link.flushed < end:
+                await link.stirred.wait()
 
     async def kill(self) -> None:
         """SIGKILL to every process."""

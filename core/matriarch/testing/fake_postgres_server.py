@@ -345,7 +345,7 @@ class Server:
         return ""
 
     def _begin(self, sender: Server, slot: str) -> None:
-        self.check_lineage(sender, "starts to stream")
+        self.check_lineage(sender.disk.branch, sender.disk.flushed, f"starts to stream from {sender.member}")
         self.disk.known_timeline = max(self.disk.known_timeline, sender.disk.branch.timeline)
         self.received_lsn = self.disk.flushed // SEGMENT * SEGMENT
         self.receiver = link = Link(sender, self, slot)
@@ -355,17 +355,16 @@ class Server:
         self.notify()
         link.pump()
 
-    def check_lineage(self, sender: Server, doing: str) -> None:
+    def check_lineage(self, branch: Branch, upto: int, doing: str) -> None:
         """Rule 5: what is here must be part of what the sender has."""
-        if not sender.disk.holds(self.disk.branch, self.disk.flushed):
-            what = f"{doing} from {sender.member} ({sender.disk}) but has {self.disk}: diverged"
-            self.site.watcher.violation(5, self.member, what)
+        if not branch.holds(upto, self.disk.branch, self.disk.flushed):
+            self.site.watcher.violation(5, self.member, f"{doing}, at {branch}@{upto:X}, but has {self.disk}: diverged")
 
-    def take(self, sender: Server, upto: int) -> None:
-        """WAL arrived and is written."""
-        self.check_lineage(sender, "received WAL")
+    def take(self, branch: Branch, upto: int) -> None:
+        """WAL up to `upto` on `branch` arrived and is written."""
+        self.check_lineage(branch, upto, "received WAL")
         disk = self.disk
-        disk.branch = sender.disk.branch.at(upto)
+        disk.branch = branch.at(upto)
         disk.written = max(disk.written, upto)
 
     def flush(self, upto: int) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from matriarch.testing.fake_postgres_site import between
-from matriarch.testing.fake_postgres_wal import SEGMENT
+from matriarch.testing.fake_postgres_wal import SEGMENT, Branch
 
 if TYPE_CHECKING:
     from matriarch.testing.fake_postgres_server import Server
@@ -40,6 +40,8 @@ class Link:
         """False while catching up: such a standby does not count as synchronous."""
         self.sender_open = self.receiver_open = True
         self._loop = asyncio.get_running_loop()
+        self.stirred = asyncio.Event()
+        """Set, and replaced, when the sender hears from the receiver or gives it up."""
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._flying = False
         self._heard_by_sender = self._heard_by_receiver = self._loop.time()
@@ -57,21 +59,22 @@ class Link:
         self._flying = True
         delay = self.sender.site.network.latency() + (upto - self.sent) / BANDWIDTH
         self.sent = upto
-        self._loop.call_later(delay, self._arrive, upto)
+        self._loop.call_later(delay, self._arrive, self.sender.disk.branch, upto)
 
     def _caught_up(self) -> None:
         if not self.streaming and self.flushed >= self.sent:
             self.streaming = True
             self.sender.link_changed(self)
 
-    def _arrive(self, upto: int) -> None:
+    def _arrive(self, branch: Branch, upto: int) -> None:
         if not self.receiver_open:
             return
         if self.receiver.hung or not self._passes_down():
-            self._loop.call_later(RETRANSMIT_S, self._arrive, upto)
+            if self.sender_open:
+                self._loop.call_later(RETRANSMIT_S, self._arrive, branch, upto)
             return
         self._heard_by_receiver = self._loop.time()
-        self.receiver.take(self.sender, upto)
+        self.receiver.take(branch, upto)
         self._loop.call_later(between(self.receiver.rng, self.receiver.hazards.fsync), self._flush, upto)
 
     def _flush(self, upto: int) -> None:
@@ -92,8 +95,13 @@ class Link:
         self._heard_by_sender = self._loop.time()
         self.flushed = max(self.flushed, upto)
         self._flying = False
+        self._stir()
         self.sender.confirmed(self)
         self.pump()
+
+    def _stir(self) -> None:
+        self.stirred.set()
+        self.stirred = asyncio.Event()
 
     def _passes_down(self) -> bool:
         return self.sender.site.network.passes(self.sender.host, self.receiver.host)
@@ -135,6 +143,7 @@ class Link:
         if not self.sender_open:
             return
         self.sender_open = self.streaming = False
+        self._stir()
         self.sender.link_closed(self)
         if self._passes_down():
             self._loop.call_later(self.sender.site.network.latency(), self.close_receiver)

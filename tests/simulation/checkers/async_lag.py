@@ -1,11 +1,10 @@
-"""Rule 4: in asynchronous mode a member too far behind never wins, and a race goes to the most advanced one in reach."""
+"""Rule 4: in asynchronous mode nobody too far behind wins, and a race goes to the most advanced member in reach."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import asyncio
 from collections import deque
+from typing import TYPE_CHECKING
 
 from matriarch.testing.fake_postgres_server import Server
 from simulation.checkers.base import Checker

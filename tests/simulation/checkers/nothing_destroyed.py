@@ -34,8 +34,8 @@ class NothingDestroyed(Checker):
         initialize = self.world.truth.config.initialize
         if initialize:
             self.broken(server.member, f"initdb although the cluster has system identifier {initialize}")
-        if any(disk.sysid not in self.world.foreign for disk in others):
-            self.broken(server.member, "initdb although another member has data")
+        if any(disk.sysid in self.world.opened and disk.sysid not in self.world.foreign for disk in others):
+            self.broken(server.member, "initdb although another member has data that was in use")
 
     def slot_dropped(self, server: Server, slot: str) -> None:
         """On the primary, a slot goes only with its member."""

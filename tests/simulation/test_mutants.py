@@ -1,0 +1,18 @@
+"""Each deliberate bug is noticed, and by the rule that it breaks; without the bug the same world keeps every rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulation.hunt import hunt
+from simulation.mutants import MUTANTS, Mutant
+from simulation.world import simulate
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+def test_a_mutant_is_noticed(mutant: Mutant) -> None:
+    catch = hunt(mutant)
+    assert catch is not None, f"nobody noticed in {mutant.seeds} seeds: {mutant.name}"
+    if not mutant.weakens_the_world:
+        control = simulate(catch.seed, adjust=mutant.adjust)
+        assert control.violation is None, control.report()
