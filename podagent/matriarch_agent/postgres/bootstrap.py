@@ -22,7 +22,7 @@ _REWIND_FUNCTIONS = (
     "pg_read_binary_file(text)",
     "pg_read_binary_file(text, bigint, bigint, boolean)",
 )
-"""What pg_rewind calls on its source (patroni.md §4.7)."""
+"""What pg_rewind calls on its source, in the database `postgres` (patroni.md §4.7)."""
 
 
 async def build(place: Place, target: Path) -> None:
@@ -30,7 +30,7 @@ async def build(place: Place, target: Path) -> None:
     script = _script(place)
     await programs.check(_initdb(place, target), place.environment(), timeout=_WITHIN_S)
     single = [place.program("postgres"), "--single", "-j", "-D", str(target), "-c", "exit_on_error=true"]
-    single += ["-c", "log_statement=none", "-c", "log_min_error_statement=panic", "-c", "fsync=off", "template1"]
+    single += ["-c", "log_statement=none", "-c", "log_min_error_statement=panic", "-c", "fsync=off", "postgres"]
     output = await programs.run(single, place.environment(), stdin=script, timeout=_WITHIN_S)
     if output.status != 0:
         complaint = [line for line in output.stderr.splitlines() if "ERROR" in line or "FATAL" in line]

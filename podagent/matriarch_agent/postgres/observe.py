@@ -20,7 +20,8 @@ select json_build_object(
   'received', pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')::bigint,
   'replayed', pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint,
   'receiver', (select json_build_object(
-      'status', status, 'timeline', received_tli, 'end', pg_wal_lsn_diff(latest_end_lsn, '0/0')::bigint)
+      'status', status, 'timeline', received_tli, 'end', pg_wal_lsn_diff(latest_end_lsn, '0/0')::bigint,
+      'heard', extract(epoch from clock_timestamp() - last_msg_receipt_time)::float8)
     from pg_stat_get_wal_receiver() where pid is not null),
   'checkpoint_timeline', (select timeline_id from pg_control_checkpoint()),
   'recovery_timeline', (select min_recovery_end_timeline from pg_control_recovery()),
@@ -55,6 +56,8 @@ class Facts:
     replayed_lsn: int | None
     latest_end_lsn: int | None
     streaming: bool
+    heard_age: float | None
+    """Seconds since the last message from upstream: both moments are this machine's."""
     upstream: str | None
     server_version: int
     started: str
@@ -83,6 +86,7 @@ def read_facts(text: str) -> Facts:
         replayed_lsn=replayed if recovery else None,
         latest_end_lsn=receiver.get("end"),
         streaming=receiver.get("status") == "streaming",
+        heard_age=receiver.get("heard"),
         upstream=answer["upstream"] or None,
         server_version=int(answer["version"]),
         started=str(answer["started"]),

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from component.postgres.member import Member, Members
+from component.postgres.member import Member, Members, children_of, eventually, resident_kb
 
 from matriarch.words.errors import NotRunning, PostgresError
 from matriarch_agent.init import kernel
@@ -18,7 +18,7 @@ from matriarch_agent.init import kernel
 pytestmark = pytest.mark.component
 
 PATH = {"PATH": os.environ["PATH"]}
-FAMILY = ["sh", "-c", "sleep 987 & setsid sleep 987 & setsid sh -c 'sleep 987 & sleep 987' & sleep 987"]
+FAMILY = ["sh", "-c", "sleep 987 & setsid sleep 987 & setsid sh -c 'sleep 987 & sleep 987 & wait' & wait"]
 """A parent with children in sessions of their own, and their children."""
 
 
@@ -58,10 +58,9 @@ async def agent_pid(member: Member, other_than: int = 0) -> int:
 async def family_of(member: Member) -> set[int]:
     """Start the family and wait until all of it is there."""
     await member.init.start(FAMILY, PATH)
-    async with asyncio.timeout(10):
-        while len(found := holders(member) - {member.process.pid, await agent_pid(member)}) < 6:
-            await asyncio.sleep(0.02)
-    return found
+    others = {member.process.pid, await agent_pid(member)}
+    await eventually(lambda: len(holders(member) - others) == 6)
+    return holders(member) - others
 
 
 async def gone(member: Member, within: float) -> float:
@@ -150,7 +149,8 @@ async def test_agent_is_restarted_and_postgres_left_alone(members: Members) -> N
     await member.init.set_lease(until)
     first = await agent_pid(member)
     await asyncio.sleep(0.1)
-    children = [int(word) for word in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+    children = children_of(first)
+    assert children
     os.kill(first, signal.SIGKILL)
     second = await agent_pid(member, other_than=first)
     status = await member.init.status()
@@ -176,9 +176,7 @@ async def test_the_lock_keeps_a_second_init_waiting_while_postgres_lives(members
     await member.init.close()
     assert alive(survivor)
     member.start_init()
-    async with asyncio.timeout(15):
-        while member.init_log()[-1]["event"] != "waiting for the volume's lock":
-            await asyncio.sleep(0.05)
+    await eventually(lambda: member.init_log()[-1]["event"] == "waiting for the volume's lock")
     os.kill(survivor, signal.SIGKILL)
     await member.ready()
 
@@ -226,6 +224,4 @@ async def test_nonsense_on_the_socket_harms_nobody(members: Members) -> None:
 
 async def test_init_is_small(members: Members) -> None:
     member = await members.make("demo-0")
-    status = Path(f"/proc/{member.process.pid}/status").read_text()
-    resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
-    assert resident < 20_000, f"{resident} kB"
+    assert resident_kb(member.process.pid) < 20_000

@@ -6,11 +6,10 @@ import asyncio
 import os
 import signal
 import time
-from pathlib import Path
 
 import psycopg
 import pytest
-from component.postgres.member import QUICK, SECRETS, Member, Members
+from component.postgres.member import QUICK, SECRETS, Member, Members, children_of, eventually
 
 from matriarch.config.quoting import conninfo
 from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
@@ -74,9 +73,7 @@ async def test_bootstrap_with_a_failing_statement_leaves_an_empty_member(members
 async def test_cancelled_bootstrap_leaves_an_empty_member(members: Members) -> None:
     member = await members.make("demo-0")
     task = asyncio.create_task(member.postgres.bootstrap(QUICK, ()))
-    async with asyncio.timeout(20):
-        while not (member.place.volume / "pgdata.new" / "PG_VERSION").exists():
-            await asyncio.sleep(0.005)
+    await eventually((member.place.volume / "pgdata.new" / "PG_VERSION").exists)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -130,8 +127,7 @@ async def test_killed_postmaster_is_back_within_half_a_second(members: Members) 
         began = time.perf_counter()
         os.kill(pid, signal.SIGKILL)
         await change
-        while (await member.postgres.observe()).process != "stopped":
-            await asyncio.sleep(0.002)
+        assert (await member.postgres.observe()).process == "stopped"
         await member.postgres.start(PRIMARY, QUICK)
         took.append(time.perf_counter() - began)
         sleeper.cancel()
@@ -189,8 +185,7 @@ async def test_observe_is_quick_when_the_server_hangs(members: Members) -> None:
     await member.postgres.observe()
     pid = (await member.init.status()).pid
     assert pid is not None
-    backends = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    for process in [pid, *backends]:
+    for process in [pid, *children_of(pid)]:
         os.kill(process, signal.SIGSTOP)
     began = time.perf_counter()
     view = await member.postgres.observe()

@@ -1,0 +1,128 @@
+"""Cluster settings on a real server: what is taken, what is refused, what waits for a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from component.postgres.member import QUICK, Members
+
+from matriarch.ha.settings import ClusterSettings
+from matriarch_agent.ports import StartMode
+
+pytestmark = pytest.mark.component
+
+HOSTILE = {
+    "work_mem": "8MB",
+    "application_name": "it's\\ a 'quoted' \\'name\\",
+    "search_path": '"$user", public\'\nport = 1',
+    "log_line_prefix": "%m \\n 'x' %% # ",
+    "log_statement": "none'; port = '1",
+    "no_such_parameter": "1",
+    "plpgsql.extra_warnings": "all",
+    "anything.goes": "'); drop table pg_class; --",
+    "max_connections": 10,
+    "shared_preload_libraries": "no_such_library",
+    "archive_command": "rm -rf /",
+    "synchronous_standby_names": "*",
+    "random_page_cost": "cheap",
+    "effective_io_concurrency": 99999,
+    "x\nport": "1",
+    "checkpoint_timeout": {"a": 1},
+    "deadlock_timeout": True,
+    "autovacuum": False,
+    "seq_page_cost": 1.5,
+}
+TAKEN = {
+    "work_mem": "8MB",
+    "cluster_name": "demo",
+    "anything.goes": "'); drop table pg_class; --",
+    "autovacuum": "off",
+    "seq_page_cost": "1.5",
+    "max_connections": "100",
+    "random_page_cost": "4",
+    "log_line_prefix": "%m \\n 'x' %% # ",
+}
+REFUSED = {
+    "search_path",
+    "log_statement",
+    "no_such_parameter",
+    "max_connections",
+    "shared_preload_libraries",
+    "archive_command",
+    "synchronous_standby_names",
+    "random_page_cost",
+    "effective_io_concurrency",
+    "x\nport",
+    "checkpoint_timeout",
+    "deadlock_timeout",
+}
+HBA = (
+    "host all all 10.0.0.0/8 scram-sha-256",
+    "host all all 0.0.0.0/0 trust",
+    "local all all trust",
+    "host all all 10.0.0.1 scram-sha-256",
+    'host "a b" app samenet reject',
+    "host all all 10.0.0.0/8 scram-sha-256 # comment",
+    "host all all 10.0.0.0/8 scram-sha-256\nlocal all all trust",
+    "hostssl all @file all md5",
+    "hostssl all all all ldap nosuchoption=1",
+    'host all "unbalanced all md5',
+)
+HOSTILE_SETTINGS = replace(QUICK, parameters={**QUICK.parameters, **HOSTILE}, pg_hba=HBA)
+
+
+async def test_hostile_text_neither_breaks_nor_opens_anything(members: Members) -> None:
+    member = await members.make("demo-0")
+    await member.postgres.bootstrap(HOSTILE_SETTINGS, ())
+    await member.postgres.start(StartMode(primary=True), HOSTILE_SETTINGS)
+    refused = member.postgres._files.refused
+    assert set(refused) >= REFUSED
+    for name, value in TAKEN.items():
+        assert await member.sql(f"select current_setting('{name}')") == value, name
+    assert await member.sql("show port") == str(member.place.port)
+    assert await member.sql("select count(*) from pg_hba_file_rules where auth_method = 'trust'") == 0
+    assert await member.sql("select count(*) from pg_hba_file_rules where address = '10.0.0.0'") == 1
+    await member.postgres.apply(HOSTILE_SETTINGS)
+    assert await member.sql("select count(*) from pg_hba_file_rules where error is not null") == 0
+    assert await member.sql("select count(*) from pg_hba_file_rules where address = 'samenet'") == 1
+    await member.postgres.stop(fast=True)
+    await member.postgres.start(StartMode(primary=True), HOSTILE_SETTINGS)
+
+
+async def test_a_change_that_needs_a_restart_is_told_and_done_by_one(members: Members) -> None:
+    member = await members.primary()
+    changed = replace(QUICK, parameters={**QUICK.parameters, "max_connections": 40, "work_mem": "5MB"})
+    await member.postgres.apply(changed)
+    await asyncio.sleep(0.1)
+    view = await member.postgres.observe()
+    assert view.applied == changed
+    assert await member.sql("show work_mem") == "5MB"
+    assert view.pending_restart == {"max_connections": {"old_value": "30", "new_value": "40"}}
+    await member.postgres.apply(QUICK)
+    await asyncio.sleep(0.1)
+    assert (await member.postgres.observe()).pending_restart == {}, "setting it back clears the flag"
+    await member.postgres.apply(changed)
+    await member.postgres.stop(fast=True)
+    await member.postgres.start(StartMode(primary=True), changed)
+    view = await member.postgres.observe()
+    assert view.pending_restart == {} and await member.sql("show max_connections") == "40"
+
+
+async def test_alter_system_does_not_win_over_the_agent(members: Members) -> None:
+    member = await members.primary()
+    await member.sql("alter system set synchronous_standby_names to 'somebody'")
+    await member.sql("alter system set work_mem to '7MB'")
+    await member.postgres.apply(ClusterSettings())
+    await asyncio.sleep(0.1)
+    assert await member.sql("show synchronous_standby_names") == ""
+    assert await member.sql("show work_mem") == "7MB"
+
+
+async def test_passwords_are_read_again_when_they_rotate(members: Members) -> None:
+    member = await members.primary()
+    (member.place.secrets / "replication" / "password").write_text("fr:esh")
+    member.postgres._files.source(member.upstream)
+    assert member.place.passfile.read_text() == "*:*:*:replicator:fr\\:esh\n"
+    assert member.place.passfile.stat().st_mode & 0o777 == 0o600
