@@ -241,6 +241,10 @@ class PostgresView:
     pending_restart: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     applied: ClusterSettings | None = None
     """The cluster settings whose configuration files are in force."""
+    unborn: bool = False
+    """A data directory that this member initialised and never yet started as a primary: nobody has ever used it."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """The user's parameters and pg_hba lines that are not in force: name or line to reason."""
     failures: int = 0
     """Failed attempts to start since the last success."""
     last_error: str = ""
