@@ -160,17 +160,19 @@ class PostgresCluster:
         if sorted(self.roles().values()) != ["primary", *["replica"] * (instances - 1)]:
             raise NotYet(f"the labels say {self.roles()}")
         if instances > 1 and self.is_synchronous():
-            self._synchronous()
+            self.synchronous_replicas()
         return primary
 
     def is_synchronous(self) -> bool:
         """Whether a synchronous replica is asked for."""
         return (self.resource()["spec"].get("synchronous") or {}).get("mode", "on") in ("on", True)
 
-    def _synchronous(self) -> None:
+    def synchronous_replicas(self) -> list[str]:
+        """Who may be promoted without a loss. Raises NotYet when there is none."""
         sync = annotations_of(self.kubectl.get(CORE, "endpoints", f"{self.name}-sync", namespace=self.namespace))
         if not sync.get("sync_standby"):
             raise NotYet(f"no synchronous replica: {sync}")
+        return sync["sync_standby"].split(",")
 
     def wait_primary_other_than(self, former: str, *, within: float) -> str:
         """Wait until somebody else is primary. Returns the name."""

@@ -84,4 +84,4 @@ def test_asynchronous_mode_ends_in_time_and_tells_the_loss(
     lost = seen.missing(asynchronous)
     print(f"asynchronous: {len(lost)} rows of the isolated session and {report.lost} of the probe were dropped")
     assert lost, "an isolated asynchronous primary keeps acknowledging until its lease ends"
-    assert "rewind" in asynchronous.wait_event(former, "bytes").lower()
+    asynchronous.wait_event("rewound", former, "bytes", "dropped")
