@@ -90,14 +90,14 @@ class ConfFiles:
         user = credentials.role_name(self._place, credentials.REPLICATION)
         return Source(upstream.member, upstream.host, upstream.port, user, str(self._place.passfile))
 
-    def drop_hba_lines(self, settings: ClusterSettings, numbers: set[int]) -> bool:
-        """Take lines out that the running server could not read. False when there is nothing to take out."""
+    def drop_hba_lines(self, settings: ClusterSettings, complaints: Mapping[int, str]) -> bool:
+        """Take lines out of which the running server complained. False when there is nothing to take out."""
         lines = self._read("pg_hba.conf").splitlines()
-        bad = {lines[number - 1] for number in numbers if 0 < number <= len(lines)}
+        bad = {lines[number - 1]: why for number, why in complaints.items() if 0 < number <= len(lines)}
         keep = [line for line in settings.pg_hba if line.strip() not in bad]
         if len(keep) == len(settings.pg_hba):
             return False
-        self.refused.update({line[:128]: "Postgres cannot read it" for line in bad})
+        self.refused.update({line[:128]: why[:300] for line, why in bad.items()})
         self._replace("pg_hba.conf", self._hba(keep))
         return True
 
@@ -133,13 +133,14 @@ class ConfFiles:
         text = render_conf({**values, **self._fixed()})
         candidate.write_text(text, encoding="utf-8")
         argv = [self._place.program("postgres"), "-D", str(self._place.pgdata), "-C", "cluster_name"]
+        argv += ["-c", "log_line_prefix="]
         output = await programs.run(
             [*argv, f"--config-file={candidate}"], self._place.environment(), timeout=_CHECK_WITHIN_S
         )
         if output.status == 0:
             return None
         reason = output.stderr.strip().splitlines()[0][:300] if output.stderr.strip() else "refused"
-        reason = re.sub(r"^\S+ \S+ \S+ \[\d+\]\s*", "", reason)
+        reason = reason.replace(str(candidate), "postgresql.conf").removeprefix("LOG:").strip()
         named = _COMPLAINT.search(output.stderr)
         if named is not None:
             return named[1].lower(), reason

@@ -40,23 +40,22 @@ class ControlFile:
     segment_size: int
 
 
-async def read_control(place: Place) -> ControlFile:
+async def read_control(place: Place, pgdata: Path | None = None) -> ControlFile:
     """Raises PostgresError when the control file is missing or damaged."""
-    output = await programs.check(
-        [place.program("pg_controldata"), "-D", str(place.pgdata)], _env(place), timeout=_WITHIN_S
-    )
+    pgdata = pgdata or place.pgdata
+    output = await programs.check([place.program("pg_controldata"), "-D", str(pgdata)], _env(place), timeout=_WITHIN_S)
     found = {}
     for line in output.stdout.splitlines():
         key, colon, value = line.partition(":")
         if colon:
             found[key.strip()] = value.strip()
     try:
-        control = _parsed(found, base_backup=(place.pgdata / "backup_label").exists())
+        control = _parsed(found, base_backup=(pgdata / "backup_label").exists())
     except (KeyError, ValueError) as error:
         raise PostgresError(f"pg_controldata's output cannot be understood: {error!r}") from error
     if control.data.state != "shut down":
         return control
-    end = await _end_of_shutdown_record(place, control)
+    end = await _end_of_shutdown_record(place, pgdata, control)
     return ControlFile(_with_end(control.data, end), control.shared_memory, control.segment_size)
 
 
@@ -82,7 +81,8 @@ def _parsed(found: Mapping[str, str], *, base_backup: bool) -> ControlFile:
     data = ControlData(
         state=state,
         sysid=str(int(found["Database system identifier"])),
-        timeline=timeline if was_primary else max(timeline, recovery_timeline),
+        # Right after a promotion only the recovery end is on the new timeline, until the first checkpoint.
+        timeline=max(timeline, recovery_timeline),
         checkpoint_lsn=parse_lsn(found["Latest checkpoint location"]),
         end_lsn=recovery_end if state == "shut down in recovery" else None,
         was_primary=was_primary,
@@ -92,9 +92,9 @@ def _parsed(found: Mapping[str, str], *, base_backup: bool) -> ControlFile:
     return ControlFile(data, shared, int(found["Bytes per WAL segment"]))
 
 
-async def _end_of_shutdown_record(place: Place, control: ControlFile) -> int | None:
+async def _end_of_shutdown_record(place: Place, pgdata: Path, control: ControlFile) -> int | None:
     """None when the record cannot be read."""
-    argv = [place.program("pg_waldump"), "-p", str(place.pgdata / "pg_wal"), "-t", str(control.data.timeline)]
+    argv = [place.program("pg_waldump"), "-p", str(pgdata / "pg_wal"), "-t", str(control.data.timeline)]
     argv += ["-s", format_lsn(control.data.checkpoint_lsn), "-n", "1"]
     try:
         output = await programs.run(argv, _env(place), timeout=_WITHIN_S)

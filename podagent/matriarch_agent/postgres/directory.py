@@ -100,7 +100,7 @@ class DataDirectory:
             self._rewinding.touch()
         else:
             self._rewinding.unlink(missing_ok=True)
-        _sync(self._volume)
+        sync_folder(self._volume)
 
     @property
     def half_rewound(self) -> bool:
@@ -118,13 +118,13 @@ class DataDirectory:
                 if self.path.exists():
                     os.rename(self.path, self._old)
                 os.rename(self.new, self.path)
-                _sync(self._volume)
+                sync_folder(self._volume)
             self._rewinding.unlink(missing_ok=True)
             _remove(self._old)
         else:
             _remove(self.new)
         self._journal.unlink()
-        _sync(self._volume)
+        sync_folder(self._volume)
 
     def _step(self) -> str:
         """An unreadable journal was being written when the machine stopped: nothing had been built yet."""
@@ -140,7 +140,7 @@ class DataDirectory:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self._journal)
-        _sync(self._volume)
+        sync_folder(self._volume)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
@@ -154,7 +154,8 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make names that were created, renamed or removed in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

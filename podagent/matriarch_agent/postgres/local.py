@@ -11,19 +11,20 @@ from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
 from matriarch_agent.init.client import InitClient
 from matriarch_agent.journal import Log
 from matriarch_agent.ports import StartMode
-from matriarch_agent.postgres import basebackup, bootstrap, credentials, history, led, slots
+from matriarch_agent.postgres import basebackup, bootstrap, credentials, history, past, slots
 from matriarch_agent.postgres.conf_files import ConfFiles
 from matriarch_agent.postgres.control import ServerControl
 from matriarch_agent.postgres.controldata import ControlCache, read_control
 from matriarch_agent.postgres.directory import DataDirectory
 from matriarch_agent.postgres.place import Place
+from matriarch_agent.postgres.reloading import COMMITTING, RECEIVING, reload_provably
 from matriarch_agent.postgres.rewind import Rewound, rewind
 from matriarch_agent.postgres.sql import Session
-from matriarch_agent.postgres.sync_names import await_in_force
 from matriarch_agent.postgres.watcher import Watcher
 
 CHECKPOINT_WITHIN_S = 600.0
-SYNC_IN_FORCE_WITHIN_S = 2.0
+IN_FORCE_WITHIN_S = 2.0
+_HBA_COMPLAINTS = "select line_number, error from pg_hba_file_rules where error is not null"
 
 
 class LocalPostgres:
@@ -62,12 +63,14 @@ class LocalPostgres:
             raise ProgramFailed("there is a data directory already: it is not initialised anew")
         try:
             await bootstrap.build(self._place, target)
+            sysid = (await read_control(self._place, target)).data.sysid
+            past.note_unborn(self._place, sysid)
         except BaseException:
             await asyncio.shield(self._directory.abandon())
             raise
         await self._directory.finish()
-        led.forget_led(self._place)
-        return (await read_control(self._place)).data.sysid
+        past.forget_led(self._place)
+        return sysid
 
     async def clone(self, source: Upstream, settings: ClusterSettings) -> None:
         """Copy `source` beside the data directory, then put the copy in its place; see the port."""
@@ -80,7 +83,7 @@ class LocalPostgres:
             raise
         await self._server.kill()
         await self._directory.finish()
-        led.forget_led(self._place)
+        past.forget_led(self._place)
         self._watcher.failures = 0
         self._log("data copied", source=source.member)
 
@@ -89,7 +92,7 @@ class LocalPostgres:
         if (await self._init.status()).alive:
             raise PostgresError("stop the server before a rewind")
         self.last_rewind = await rewind(self._place, self._directory, self._files.source(source))
-        led.forget_led(self._place)
+        past.forget_led(self._place)
         dropped = self.last_rewind
         self._log("rewound", source=source.member, fork_lsn=dropped.fork_lsn, dropped_wal_bytes=dropped.dropped_bytes)
         return dropped.dropped_bytes
@@ -125,11 +128,15 @@ class LocalPostgres:
         await self._server.reload()
 
     async def follow(self, upstream: Upstream | None, settings: ClusterSettings) -> None:
-        """Change primary_conninfo and reload."""
+        """Change primary_conninfo and reload. Following nobody is done when the WAL receiver is closed for good."""
         del settings
         self._files.edit(self._files.following(upstream))
         self._watcher.note_upstream(upstream)
-        await self._server.reload()
+        if upstream is not None:
+            await self._server.reload()
+            return
+        await reload_provably(self._session, self._server.reload, RECEIVING, timeout=IN_FORCE_WITHIN_S)
+        await self._watcher.receiver_closed(IN_FORCE_WITHIN_S)
 
     async def apply(self, settings: ClusterSettings) -> None:
         """Write configuration files and reload."""
@@ -137,8 +144,8 @@ class LocalPostgres:
         in_recovery = (self._place.pgdata / "standby.signal").exists()
         await self._files.write(settings, None, control.shared_memory if control and in_recovery else None)
         await self._server.reload()
-        unreadable = await self._session.rows("select line_number from pg_hba_file_rules where error is not null")
-        if unreadable and self._files.drop_hba_lines(settings, {int(row[0]) for row in unreadable}):
+        complaints = {int(line): str(why) for line, why in await self._session.rows(_HBA_COMPLAINTS)}
+        if complaints and self._files.drop_hba_lines(settings, complaints):
             await self._server.reload()
         self._watcher.note_applied(settings)
         if self._files.refused:
@@ -148,7 +155,7 @@ class LocalPostgres:
         """Put synchronous_standby_names in force; returns when every process acts on it."""
         with self._watcher.changing_sync_names():
             self._files.edit(self._files.synchronous(names, strict=strict))
-            await await_in_force(self._session, self._server.reload, timeout=SYNC_IN_FORCE_WITHIN_S)
+            await reload_provably(self._session, self._server.reload, COMMITTING, timeout=IN_FORCE_WITHIN_S)
         await self._watcher.mark_sync_position(names, strict=strict and not names)
 
     async def checkpoint(self) -> None:
@@ -184,8 +191,10 @@ class LocalPostgres:
         in_order = control.data.was_primary or (self._place.pgdata / "backup_label").exists()
         if mode.primary and not in_order:
             raise PostgresError("this is a standby's data: it is promoted, not started as a primary")
-        if not mode.primary:
-            led.note_led(self._place, control.data)
+        if mode.primary:
+            past.note_born(self._place)
+        else:
+            past.note_led(self._place, control.data)
         member = {
             **self._files.following(None if mode.primary else mode.upstream),
             **self._files.synchronous(mode.sync_names, strict=mode.strict),

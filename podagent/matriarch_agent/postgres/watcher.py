@@ -10,11 +10,11 @@ from dataclasses import replace
 from matriarch.config.files import parse_conf
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import PostgresView, Upstream
-from matriarch.words.errors import PostgresError
+from matriarch.words.errors import PostgresError, QueryFailed
 from matriarch_agent.init import kernel
 from matriarch_agent.init.client import InitClient, PostmasterStatus
 from matriarch_agent.ports import StartMode
-from matriarch_agent.postgres import led, sql
+from matriarch_agent.postgres import past, sql
 from matriarch_agent.postgres.conf_files import ConfFiles
 from matriarch_agent.postgres.control import ServerControl, known_status
 from matriarch_agent.postgres.controldata import ControlCache
@@ -75,11 +75,14 @@ class Watcher:
             last_error=self._last_error,
             observed_at=kernel.now(),
             applied=self._applied,
+            refused=self._files.refused,
         )
         control = await self._control.read() if data == "present" else None
         if control is not None:
-            led_on = led.led_timeline(self._place, control.data)
+            led_on = past.led_timeline(self._place, control.data)
+            unborn = past.unborn(self._place, control.data)
             view = replace(view, control=control.data, sysid=control.data.sysid, led_timeline=led_on)
+            view = replace(view, unborn=unborn)
         if status is None:
             # What it said last still says whether this is a server in recovery, which is all that matters now.
             view = replace(view, last_error="init does not answer")
@@ -129,6 +132,14 @@ class Watcher:
             self._in_force = (names, strict)
             self._changing_sync = False
 
+    async def receiver_closed(self, timeout: float) -> None:
+        """Wait until there is no WAL receiver. Raises QueryFailed when it does not end in time."""
+        began = kernel.now()
+        while (await self._session.row("select count(pid) from pg_stat_get_wal_receiver()"))[0]:
+            if kernel.now() - began > timeout:
+                raise QueryFailed(f"the WAL receiver is still there after {timeout} s")
+            await asyncio.sleep(0.005)
+
     async def _data_state(self) -> DataState:
         """The directory's state, from a thread: a volume that hangs must not hang the agent."""
         if self._disk is None or self._disk.done():
@@ -170,11 +181,13 @@ class Watcher:
         self._take_pending(facts, now)
         if not self._changing_sync:
             self._adopt_sync(facts)
+        timeline = facts.timeline if facts.timeline is not None else await self._standby_timeline(facts)
         names, strict = self._in_force or (facts.sync_names, facts.sync_strict)
         return replace(
             view,
             in_recovery=facts.in_recovery,
-            timeline=facts.timeline if facts.timeline is not None else await self._standby_timeline(facts),
+            timeline=timeline,
+            led_timeline=view.led_timeline if facts.in_recovery else timeline,
             lsn=facts.lsn,
             received_lsn=facts.received_lsn,
             replayed_lsn=facts.replayed_lsn,

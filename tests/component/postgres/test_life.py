@@ -34,11 +34,12 @@ async def test_bootstrap_makes_roles_and_database_without_telling_passwords(memb
     member = await members.make("demo-0", database="shop", owner="app", locale="C.UTF-8", data_checksums=True)
     assert (await member.postgres.observe()).data == "empty"
     sysid = await member.postgres.bootstrap(QUICK, ())
-    assert (await member.postgres.observe()).process == "stopped"
+    view = await member.postgres.observe()
+    assert (view.process, view.unborn) == ("stopped", True)
     await member.postgres.start(PRIMARY, QUICK)
     view = await member.postgres.observe()
     assert (view.data, view.process, view.in_recovery, view.sysid) == ("present", "running", False, sysid)
-    assert view.timeline == 1 and view.control is not None and view.control.checksums
+    assert view.timeline == 1 and view.control is not None and view.control.checksums and not view.unborn
     with over_network(member, "app", "shop") as connection:
         connection.execute("create table t (id int)")
     with over_network(member, "superuser", "postgres") as connection:

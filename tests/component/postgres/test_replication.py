@@ -52,6 +52,7 @@ async def test_clone_follows_and_is_promoted(members: Members) -> None:
     replica = await members.replica(primary, "demo-1")
     view = await until(replica, "streaming", lambda view: view.streaming)
     assert (view.in_recovery, view.upstream, view.timeline, view.led_timeline) == (True, "demo-0", 1, None)
+    assert view.heard_age is not None and view.heard_age < 5 and not view.unborn
     assert view.control is not None and not view.control.was_primary
     await caught_up(replica, primary)
     assert await replica.sql("select count(*) from public.t") == 1000
@@ -77,7 +78,7 @@ async def test_diverged_primary_is_rewound_and_what_it_drops_is_counted(members:
     await primary.sql("create table public.t as select 0 as id")
     await caught_up(replica, primary)
     await replica.postgres.follow(None, QUICK)
-    await until(replica, "alone", lambda view: not view.streaming)
+    assert not (await replica.postgres.observe()).streaming, "following nobody is done when the receiver is closed"
     await primary.sql("insert into public.t select generate_series(1, 10000)")
     lost = (await primary.postgres.observe()).lsn or 0
     await replica.postgres.promote()
@@ -229,4 +230,21 @@ async def test_cancelled_clone_leaves_the_old_data(members: Members) -> None:
         await task
     assert not (replica.place.volume / "pgdata.new").exists()
     await replica.postgres.start(StartMode(primary=False, upstream=primary.upstream), QUICK)
+    await until(replica, "streaming", lambda view: view.streaming)
+
+
+async def test_closing_the_receiver_is_told_only_when_it_is_certain(members: Members) -> None:
+    primary = await members.primary()
+    replica = await members.replica(primary, "demo-1")
+    await until(replica, "streaming", lambda view: view.streaming)
+    startup = int(await replica.sql("select pid from pg_stat_activity where backend_type = 'startup'"))
+    os.kill(startup, signal.SIGSTOP)
+    try:
+        with pytest.raises(QueryFailed, match="startup"):
+            await replica.postgres.follow(None, QUICK)
+    finally:
+        os.kill(startup, signal.SIGCONT)
+    await replica.postgres.follow(None, QUICK)
+    assert not (await replica.postgres.observe()).streaming
+    await replica.postgres.follow(primary.upstream, QUICK)
     await until(replica, "streaming", lambda view: view.streaming)
