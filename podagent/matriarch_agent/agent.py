@@ -14,6 +14,7 @@ from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
 from matriarch.ha.lease import expired
 from matriarch.ha.records import Renewal
+from matriarch.ha.rules import takeover
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, PostgresView, View
 from matriarch.kube.api import Kube
@@ -32,6 +33,9 @@ from matriarch_agent.store import ClusterStore
 POLL_TIMEOUT_S = 1.0
 """A peer that does not answer within this time counts as unreachable in a race."""
 FAILSAFE_TIMEOUT_S = 1.5
+ASK_AFTER_S = 0.9
+"""Seconds without a WAL message after which a synchronous standby asks the leader over REST whether it lives."""
+LISTEN_TIMEOUT_S = 0.5
 SETTLE_S = 0.01
 """Least time between two looks: a wake-up storm must not starve everything else."""
 
@@ -75,6 +79,8 @@ class Agent:
         self._probed_at = -1e9
         self._looked_at = now()
         self._restarted = asyncio.Event()
+        self._asking = False
+        self._listens_to: tuple[str | None, int] = (None, 0)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -146,6 +152,7 @@ class Agent:
         """Observe everything and keep the view for those who ask over REST."""
         await self._check_lock_is_fresh()
         self._observed = await self.postgres.observe()
+        self._listen()
         self._looked_at = self.now()
         self.view = self.build_view()
         return self.view
@@ -225,6 +232,33 @@ class Agent:
             except MatriarchError as error:
                 self.log("the API server does not answer", error=str(error))
 
+    def _listen(self) -> None:
+        """Keep `leader_heard_at`: by the age of the last WAL message, and by asking over REST when that grows old."""
+        lock, now = self.store.lock(), self.now()
+        leader = lock.leader if lock.leader != self.me.name else None
+        heard = self.memory.leader_heard_at
+        if leader is None or self._listens_to != (leader, lock.epoch) or heard is None:
+            self._listens_to = (leader, lock.epoch)
+            self.remember(leader_heard_at=now if leader is not None else None)
+            return
+        followed, age = self.memory.followed, self._observed.heard_age
+        if followed is not None and followed.member == leader and age is not None:
+            heard = max(heard, now - age)
+        self.remember(leader_heard_at=heard)
+        if now - heard > ASK_AFTER_S and not self._asking and takeover.watches_closely(self.build_view()):
+            self._asking = True
+            self.jobs.aside(self._ask_leader(leader), "ask-leader")
+
+    async def _ask_leader(self, leader: str) -> None:
+        """Beside the loop: a leader that does not answer must not delay what follows from its silence."""
+        try:
+            member = next((m for m in self.store.members() if m.name == leader), None)
+            answered = member is not None and (await self._ask_peer(member, LISTEN_TIMEOUT_S)).reachable
+            if answered and self._listens_to[0] == leader:
+                self.remember(leader_heard_at=self.now())
+        finally:
+            self._asking = False
+
     def _note_slots(self, wanted: set[str], now: float) -> None:
         """Since when a slot has had no member; only while the pod list is trustworthy (rule 7)."""
         if not self.store.synced:
@@ -276,18 +310,19 @@ class Agent:
         if isinstance(action, Rewind):
             self.remember(remote=None)
 
-    async def poll_peers(self) -> Poll:
-        """Ask every other member at once."""
+    async def poll_peers(self, skip: tuple[str, ...] = ()) -> Poll:
+        """Ask every other member at once; those to skip count as not reachable."""
         others = [member for member in self.store.members() if member.name != self.me.name]
         version = self.store.lock().version
-        answers = await asyncio.gather(*(self._ask_peer(other) for other in others))
-        return Poll(tuple(answers), self.now(), version)
+        answers = await asyncio.gather(*(self._ask_peer(other) for other in others if other.name not in skip))
+        silent = [PeerAnswer(other.name, reachable=False) for other in others if other.name in skip]
+        return Poll((*answers, *silent), self.now(), version)
 
-    async def _ask_peer(self, member: MemberView) -> PeerAnswer:
+    async def _ask_peer(self, member: MemberView, timeout: float = POLL_TIMEOUT_S) -> PeerAnswer:
         url = member.api_url or (f"http://{member.pod_ip}:{REST_PORT}/patroni" if member.pod_ip else None)
         if url is None:
             return PeerAnswer(member.name, reachable=False)
-        return await self.peers.ask(member.name, url, timeout=POLL_TIMEOUT_S)
+        return await self.peers.ask(member.name, url, timeout=timeout)
 
     async def confirm_failsafe(self, view: View) -> None:
         """Ask every member of the failsafe topology; extend the lease when all accept."""

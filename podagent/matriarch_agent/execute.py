@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, assert_never, cast
 
 from matriarch.ha.actions import (
@@ -11,6 +12,7 @@ from matriarch.ha.actions import (
     ApplySettings,
     AskLeader,
     Checkpoint,
+    Claim,
     ClearRequest,
     ConfirmFailsafe,
     Decision,
@@ -18,11 +20,13 @@ from matriarch.ha.actions import (
     Follow,
     Long,
     PollPeers,
+    Promise,
     Question,
     Quick,
     Reclaim,
     Record,
     Release,
+    Renew,
     SetSyncNames,
     SyncSlots,
     WriteHistory,
@@ -31,10 +35,13 @@ from matriarch.ha.actions import (
 )
 from matriarch.ha.records import history_text
 from matriarch.ha.view import HistoryEntry, View
-from matriarch.words.errors import MatriarchError
+from matriarch.words.errors import DeadlineSpent, MatriarchError
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
+
+
+CLOSING_LOOKS = 40
 
 
 async def execute(agent: Agent, view: View, decision: Decision) -> bool:
@@ -64,7 +71,7 @@ async def _quick(agent: Agent, view: View, action: Action) -> bool:
             return True
         case PollPeers() | ConfirmFailsafe() | AskLeader():
             return await _ask(agent, view, action)
-        case SetSyncNames() | Follow() | ApplySettings() | SyncSlots():
+        case Promise() | SetSyncNames() | Follow() | ApplySettings() | SyncSlots():
             return await _adjust(agent, view, action)
         case _:
             await _record(agent, view, cast(Record, action))
@@ -73,8 +80,8 @@ async def _quick(agent: Agent, view: View, action: Action) -> bool:
 
 async def _ask(agent: Agent, view: View, action: Question) -> bool:
     match action:
-        case PollPeers():
-            agent.poll = await agent.poll_peers()
+        case PollPeers(skip):
+            agent.poll = await agent.poll_peers(skip)
             return True
         case ConfirmFailsafe():
             await agent.confirm_failsafe(view)
@@ -89,6 +96,9 @@ async def _ask(agent: Agent, view: View, action: Question) -> bool:
 
 async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
     match action:
+        case Promise(version):
+            await _promise(agent, view, version)
+            return True
         case SetSyncNames(names, strict):
             await agent.postgres.set_sync_names(names, strict=strict)
             return True
@@ -114,6 +124,10 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
             agent.log("lock taken", epoch=agent.store.lock().epoch)
         case Release():
             await agent.keeper.release(None)
+        case Renew():
+            await agent.keeper.renew_now()
+        case Claim(version):
+            await agent.store.write_claim(version)
         case WriteSync(leader, standbys, version):
             await agent.store.write_sync(leader, standbys, version)
         case WriteInitialize(value, version):
@@ -124,6 +138,18 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
             await agent.store.clear_request(version, why)
         case _:
             assert_never(action)
+
+
+async def _promise(agent: Agent, view: View, version: str) -> None:
+    """From the first line on failsafe claims are refused; from the last on no WAL comes in."""
+    agent.remember(promised=version, followed=None, followed_epoch=None)
+    await agent.postgres.follow(None, view.settings)
+    for _ in range(CLOSING_LOOKS):
+        postgres = await agent.postgres.observe()
+        if postgres.running and not postgres.streaming:
+            return
+        await asyncio.sleep(0.02)
+    raise DeadlineSpent("the WAL receiver does not close")
 
 
 async def _write_history(agent: Agent, view: View, timeline: int) -> None:

@@ -89,6 +89,13 @@ class Keeper:
                 self.acquiring = False
             self.set_lead(True)
 
+    async def renew_now(self) -> None:
+        """Renew at once. Raises when that did not succeed: then nothing may be built on it."""
+        before = self.counts["granted"]
+        await self._renew()
+        if self.counts["granted"] == before:
+            raise ConflictError("the lock could not be renewed")
+
     async def release(self, optime: int | None) -> None:
         """Give the lock up; Postgres must not be writable any more."""
         self.set_lead(False)

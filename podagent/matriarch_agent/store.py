@@ -205,6 +205,10 @@ class ClusterStore:
         body = records.sync_body(self._me.cluster, leader, standbys)
         await self._swap(names.sync_object(self._me.cluster), body, version)
 
+    async def write_claim(self, version: str) -> None:
+        """Claim the sync object by compare-and-swap."""
+        await self._swap(names.sync_object(self._me.cluster), records.claim_body(self._me.name), version)
+
     async def write_config(self, version: str | None, **notes: str | None) -> None:
         """Write annotations of the config object by compare-and-swap; creates its Service first when it is new."""
         if version is None:

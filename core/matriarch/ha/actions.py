@@ -43,6 +43,26 @@ class WriteSync:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """Close the WAL receiver and take nothing more from the holder while the lock stays at `version`: no WAL, no
+    failsafe claim."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Announce on the sync object, by compare-and-swap on `version`, that this member is about to take the lock."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Renew the lock now and go on only when that succeeded: every promise on its former version is void."""
+
+
+@dataclass(frozen=True, slots=True)
 class WriteInitialize:
     """Set `initialize` on the config object, on `version`."""
 
@@ -70,7 +90,12 @@ class ClearRequest:
 
 @dataclass(frozen=True, slots=True)
 class PollPeers:
-    """Ask every other member for its state; the answers are in the next view."""
+    """Ask every other member for its state; the answers are in the next view.
+
+    `skip`: members that were just asked in vain; they count as not reachable.
+    """
+
+    skip: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +221,9 @@ class StopPostgres:
     """Stop a replica in order (fast), cancelling any activity."""
 
 
-Record = Acquire | Reclaim | Release | WriteSync | WriteInitialize | WriteHistory | ClearRequest
+Record = Acquire | Reclaim | Release | Renew | Claim | WriteSync | WriteInitialize | WriteHistory | ClearRequest
 Question = PollPeers | ConfirmFailsafe | AskLeader
-Quick = SetSyncNames | Follow | ApplySettings | SyncSlots
+Quick = Promise | SetSyncNames | Follow | ApplySettings | SyncSlots
 Long = (
     Bootstrap | Clone | Rewind | StartPrimary | StartReplica | Restart | Promote | Checkpoint | HandOver | StopPostgres
 )

@@ -52,6 +52,8 @@ def judge_failsafe(view: View, claim: Claim, now: float, *, acquiring: bool = Fa
         return Verdict(500, "Running as a leader")
     if acquiring or (view.lease_until is not None and now < view.lease_until):
         return Verdict(500, "Running as a leader")
+    if view.promise_binds and claim.name == view.lock.holder:
+        return Verdict(409, "Promised to hear no more of this primary")
     if claim.name == view.me.name:
         return Verdict(409, "The claim bears this member's own name")
     if not _known(view, claim):

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     NOT_MOST_ADVANCED = "NotMostAdvanced"
     PRIMARY_STILL_ALIVE = "PrimaryStillAlive"
     YIELDING_TO_CANDIDATE = "YieldingToCandidate"
+    TAKING_OVER = "TakingOver"
     TAKING_LOCK = "TakingLock"
     CHANGING_SYNC = "ChangingSync"
     HANDING_OVER = "HandingOver"

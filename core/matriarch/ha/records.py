@@ -108,7 +108,11 @@ def read_sync(obj: Object) -> SyncView:
     listed = notes.get("sync_standby") or ""
     standbys = tuple(sorted(name.strip() for name in listed.split(",") if name.strip()))
     return SyncView(
-        leader, standbys if leader else (), (_integer(notes.get("quorum")) or 0) if leader else 0, version_of(obj)
+        leader=leader,
+        standbys=standbys if leader else (),
+        quorum=(_integer(notes.get("quorum")) or 0) if leader else 0,
+        version=version_of(obj),
+        claim=notes.get(labels.CLAIM) or None,
     )
 
 
@@ -157,8 +161,14 @@ def sync_body(cluster: str, leader: str | None, standbys: tuple[str, ...]) -> Ob
         "leader": leader,
         "sync_standby": ",".join(sorted(standbys)) if leader and standbys else None,
         "quorum": "0" if leader else None,
+        labels.CLAIM: None,
     }
     return {"metadata": {"labels": labels.cluster_labels(cluster), "annotations": notes}}
+
+
+def claim_body(claimant: str) -> Object:
+    """A standby's claim on the sync object: what it lists stays as it is."""
+    return {"metadata": {"annotations": {labels.CLAIM: claimant}}}
 
 
 def request_body(cluster: str, leader: str | None, candidate: str | None, scheduled_at: str | None = None) -> Object:

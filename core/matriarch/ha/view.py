@@ -102,12 +102,16 @@ class ConfigView:
 
 @dataclass(frozen=True, slots=True)
 class SyncView:
-    """The sync object: every name in `standbys` acknowledges every commit of `leader` (priority mode)."""
+    """The sync object: every name in `standbys` acknowledges every commit of `leader` (priority mode).
+
+    `claim` names a standby that is about to take the lock of a silent leader (rules/takeover.py).
+    """
 
     leader: str | None = None
     standbys: tuple[str, ...] = ()
     quorum: int = 0
     version: str | None = None
+    claim: str | None = None
 
     def lists(self, member: str) -> bool:
         """Whether a member may be promoted without losing an acknowledged commit. Case does not matter to Postgres."""
@@ -144,6 +148,8 @@ class MemberView:
     lsn: int | None = None
     tags: Tags = Tags()
     checkpoint_after_promote: bool = True
+    capabilities: tuple[str, ...] = ()
+    """Protocol extensions that its agent speaks; none for a Patroni member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,8 @@ class PeerAnswer:
     nofailover: bool = False
     priority: int = 1
     sysid: str | None = None
+    heard_age: float | None = None
+    """Seconds since its WAL receiver last had a message from the primary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +231,8 @@ class PostgresView:
     replayed_lsn: int | None = None
     latest_end_lsn: int | None = None
     streaming: bool = False
+    heard_age: float | None = None
+    """Seconds since the WAL receiver last had a message; None without a receiver."""
     upstream: str | None = None
     """The member that this replica is set to follow; None for nobody."""
     control: ControlData | None = None
@@ -317,6 +327,10 @@ class Memory:
     followed: Upstream | None = None
     """Whom the running replica was last pointed at, and at which epoch; forgotten when Postgres ends."""
     followed_epoch: int | None = None
+    leader_heard_at: float | None = None
+    """When the leader last gave a sign of life, by WAL stream or by REST; None before the first."""
+    promised: str | None = None
+    """The lock's version on which this member promised to hear no more of its holder; void once the lock moved on."""
     terminating: bool = False
     """SIGTERM was received: hand over, then stop."""
     reinitialize: bool = False
@@ -370,6 +384,11 @@ class View:
     def lock_is_mine(self) -> bool:
         """Whether the lock names this member, expired or not."""
         return self.lock.holder == self.me.name
+
+    @property
+    def promise_binds(self) -> bool:
+        """This member promised to take nothing more from the lock's holder, and the lock has not moved since."""
+        return self.memory.promised is not None and self.memory.promised == self.lock.version
 
     def member(self, name: str | None) -> MemberView | None:
         """A member by name."""

@@ -70,6 +70,7 @@ class Server:
         self._waiters: list[Waiter] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._replaying = False
+        self._received_timeline = 0
         site.servers[host] = self
 
     @property
@@ -311,7 +312,7 @@ class Server:
             problem = await self._connect(life)
             if life != self.life or not self.in_recovery:
                 return
-            if problem and problem != said:
+            if problem and problem != said and not problem.startswith("replays"):
                 self.site.watcher.event(self.member, f"cannot stream: {problem}")
             said = problem
             if not problem and self.receiver is not None:
@@ -329,6 +330,8 @@ class Server:
         upstream = self.upstream
         if upstream is None or self.hung:
             return "nobody to follow"
+        if self.disk.replayed < self.disk.flushed:
+            return "replays what is here first"
         network = self.site.network
         await asyncio.sleep(2 * network.latency())
         if not network.both_ways(self.host, upstream.host):
@@ -347,7 +350,11 @@ class Server:
     def _begin(self, sender: Server, slot: str) -> None:
         self.check_lineage(sender.disk.branch, sender.disk.flushed, f"starts to stream from {sender.member}")
         self.disk.known_timeline = max(self.disk.known_timeline, sender.disk.branch.timeline)
-        self.received_lsn = self.disk.flushed // SEGMENT * SEGMENT
+        timeline = sender.disk.branch.at(self.disk.flushed + 1).timeline
+        if self.received_lsn is None or timeline != self._received_timeline:
+            # A first walreceiver, or one on another timeline, reports the start of its segment until WAL arrives.
+            self.received_lsn = self.disk.flushed // SEGMENT * SEGMENT
+        self._received_timeline = timeline
         self.receiver = link = Link(sender, self, slot)
         link.flushed = self.disk.flushed
         sender.links[self.member] = link

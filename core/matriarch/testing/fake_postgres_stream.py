@@ -47,6 +47,11 @@ class Link:
         self._heard_by_sender = self._heard_by_receiver = self._loop.time()
         self._loop.call_later(STATUS_S, self._tick)
 
+    @property
+    def heard_age(self) -> float:
+        """Seconds since the receiver last had a message."""
+        return self._loop.time() - self._heard_by_receiver
+
     def pump(self) -> None:
         """Send what the sender has flushed and not sent yet."""
         if not self.sender_open or self._flying or self.sender.hung:
@@ -99,6 +104,11 @@ class Link:
         self.sender.confirmed(self)
         self.pump()
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the walreceiver last had a message."""
+        return self._loop.time() - self._heard_by_receiver
+
     def _stir(self) -> None:
         self.stirred.set()
         self.stirred = asyncio.Event()
@@ -112,7 +122,9 @@ class Link:
     def _tick(self) -> None:
         """Keepalives in both directions, and both timeouts."""
         now = self._loop.time()
-        if self.sender_open and not self.sender.hung and self._passes_down():
+        idle = now - self._heard_by_receiver >= TIMEOUT_S / 2
+        if idle and self.sender_open and not self.sender.hung and self._passes_down():
+            # A walreceiver asks for a sign of life when half of its timeout is over, not before.
             self._heard_by_receiver = now
         if self.receiver_open and not self.receiver.hung and self._passes_up():
             self._heard_by_sender = now

@@ -64,7 +64,9 @@ def _positions(server: Server, data: DataDir) -> dict[str, object]:
         "received_lsn": received,
         "replayed_lsn": replayed,
         "latest_end_lsn": received if streaming else None,
+        "heard_age": server.receiver.silent_for if server.receiver is not None and streaming else None,
         "streaming": streaming,
+        "heard_age": server.receiver.heard_age if streaming and server.receiver is not None else None,
     }
 
 

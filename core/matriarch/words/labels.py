@@ -14,6 +14,10 @@ GROUP = "matriarch.dev"
 STATUS = "status"
 """Annotation on a member's own pod (patroni.md §1.8)."""
 
+CLAIM = f"{GROUP}/claim"
+"""Annotation on the sync object: the standby that is about to take the lock of a silent leader. The leader meets it
+when it wants to change its synchronous set, and renews the lock before it overrides it."""
+
 # Requests by annotation on a PostgresCluster; removed once handled.
 REQUEST_SWITCHOVER = f"{GROUP}/switchover"
 REQUEST_RESTART = f"{GROUP}/restart"

@@ -1,7 +1,7 @@
 """Rule 3: in synchronous mode no acknowledged commit is missing on a new primary.
 
-A commit is protected when the sync object names the member that acknowledged it: whoever may be promoted then is listed
-there. When the object is emptied (synchronous mode was switched off) nothing is protected any more.
+A commit is protected when it was acknowledged while the sync object named a leader: whoever may be promoted then is
+listed there. When the object is emptied (synchronous mode was switched off) nothing is protected any more.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ class NoLostAck(Checker):
         self._known_life: dict[str, int] = {}
 
     def changed(self, server: Server) -> None:
-        """A server that has just begun to accept writes must have everything."""
-        if not server.writable or self._known_life.get(server.host) == server.life:
+        """A server that can from now on acknowledge writes must have everything. One that is writable but waits for
+        a standby that another primary has taken with it can acknowledge nothing."""
+        if not server.can_acknowledge() or self._known_life.get(server.host) == server.life:
             return
         self._known_life[server.host] = server.life
         self._reign = server
@@ -40,7 +41,7 @@ class NoLostAck(Checker):
 
     def acknowledged(self, server: Server, branch: Branch, lsn: int) -> None:
         """Remember it; and the newest primary must have it."""
-        if self.world.truth.sync.leader != server.member:
+        if self.world.truth.sync.leader is None:
             return
         self.protected[branch] = max(self.protected.get(branch, 0), lsn)
         reign = self._reign

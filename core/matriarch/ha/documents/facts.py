@@ -13,7 +13,7 @@ PATRONI_VERSION = "4.1.5"
 """The Patroni release whose formats we speak; readers branch on it (patroni.md §8, row 13)."""
 VERSION = "0.1.0"
 """Our own version."""
-CAPABILITIES: tuple[str, ...] = ()
+CAPABILITIES: tuple[str, ...] = ("takeover",)
 """Protocol extensions that this member speaks beyond Patroni's."""
 
 

@@ -74,7 +74,12 @@ def member_from_status(name: str, document: Mapping[str, Any], pod_ip: str | Non
         lsn=_position(document),
         tags=tags_from(document.get("tags")),
         checkpoint_after_promote=document.get("checkpoint_after_promote") is not False,
+        capabilities=_words(object_of(document, "matriarch").get("capabilities")),
     )
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return tuple(word for word in value if isinstance(word, str)) if isinstance(value, list) else ()
 
 
 def _word(document: Mapping[str, Any], key: str, vocabulary: tuple[str, ...]) -> str:
@@ -131,7 +136,14 @@ def peer_answer_from(name: str, document: object, scope: str | None = None) -> P
         nofailover=tags.nofailover or document.get("watchdog_failed") is True,
         priority=tags.failover_priority,
         sysid=text_of(document, "database_system_identifier"),
+        heard_age=_seconds(object_of(document, "matriarch").get("heard_age")),
     )
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        return None
+    return float(value)
 
 
 def _is_from(name: str, scope: str | None, identity: Mapping[str, Any]) -> bool:

@@ -58,6 +58,7 @@ def patroni_document(facts: Facts) -> Document:
         "capabilities": list(CAPABILITIES),
         "data": view.postgres.data,
         "activity": view.activity.name if view.activity is not None else None,
+        "heard_age": view.postgres.heard_age,
     }
     return document
 

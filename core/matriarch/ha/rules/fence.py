@@ -15,8 +15,12 @@ LEADER_ACTIVITIES = frozenset({"Bootstrap", "StartPrimary", "Promote", "HandOver
 
 
 def fence(view: View) -> Decision | None:
-    """Kill a Postgres that may be writable when there is no lease for it."""
-    if view.holds_lease:
+    """Kill a Postgres that may be writable when there is no lease for it.
+
+    A lock that names somebody else ends the lease at once: a fast failover takes it before its time is over. An absent
+    lock object proves nothing; the keeper makes it again or finds out.
+    """
+    if view.holds_lease and (view.lock_is_mine or view.lock.version is None):
         return None
     if view.activity is not None:
         if view.activity.name in LEADER_ACTIVITIES or (view.activity.name == "Restart" and view.postgres.writable):
@@ -51,6 +55,8 @@ def is_sysid(text: str | None) -> bool:
 
 
 def _why(view: View) -> str:
+    if view.holds_lease:
+        return f"the lock names {view.lock.holder or 'nobody'}"
     if view.lease_until is None:
         return f"no lease; the lock names {view.lock.holder or 'nobody'}"
     return f"the lease ended {view.now - view.lease_until:.2f} s ago"

@@ -7,6 +7,7 @@ from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.race import poll_ahead
 from matriarch.ha.rules.recover import diverged, known_remote
+from matriarch.ha.rules.takeover import LOOK_S, watches_closely
 from matriarch.ha.rules.upstream import leader_upstream
 from matriarch.ha.view import Upstream, View
 
@@ -21,6 +22,9 @@ def follow(view: View) -> Decision | None:
     if source is None:
         facts = f"{view.lock.leader} has no address yet"
         return Decision(poll_ahead(view), Reason.ASKING_LEADER, facts, wake_in=0.5)
+    if view.promise_binds:
+        facts = f"promised to hear no more of {source.member} until the lock moves"
+        return Decision(poll_ahead(view), Reason.TAKING_OVER, facts, wake_in=0.3)
     if view.memory.reinitialize:
         return Decision((Clone(source),), Reason.RECLONING, "asked for by a person", wake_in=1.0)
     if view.memory.followed != source or view.memory.followed_epoch != view.lock.epoch:
@@ -59,4 +63,4 @@ def _wake(view: View) -> float:
     """Look again when the lock would expire, if it is not renewed before."""
     left = view.lock.seen_at + view.lock.ttl - view.now
     ahead = left - 1.4 if left > 1.4 else left
-    return max(0.05, min(view.settings.loop_wait, ahead))
+    return max(0.05, min(LOOK_S if watches_closely(view) else view.settings.loop_wait, ahead))

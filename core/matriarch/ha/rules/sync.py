@@ -7,7 +7,7 @@ synchronous_standby_names afterwards. Every object write is a compare-and-swap; 
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Action, SetSyncNames, WriteSync
+from matriarch.ha.actions import Action, Renew, SetSyncNames, WriteSync
 from matriarch.ha.view import Standby, View
 
 
@@ -39,14 +39,23 @@ def names_at_start(view: View) -> tuple[tuple[str, ...], bool]:
 
 
 def step(view: View) -> tuple[Action, ...]:
-    """The next safe step towards the wanted set of synchronous standbys; nothing when it is reached."""
+    """The next safe step towards the wanted set of synchronous standbys; nothing when it is reached.
+
+    An object that carries a claim, or names another leader, means that somebody took this primary for silent. The
+    renewal voids their promise, or tells this primary that it has lost; only after it may the object be overridden.
+    """
+    contested = view.sync.claim is not None or view.sync.leader not in (None, view.me.name)
+    first: tuple[Action, ...] = (Renew(),) if contested else ()
     if not view.settings.synchronous:
-        return disable(view)
+        steps = disable(view)
+        return (*first, *steps) if steps else ()
     me, listed, in_force = view.me.name, view.sync.standbys, view.postgres.sync_names
     if in_force is None:
         return ()
     if view.sync.leader != me:
-        return (WriteSync(me, (), view.sync.version),)
+        return (*first, WriteSync(me, (), view.sync.version))
+    if contested:
+        return (*first, WriteSync(me, listed, view.sync.version))
     picked = choose(view)
     if not set(listed) <= set(in_force):
         # The object promises more than Postgres keeps: take the promise back before anything else.

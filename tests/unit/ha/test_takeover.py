@@ -1,0 +1,82 @@
+"""Rule 3: the fast failover of a synchronous cluster, from the candidate's and from the primary's side."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from unit.ha.views import ME, NOW, a_view, answer, leading, lock, members, poll, silent
+
+from matriarch.ha.actions import Acquire, Claim, PollPeers, Promise, Renew, WriteSync
+from matriarch.ha.decide import decide
+from matriarch.ha.failsafe import judge_failsafe
+from matriarch.ha.reasons import Reason
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import Failsafe, Memory, SyncView, Tags, Upstream, View
+from matriarch_agent.ports import FailsafeClaim
+
+CAPABLE = tuple(replace(member, capabilities=("takeover",)) for member in members())
+FOLLOWED: dict[str, Any] = {"followed": Upstream("demo-0", "10.0.0.0"), "followed_epoch": 3}
+NOBODY = poll(silent("demo-0"), answer("demo-2", heard_age=2.1))
+
+
+def quiet(silence: float = 2.1, **changes: Any) -> View:
+    memory = Memory(**FOLLOWED, leader_heard_at=NOW - silence)
+    return a_view(**({"members": CAPABLE, "memory": memory, "poll": NOBODY} | changes))
+
+
+def test_a_silent_leader_is_succeeded_in_the_order_that_is_safe() -> None:
+    assert decide(quiet()).actions == (Promise("77"), Claim("9"), Acquire("77"))
+
+
+def test_the_other_members_are_asked_first_and_the_silent_one_is_not() -> None:
+    assert decide(quiet(poll=None)).actions == (PollPeers(skip=("demo-0",)),)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"memory": Memory(**FOLLOWED, leader_heard_at=NOW - 1.9)},
+        {"memory": Memory(**FOLLOWED)},
+        {"members": members()},
+        {"sync": SyncView("demo-0", ("demo-2",), 0, "9")},
+        {"sync": SyncView("demo-2", ("demo-1",), 0, "9")},
+        {"settings": ClusterSettings(synchronous_mode="off")},
+        {"settings": ClusterSettings(pause=True)},
+        {"me": replace(ME, tags=Tags(nofailover=True))},
+        {"failsafe": Failsafe(leader="demo-0", heard_at=NOW - 3)},
+        {"poll": poll(silent("demo-0"), answer("demo-2", heard_age=0.3))},
+        {"poll": poll(answer("demo-0", in_recovery=False), answer("demo-2"))},
+        {"api_ok": False},
+    ],
+)
+def test_everything_that_speaks_against_it(changes: dict[str, Any]) -> None:
+    assert not any(isinstance(action, Acquire | Claim | Promise) for action in decide(quiet(**changes)).actions)
+
+
+def test_a_claim_that_was_made_is_followed_up_on_the_promised_version_only() -> None:
+    memory = Memory(leader_heard_at=NOW - 0.1, promised="77")
+    claimed = quiet(memory=memory, sync=SyncView("demo-0", ("demo-1",), 0, "10", claim="demo-1"))
+    assert decide(claimed).actions == (Acquire("77"),)
+    moved = replace(claimed, lock=lock("demo-0", version="78"))
+    assert not any(isinstance(action, Acquire) for action in decide(moved).actions)
+
+
+def test_a_promise_keeps_the_receiver_closed_until_the_lock_moves() -> None:
+    promised = quiet(memory=Memory(leader_heard_at=NOW - 0.1, promised="77"))
+    decision = decide(promised)
+    assert decision.reason == Reason.TAKING_OVER
+    assert decision.actions == ()
+    moved = decide(replace(promised, lock=lock("demo-0", version="78")))
+    assert moved.reason == Reason.ASKING_LEADER
+
+
+def test_a_promise_refuses_the_primarys_failsafe_claim() -> None:
+    claim = FailsafeClaim("demo-0", "http://10.0.0.0:8008/patroni", "")
+    assert judge_failsafe(quiet(), claim, NOW).accepted
+    assert not judge_failsafe(quiet(memory=Memory(promised="77")), claim, NOW).accepted
+    assert judge_failsafe(quiet(memory=Memory(promised="70")), claim, NOW).accepted
+
+
+def test_a_primary_that_meets_a_claim_renews_before_it_overrides() -> None:
+    claimed = leading(sync=SyncView("demo-1", ("demo-0",), 0, "9", claim="demo-0"))
+    assert decide(claimed).actions == (Renew(), WriteSync("demo-1", ("demo-0",), "9"))
