@@ -61,7 +61,8 @@ class Administrator:
         except MatriarchError as error:
             self._world.trace.add("admin", f"could not write {name}: {error}")
 
-    def _ask(self, leader: str | None, candidate: str | None) -> None:
+    def ask(self, leader: str | None, candidate: str | None) -> None:
+        """Ask for a switchover (`leader` given) or a failover."""
         self._world.trace.add("admin", f"asks for a change of leader from {leader} to {candidate}")
         body = records.request_body(self._world.cluster, leader, candidate)
         self._world.spawn(self._write(names.failover_object(self._world.cluster), body))
@@ -69,10 +70,10 @@ class Administrator:
     def _switchover(self) -> None:
         others = [m.name for m in self._world.members if m.name != self._world.truth.holder]
         if self._world.truth.holder is not None and others:
-            self._ask(self._world.truth.holder, self._rng.choice([None, *others]))
+            self.ask(self._world.truth.holder, self._rng.choice([None, *others]))
 
     def _failover(self) -> None:
-        self._ask(None, self._rng.choice(self._world.members).name)
+        self.ask(None, self._rng.choice(self._world.members).name)
 
     def _parameters(self) -> dict[str, Any]:
         postgresql = dict(self._world.plan.settings["postgresql"])

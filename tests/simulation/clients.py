@@ -24,38 +24,36 @@ class Client:
         self._world = world
         self._rng = random.Random(f"{world.seed}/client/{number}")
         self.name = f"client-{number}"
-        self._sticky = sticky
+        self.sticky = sticky
         self._address: str | None = None
-        self.acknowledged = 0
-        self.failed = 0
-        self.last_ack = 0.0
-        self.longest_gap = 0.0
+        self.acks: list[float] = []
+        """When commits were acknowledged to this client."""
+        self.pause: tuple[float, float] = (0.1, 0.6)
+        """Seconds between commits."""
+        self.bulk = BULK
+        self.timeout_s = TIMEOUT_S
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await asyncio.sleep(self._rng.uniform(0.1, 0.6))
-            if self._world.healing and self._sticky is not None:
+            await asyncio.sleep(self._rng.uniform(*self.pause))
+            if self._world.healing and self.sticky is not None:
                 return
             if await self.write() is None:
-                self.failed += 1
                 self._address = None
                 await asyncio.sleep(self._rng.uniform(0.05, 0.5))
             else:
-                now = asyncio.get_running_loop().time()
-                self.acknowledged += 1
-                self.longest_gap = max(self.longest_gap, now - self.last_ack)
-                self.last_ack = now
+                self.acks.append(asyncio.get_running_loop().time())
 
     async def write(self) -> tuple[Branch, int] | None:
         """One commit. None when it was not acknowledged to this client."""
         size = self._rng.randint(80, 3000)
-        if self._rng.random() < BULK:
+        if self._rng.random() < self.bulk:
             size = self._rng.randint(1, 40) * 1024 * 1024
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                if self._sticky is not None:
-                    return await self._sticky.server.commit(size)
+            async with asyncio.timeout(self.timeout_s):
+                if self.sticky is not None:
+                    return await self.sticky.server.commit(size)
                 return await self._write_routed(size)
         except (TimeoutError, ConnectionError):
             return None

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from matriarch.kube.api import ENDPOINTS
@@ -85,6 +86,7 @@ class World:
         self.found: tuple[int, str, str] | None = None
         self.faults: Counter[str] = Counter()
         self._over = asyncio.Event()
+        self._measured_from = 0.0
         self._undo: dict[int, Callable[[], None]] = {}
         self._undone = 0
         self._tasks: list[asyncio.Task[Any]] = []
@@ -180,11 +182,8 @@ class World:
     async def live(self) -> Result:
         """The whole run."""
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._unhandled)
-        self._prepare()
-        ticking = loop.create_task(self._tick())
+        self.start()
         hostile = [loop.create_task(torment(self)), loop.create_task(self.administrator.run())]
-        writing = [loop.create_task(client.run()) for client in self.clients]
         await self._until(self.plan.hostile_s)
         for task in hostile:
             task.cancel()
@@ -193,10 +192,36 @@ class World:
             started = loop.time()
             await self._heal()
             converged = await self._converge(started)
-        result = self._result(loop.time(), converged)
-        for task in (ticking, *writing):
-            task.cancel()
-        return result
+        return self._result(loop.time(), converged)
+
+    def start(self) -> None:
+        """Pods come up, clients begin to write, checkers begin to look."""
+        asyncio.get_running_loop().set_exception_handler(self._unhandled)
+        self._prepare()
+        self.spawn(self._tick())
+        for client in self.clients:
+            self.spawn(client.run())
+
+    async def whole(self, within_s: float) -> float:
+        """Wait until the cluster is whole. Returns how long it took; a violation of liveness when it takes too long."""
+        started = asyncio.get_running_loop().time()
+        while self.found is None and (problem := unsettled(self)) is not None:
+            waited = asyncio.get_running_loop().time() - started
+            if waited > within_s:
+                self.violation(8, "cluster", f"not whole after {waited:.0f} s: {problem}")
+            await asyncio.sleep(TICK_S / 5)
+        return asyncio.get_running_loop().time() - started
+
+    def measure(self) -> None:
+        """Count outages from now on."""
+        self._measured_from = asyncio.get_running_loop().time()
+
+    def outage_s(self) -> float:
+        """The longest time in which no client at all got an acknowledgement, since `measure`."""
+        moments = sorted(at for client in self.clients if not client.sticky for at in client.acks)
+        edges = [self._measured_from, *(at for at in moments if at >= self._measured_from)]
+        edges.append(asyncio.get_running_loop().time())
+        return max(later - earlier for earlier, later in pairwise(edges))
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception that nobody looked at: a task died in silence."""
@@ -297,7 +322,7 @@ class World:
         self.violation(8, primary.name, "the cluster is whole but takes no writes through its Service")
 
     def _result(self, at: float, converged: float | None) -> Result:
-        acknowledged = sum(client.acknowledged for client in self.clients)
+        acknowledged = sum(len(client.acks) for client in self.clients)
         lines = self.trace.lines()
         return Result(self.seed, self.found, at, converged, acknowledged, self.faults, lines, self.trace.digest())
 
