@@ -18,12 +18,15 @@ from matriarch.words.errors import QueryFailed
 from matriarch_agent.postgres.sql import Session
 
 _LOOK_EVERY_S = 0.005
+_ROUNDS = 2
+"""A process may have woken by itself, and slept again, between the count and the signal; hardly twice."""
 _PROCESSES = "select pid, coalesce(wait_event, '') from pg_stat_activity where backend_type = any(%s)"
 
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """The kinds of processes that act on a setting, and the wait events of their main loops."""
+    """The kinds of processes that act on a setting, and the wait events, in lower case, of the sleeps before which they
+    look for a reload."""
 
     kinds: tuple[str, ...]
     main_loops: frozenset[str]
@@ -31,10 +34,12 @@ class Acting:
 
 COMMITTING = Acting(
     ("checkpointer", "walsender"),
-    frozenset({"CheckpointerMain", "WalSenderMain", "WalSenderWaitForWAL", "WalSenderWriteData"}),
+    frozenset(
+        {"checkpointermain", "checkpointwritedelay", "walsendermain", "walsenderwaitforwal", "walsenderwritedata"}
+    ),
 )
 """Who makes commits wait for standbys and lets them through."""
-RECEIVING = Acting(("startup",), frozenset({"RecoveryWalStream", "RecoveryRetrieveRetryInterval"}))
+RECEIVING = Acting(("startup",), frozenset({"recoverywalstream", "recoveryretrieveretryinterval"}))
 """Who opens the WAL receiver."""
 
 
@@ -42,40 +47,37 @@ async def reload_provably(
     session: Session, reload: Callable[[], Awaitable[None]], acting: Acting, *, timeout: float
 ) -> None:
     """Reload and wait. Raises QueryFailed when some process has not taken notice in time; ask again then."""
-    before = {pid: _sleeps(pid) for pid, _ in await _asleep_in(session, acting)}
     await reload()
-    for pid in before:
-        _signal(pid)
     try:
         async with asyncio.timeout(timeout):
-            await _all_slept(session, acting, before)
+            for _ in range(_ROUNDS):
+                await _round(session, acting)
     except TimeoutError as error:
-        raise QueryFailed(
-            f"the change is not in force in every {' and '.join(acting.kinds)} after {timeout} s"
-        ) from error
+        kinds = " and ".join(acting.kinds)
+        raise QueryFailed(f"the change is not in force in every {kinds} after {timeout} s") from error
 
 
-async def _all_slept(session: Session, acting: Acting, before: dict[int, int | None]) -> None:
-    """A process that was not there before was started by the postmaster, with its configuration of that moment: it is
-    signalled too, and waited for like the others."""
+async def _round(session: Session, acting: Acting) -> None:
+    """Signal every process concerned, those that appear meanwhile too, and wait until each has slept since."""
+    before: dict[int, int | None] = {}
     while True:
         sleeps = {pid: _sleeps(pid) for pid in before}
         waiting = False
-        for pid, event in await _asleep_in(session, acting):
+        for pid, event in await _processes(session, acting):
             if pid not in before:
                 before[pid] = _sleeps(pid)
                 _signal(pid)
                 waiting = True
                 continue
             now, then = sleeps.get(pid), before[pid]
-            asleep_again = now is not None and then is not None and now > then and event in acting.main_loops
-            waiting = waiting or not asleep_again
+            slept = now is not None and then is not None and now > then
+            waiting = waiting or not (slept and event.lower() in acting.main_loops)
         if not waiting:
             return
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-async def _asleep_in(session: Session, acting: Acting) -> list[tuple[int, str]]:
+async def _processes(session: Session, acting: Acting) -> list[tuple[int, str]]:
     rows = await session.rows(_PROCESSES, (list(acting.kinds),))
     return [(int(pid), str(event)) for pid, event in rows]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import glob
 import json
 import os
@@ -154,6 +155,16 @@ class Member:
         self.logged.append({"event": event, **facts})
 
 
+_initialised: list[Path] = []
+"""The folder of the data directory that tests start from; made by the first test that needs it."""
+
+
+@atexit.register
+def _forget() -> None:
+    for folder in _initialised:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Members:
     """Makes members in a folder of their own and ends them all."""
 
@@ -168,8 +179,14 @@ class Members:
         return await member.ready()
 
     async def primary(self, name: str = "demo-0") -> Member:
+        """A running primary, its data copied from one that was initialised once."""
         member = await self.make(name)
-        await member.postgres.bootstrap(QUICK, ())
+        if not _initialised:
+            await member.postgres.bootstrap(QUICK, ())
+            _initialised.append(Path(tempfile.mkdtemp(prefix="matriarch-data-")))
+            shutil.copytree(member.place.pgdata, _initialised[0] / "pgdata")
+        elif not member.place.pgdata.exists():
+            shutil.copytree(_initialised[0] / "pgdata", member.place.pgdata)
         await member.postgres.start(StartMode(primary=True), QUICK)
         return member
 
