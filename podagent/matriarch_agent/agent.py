@@ -121,10 +121,10 @@ class Agent:
             decision = decide(view)
             self.journal.record(decision, self.wall_iso())
             self.keeper.set_lead(decision.lead)
-            again = await execute(self, view, decision)
+            wait = await execute(self, view, decision)
             if view.lock_is_mine or self.jobs.activity is None:
                 self.publisher.publish(view)
-            await self._sleep(SETTLE_S if again else max(SETTLE_S, decision.wake_in))
+            await self._sleep(max(SETTLE_S, wait))
 
     def _may_leave(self, view: View) -> bool:
         return view.postgres.process == "stopped" and self.jobs.activity is None

@@ -41,11 +41,14 @@ if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
 
 
+AFTER_FAILURE_S = 0.25
+"""An API server that refuses writes is not asked again without pause."""
 CLOSING_LOOKS = 40
 
 
-async def execute(agent: Agent, view: View, decision: Decision) -> bool:
-    """Run the decision's actions. Returns whether to look again at once: something changed by our own hand.
+async def execute(agent: Agent, view: View, decision: Decision) -> float:
+    """Run the decision's actions. Returns the seconds after which to look again: at once when something changed by
+    our own hand, later when an action failed, else when the decision says.
 
     An action that fails ends the decision: the next view tells what is left to do.
     """
@@ -60,8 +63,8 @@ async def execute(agent: Agent, view: View, decision: Decision) -> bool:
                 changed = await _quick(agent, view, action) or changed
         except MatriarchError as error:
             agent.log("action failed", action=type(action).__name__, error=str(error), kind=type(error).__name__)
-            return False
-    return changed
+            return max(AFTER_FAILURE_S, decision.wake_in)
+    return 0.0 if changed else decision.wake_in
 
 
 async def _quick(agent: Agent, view: View, action: Action) -> bool:

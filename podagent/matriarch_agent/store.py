@@ -50,6 +50,7 @@ class ClusterStore:
         self._seen_at = now()
         self._settings = ClusterSettings()
         self._settings_text: str | None = None
+        self._decoded: dict[str, tuple[str, MemberView]] = {}
         self.last_contact = -1e9
         """When the API server last answered this member, on `now`'s clock."""
 
@@ -129,7 +130,19 @@ class ClusterStore:
 
     def members(self) -> tuple[MemberView, ...]:
         """All members whose pods exist, by name."""
-        return tuple(sorted((member_from_pod(pod) for pod in self._pods.cache.values()), key=lambda m: m.name))
+        found = {name: self._member(name, pod) for (_, name), pod in self._pods.cache.items()}
+        self._decoded = {
+            name: (records.version_of(self._pods.cache[self._namespace, name]), member)
+            for name, member in found.items()
+        }
+        return tuple(found[name] for name in sorted(found))
+
+    def _member(self, name: str, pod: Object) -> MemberView:
+        """Decoding a status is dear, and most pods have not changed since the last look."""
+        known = self._decoded.get(name)
+        if known is not None and known[0] == records.version_of(pod):
+            return known[1]
+        return member_from_pod(pod)
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """The members' decoded `status` annotations."""
@@ -288,6 +301,10 @@ class ClusterStore:
 
     async def _create(self, name: str, body: Object, timeout: float) -> None:
         metadata = {**records.without_nulls(body)["metadata"], "name": name, "namespace": self._namespace}
+        if name != names.lock_object(self._me.cluster):
+            # Without it the endpoints controller deletes, whenever it starts, what has no Service of its name. Never on
+            # the lock: it would stop the mirroring of its address into EndpointSlices.
+            metadata["annotations"] = {**metadata["annotations"], labels.KEEP_ENDPOINTS: "{}"}
         whole: dict[str, Any] = {**body, "apiVersion": "v1", "kind": "Endpoints", "metadata": metadata}
         found = await self._lock_kube.create(ENDPOINTS, self._namespace, whole, timeout=timeout)
         self.last_contact = self._now()

@@ -285,13 +285,13 @@ class Store:
 
     # Owners ----------------------------------------------------------------------------------------------------------
 
-    def _dependents(self, uid: str) -> list[tuple[Kind, Key, Object]]:
-        return [
+    def _dependents(self, uid: str) -> tuple[tuple[Kind, Key, Object], ...]:
+        return tuple(
             (table.kind, key, item)
             for table in self._tables.values()
             for key, item in table.objects.items()
             if any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences", ()))
-        ]
+        )
 
     def _collect(self, uid: str) -> None:
         """Delete what the object with this uid owned, unless another owner is left."""

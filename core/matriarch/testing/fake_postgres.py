@@ -144,6 +144,7 @@ class FakePostgres:
         if disk.half_rewound:
             self.failures += 1
             raise ProgramFailed("pg_control is from an unfinished pg_rewind")
+        disk.unborn = disk.unborn and not mode.primary
         self.applied = settings
         self._running_parameters = dict(settings.parameters)
         life = server.launch(sync=SyncNames(mode.sync_names, mode.strict), upstream=mode.upstream)

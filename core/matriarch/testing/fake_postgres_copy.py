@@ -26,7 +26,7 @@ async def initdb(server: Server) -> DataDir:
         raise ProgramFailed("initdb: could not create directory")
     sysid = server.site.new_sysid()
     branch = server.site.wal.grow(server.member, sysid, 1, None, FIRST_LSN)
-    return DataDir(sysid, branch, FIRST_LSN, FIRST_LSN, FIRST_LSN, state="shut down", was_primary=True)
+    return DataDir(sysid, branch, FIRST_LSN, FIRST_LSN, FIRST_LSN, state="shut down", was_primary=True, unborn=True)
 
 
 async def base_backup(server: Server, source: Upstream) -> DataDir:

@@ -47,11 +47,6 @@ class Link:
         self._heard_by_sender = self._heard_by_receiver = self._loop.time()
         self._loop.call_later(STATUS_S, self._tick)
 
-    @property
-    def heard_age(self) -> float:
-        """Seconds since the receiver last had a message."""
-        return self._loop.time() - self._heard_by_receiver
-
     def pump(self) -> None:
         """Send what the sender has flushed and not sent yet."""
         if not self.sender_open or self._flying or self.sender.hung:

@@ -32,6 +32,7 @@ def view_of(
         "sysid": data.sysid,
         "control": None if data.half_rewound else control_of(data),
         "led_timeline": data.led_timeline,
+        "unborn": data.unborn,
         "server_version": VERSION,
         "upstream": server.upstream.member if server.upstream is not None and server.in_recovery else None,
         "applied": applied,
@@ -64,9 +65,8 @@ def _positions(server: Server, data: DataDir) -> dict[str, object]:
         "received_lsn": received,
         "replayed_lsn": replayed,
         "latest_end_lsn": received if streaming else None,
-        "heard_age": server.receiver.silent_for if server.receiver is not None and streaming else None,
         "streaming": streaming,
-        "heard_age": server.receiver.heard_age if streaming and server.receiver is not None else None,
+        "heard_age": server.receiver.silent_for if streaming and server.receiver is not None else None,
     }
 
 

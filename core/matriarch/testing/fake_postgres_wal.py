@@ -105,6 +105,8 @@ class DataDir:
     slots: dict[str, int] = field(default_factory=dict)
     half_rewound: bool = False
     """pg_rewind was interrupted: only another pg_rewind or a new copy makes it usable."""
+    unborn: bool = False
+    """Made by initdb here and never started as a primary."""
     led_timeline: int | None = None
     """The last timeline on which this directory was written by a primary here, since it was copied or rewound."""
 

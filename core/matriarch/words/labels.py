@@ -14,6 +14,9 @@ GROUP = "matriarch.dev"
 STATUS = "status"
 """Annotation on a member's own pod (patroni.md §1.8)."""
 
+KEEP_ENDPOINTS = "control-plane.alpha.kubernetes.io/leader"
+"""Annotation that keeps the endpoints controller from deleting Endpoints without a Service."""
+
 CLAIM = f"{GROUP}/claim"
 """Annotation on the sync object: the standby that is about to take the lock of a silent leader. The leader meets it
 when it wants to change its synchronous set, and renews the lock before it overrides it."""

@@ -151,3 +151,9 @@ def test_the_holder_of_the_lock_initialises_under_its_lease() -> None:
 
 def test_a_leader_that_lost_its_volume_gives_the_lock_up() -> None:
     assert decide(leading(postgres=EMPTY)).actions == (Release(),)
+
+
+def test_data_that_nobody_ever_used_gives_way_to_the_clusters() -> None:
+    other = ConfigView(True, "5", "1111111111111111111", ())
+    assert decide(a_view(config=other, postgres=stopped(unborn=True))).actions == (Clone(DEMO_0),)
+    assert decide(a_view(config=other, postgres=stopped())).reason == Reason.FOREIGN_DATA

@@ -31,16 +31,13 @@ def behind(view: ClusterView, member: Member) -> int:
     return max(0, leader.location - member.location)
 
 
-def may_lead(view: ClusterView, spec: Spec, member: Member) -> str:
+def may_lead(view: ClusterView, member: Member) -> str:
     """Why this member cannot take over in a planned way now; empty when it can. The members check again themselves."""
     if member.name == view.lock.leader:
         return f"{member.name} is the primary already"
     if not is_well(view, member):
         state = member.state or "unknown"
         return f"{member.name} is not a ready, streaming replica (state {state}, {'' if member.ready else 'not '}ready)"
-    if spec.synchronous.enabled and not spec.paused and member.name not in _synchronous(view):
-        listed = ", ".join(sorted(_synchronous(view))) or "none yet"
-        return f"{member.name} is not synchronous, and might lack acknowledged writes (synchronous: {listed})"
     return ""
 
 
@@ -53,6 +50,7 @@ def best_candidate(view: ClusterView, spec: Spec, *, below: int | None = None) -
     able = [
         member
         for member in view.members
-        if (below is None or member.ordinal < below) and not may_lead(view, spec, member)
+        if (below is None or member.ordinal < below) and not may_lead(view, member)
     ]
-    return min(able, key=lambda member: (behind(view, member), member.ordinal), default=None)
+    listed = _synchronous(view)
+    return min(able, key=lambda one: (one.name not in listed, behind(view, one), one.ordinal), default=None)

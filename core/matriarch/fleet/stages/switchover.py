@@ -92,13 +92,13 @@ def _objection(view: ClusterView, spec: Spec, target: str) -> str:
     if target == ANY:
         if spec.paused:
             return "the cluster is paused: name the member that shall take over"
-        reasons = [may_lead(view, spec, member) for member in view.members if member is not leader]
+        reasons = [may_lead(view, member) for member in view.members if member is not leader]
         return "" if "" in reasons else "no replica can take over: " + ("; ".join(reasons) or "there is none")
     member = next((one for one in view.members if one.name == target), None)
     if member is None:
         known = ", ".join(one.name for one in view.members)
         return f"there is no member {target[:63]!r}: use one of {known}, or {ANY}"
-    return may_lead(view, spec, member)
+    return may_lead(view, member)
 
 
 def _request(view: ClusterView, target: str, asker: Literal["user", "rollout", "scaling"]) -> SwitchoverStatus:

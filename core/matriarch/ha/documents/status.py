@@ -9,6 +9,9 @@ from matriarch.ha.documents.vocabulary import role_of, state_of
 from matriarch.ha.view import Me, Tags, View
 from matriarch.words.names import POSTGRES_PORT, REST_PORT
 
+LONGEST_PROBLEM = 300
+MOST_PROBLEMS = 10
+
 
 def _host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
@@ -55,7 +58,13 @@ def status_document(view: View) -> dict[str, Any]:
     document.update(_positions(view))
     if view.settings.pause:
         document["pause"] = True
-    document["matriarch"] = {"version": VERSION, "capabilities": list(CAPABILITIES)}
+    ours: dict[str, Any] = {"version": VERSION, "capabilities": list(CAPABILITIES)}
+    problems = [
+        f"{name} is not in force: {why}"[:LONGEST_PROBLEM] for name, why in sorted(view.postgres.refused.items())
+    ]
+    if problems:
+        ours["problems"] = problems[:MOST_PROBLEMS]
+    document["matriarch"] = ours
     return document
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from matriarch.ha.actions import Acquire, Bootstrap, Clone, Decision, PollPeers, Reclaim, Release, WriteInitialize
 from matriarch.ha.lease import expired
 from matriarch.ha.reasons import Reason
-from matriarch.ha.rules.fence import is_sysid
+from matriarch.ha.rules.fence import is_sysid, never_used
 from matriarch.ha.rules.polling import fresh_poll
 from matriarch.ha.rules.upstream import upstream_of
 from matriarch.ha.view import View
@@ -17,7 +17,7 @@ from matriarch.ha.view import View
 
 def bootstrap(view: View) -> Decision | None:
     """What a member without data does."""
-    if view.postgres.data != "empty" or view.activity is not None:
+    if view.activity is not None or not (view.postgres.data == "empty" or never_used(view)):
         return None
     if view.settings.pause:
         return Decision((), Reason.PAUSED, "no data, and paused", wake_in=view.settings.loop_wait)

@@ -34,12 +34,19 @@ def fence(view: View) -> Decision | None:
 def foreign(view: View) -> Decision | None:
     """Rule 6: data of another system identifier never joins. It is left alone for a person to look at."""
     mine, cluster = view.postgres.sysid, view.config.initialize
-    if mine is None or not is_sysid(cluster) or mine == cluster:
+    if mine is None or not is_sysid(cluster) or mine == cluster or never_used(view):
         return None
     facts = f"data directory has system identifier {mine}, the cluster has {cluster}: reinitialize this member"
     if view.postgres.process == "stopped" or view.activity is not None:
         return Decision((), Reason.FOREIGN_DATA, facts, wake_in=view.settings.loop_wait)
     return Decision((StopPostgres(),), Reason.FOREIGN_DATA, facts, wake_in=1.0)
+
+
+def never_used(view: View) -> bool:
+    """The data was initialised here, but another member's initialisation was the one that counted: nobody ever wrote
+    to it, so it is as good as none."""
+    postgres, cluster = view.postgres, view.config.initialize
+    return postgres.unborn and postgres.process == "stopped" and is_sysid(cluster) and postgres.sysid != cluster
 
 
 def unreadable(view: View) -> Decision | None:
