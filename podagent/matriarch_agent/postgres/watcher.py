@@ -142,14 +142,16 @@ class Watcher:
 
     async def _data_state(self) -> DataState:
         """The directory's state, from a thread: a volume that hangs must not hang the agent."""
-        if self._disk is None or self._disk.done():
-            self._disk = asyncio.create_task(asyncio.to_thread(self._directory.state))
-        done, _ = await asyncio.wait({self._disk}, timeout=DISK_WITHIN_S)
+        look = self._disk
+        if look is None or look.done():
+            look = self._disk = asyncio.create_task(asyncio.to_thread(self._directory.state))
+        # Two may observe at once, and the other may have begun the next look by the time this one has ended.
+        done, _ = await asyncio.wait({look}, timeout=DISK_WITHIN_S)
         if not done:
             return "unknown"
-        if self._directory.untidy and not self._server.stopping and self._disk.result() == "present":
+        if self._directory.untidy and not self._server.stopping and look.result() == "present":
             return await self._tidied()
-        return self._disk.result()
+        return look.result()
 
     async def _tidied(self) -> DataState:
         """A replacement is to be finished first; a large old directory takes its time to remove."""
