@@ -8,7 +8,9 @@ import os
 import sys
 import time
 from collections import Counter
+from functools import partial
 
+from simulation.plan import PROFILES
 from simulation.world import Result, simulate
 
 
@@ -16,11 +18,11 @@ def main() -> int:
     """Exit status 1 when a seed violates a rule."""
     options = _options()
     if options.seed is not None:
-        result = simulate(options.seed, keep=None)
+        result = simulate(options.seed, options.profile, keep=None)
         sys.stdout.write("\n".join(result.trace) + "\n" if options.trace else "")
         sys.stdout.write(result.report() + "\n")
         return 0 if result.violation is None else 1
-    return _many(range(options.start, options.start + options.seeds), options.jobs, options.most)
+    return _many(range(options.start, options.start + options.seeds), options.profile, options.jobs, options.most)
 
 
 def _options() -> argparse.Namespace:
@@ -28,18 +30,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=300, help="how many seeds")
     parser.add_argument("--start", type=int, default=1, help="the first seed")
     parser.add_argument("--seed", type=int, help="replay this one seed")
+    parser.add_argument("--profile", choices=PROFILES, default="mixed", help="what kind of world")
     parser.add_argument("--trace", action="store_true", help="with --seed: print the whole trace")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
     parser.add_argument("--most", type=int, default=1, help="go on until so many seeds have failed")
     return parser.parse_args()
 
 
-def _many(seeds: range, jobs: int, most: int) -> int:
+def _many(seeds: range, profile: str, jobs: int, most: int) -> int:
     started = time.monotonic()
     results: list[Result] = []
     failed: list[Result] = []
     with multiprocessing.Pool(jobs) as pool:
-        for result in pool.imap_unordered(simulate, seeds, chunksize=1):
+        for result in pool.imap_unordered(partial(simulate, profile=profile), seeds):
             if result.violation is not None:
                 rule, who, what = result.violation
                 sys.stdout.write(f"seed {result.seed}: rule {rule}, {who}: {what.strip().splitlines()[-1]}\n")

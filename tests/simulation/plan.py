@@ -49,8 +49,40 @@ class Plan:
         return json.dumps(self.settings, separators=(",", ":"), sort_keys=True)
 
 
-def plan_for(seed: int, kinds: tuple[str, ...]) -> Plan:
-    """The plan of a seed; `kinds` are the faults there are."""
+PROFILES = ("mixed", "storm")
+STORM = (
+    "agent-kill",
+    "agent-pause",
+    "api-flaky",
+    "api-lagging-watch",
+    "api-slow",
+    "container-kill",
+    "freeze",
+    "isolate",
+    "one-way",
+    "postgres-hang",
+    "postgres-kill",
+    "split",
+)
+"""What makes a synchronous primary lose its standbys, its API server and its agent, in any order."""
+
+
+def plan_for(seed: int, kinds: tuple[str, ...], profile: str = "mixed") -> Plan:
+    """The plan of a seed; `kinds` are the faults there are.
+
+    `mixed`: any cluster, any mix. `storm`: a synchronous cluster of three or more under dense faults.
+    """
+    plan = _mixed(seed, kinds)
+    if profile == "storm":
+        plan.members = max(3, plan.members)
+        plan.settings["synchronous_mode"] = True
+        plan.weights = dict.fromkeys(STORM, 1.0)
+        plan.fault_every_s = 2.5
+        plan.clients, plan.sticky = 4, 3
+    return plan
+
+
+def _mixed(seed: int, kinds: tuple[str, ...]) -> Plan:
     rng = random.Random(f"{seed}/plan")
     members = rng.choices([1, 2, 3, 4, 5], [1, 2, 8, 1, 3])[0]
     plan = Plan(members=members, settings=_settings(rng), hazards=_hazards(rng))

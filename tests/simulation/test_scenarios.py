@@ -122,7 +122,9 @@ SCENARIOS: list[tuple[str, Deed, dict[str, Any], float, float]] = [
 ]
 
 
-@pytest.mark.parametrize(("deed", "settings", "limit_s", "after_s"), [s[1:] for s in SCENARIOS], ids=[s[0] for s in SCENARIOS])
+@pytest.mark.parametrize(
+    ("deed", "settings", "limit_s", "after_s"), [s[1:] for s in SCENARIOS], ids=[s[0] for s in SCENARIOS]
+)
 def test_outage(deed: Deed, settings: dict[str, Any], limit_s: float, after_s: float) -> None:
     gaps = [outage(deed, a_plan(**settings), seed, after_s) for seed in (1, 2, 3)]
     print(f"outages: {', '.join(f'{gap:.2f}' for gap in gaps)} s")

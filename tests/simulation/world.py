@@ -48,6 +48,7 @@ class Result:
     faults: Counter[str] = field(default_factory=Counter)
     trace: list[str] = field(default_factory=list)
     digest: str = ""
+    profile: str = "mixed"
 
     def report(self, last: int = 80) -> str:
         """For a person: what was violated, how it came to it, how to see it again."""
@@ -55,8 +56,8 @@ class Result:
             return f"seed {self.seed}: no violation in {self.virtual_s:.0f} virtual seconds"
         rule, who, what = self.violation
         name = {0: "the agent crashed", 8: "liveness"}.get(rule, f"rule {rule}")
-        lines = [*self.trace[-last:], "", f"seed {self.seed}: {name} violated by {who}: {what}"]
-        lines.append(f"replay: make simulate SEED={self.seed}")
+        lines = [*self.trace[-last:], "", f"{self.profile} seed {self.seed}: {name} violated by {who}: {what}"]
+        lines.append(f"replay: cd tests && python -m simulation --profile {self.profile} --seed {self.seed} --trace")
         return "\n".join(lines)
 
 
@@ -327,13 +328,17 @@ class World:
         return Result(self.seed, self.found, at, converged, acknowledged, self.faults, lines, self.trace.digest())
 
 
-def simulate(seed: int, *, keep: int | None = 400, adjust: Callable[[Plan], None] | None = None) -> Result:
+def simulate(
+    seed: int, profile: str = "mixed", *, keep: int | None = 400, adjust: Callable[[Plan], None] | None = None
+) -> Result:
     """Run one seed. `adjust` may change its plan first."""
-    plan = plan_for(seed, KINDS)
+    plan = plan_for(seed, KINDS, profile)
     if adjust is not None:
         adjust(plan)
 
     async def live() -> Result:
         return await World(seed, plan, keep).live()
 
-    return run(live())
+    result = run(live())
+    result.profile = profile
+    return result
