@@ -142,12 +142,13 @@ class LocalPostgres:
         """Write configuration files and reload."""
         control = await self._control_file.read()
         in_recovery = (self._place.pgdata / "standby.signal").exists()
-        await self._files.write(settings, None, control.shared_memory if control and in_recovery else None)
+        least = control.shared_memory if control and in_recovery else None
+        await self._files.write(settings, None, least)
         await self._server.reload()
         complaints = {int(line): str(why) for line, why in await self._session.rows(_HBA_COMPLAINTS)}
         if complaints and self._files.drop_hba_lines(settings, complaints):
             await self._server.reload()
-        self._watcher.note_applied(settings)
+        self._watcher.note_applied(settings, least)
         if self._files.refused:
             self._log("settings refused", refused=self._files.refused)
 

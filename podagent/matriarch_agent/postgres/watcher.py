@@ -54,6 +54,7 @@ class Watcher:
         self.failures = 0
         self._last_error = ""
         self._applied: ClusterSettings | None = None
+        self._least: Mapping[str, int] | None = None
         self._upstream: tuple[str | None] | None = None
         self._in_force: tuple[tuple[str, ...], bool] | None = None
         self._sync_lsn = 0
@@ -83,6 +84,9 @@ class Watcher:
             unborn = past.unborn(self._place, control.data)
             view = replace(view, control=control.data, sysid=control.data.sysid, led_timeline=led_on)
             view = replace(view, unborn=unborn)
+            if self._least is not None and self._least != control.shared_memory:
+                # The primary changed what a standby must have at least: the files are to be written anew.
+                view = replace(view, applied=None)
         if status is None:
             # What it said last still says whether this is a server in recovery, which is all that matters now.
             view = replace(view, last_error="init does not answer")
@@ -99,7 +103,8 @@ class Watcher:
         """The server was started by us and says that it is ready. Raises PostgresError when it answers nobody."""
         self.note_upstream(None if mode.primary else mode.upstream)
         await self.mark_sync_position(mode.sync_names, strict=mode.strict and not mode.sync_names)
-        self.note_applied(settings)
+        control = None if mode.primary else await self._control.read()
+        self.note_applied(settings, control.shared_memory if control is not None else None)
         self.failures = 0
         self._last_error = ""
 
@@ -108,9 +113,10 @@ class Watcher:
         self.failures += 1
         self._last_error = error
 
-    def note_applied(self, settings: ClusterSettings) -> None:
-        """These settings' files are in force."""
+    def note_applied(self, settings: ClusterSettings, least: Mapping[str, int] | None) -> None:
+        """These settings' files are in force; `least` is what a standby's control file asked for meanwhile."""
         self._applied = settings
+        self._least = least
         self._reloaded_at = kernel.now()
 
     def note_upstream(self, upstream: Upstream | None) -> None:
