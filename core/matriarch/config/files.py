@@ -42,7 +42,7 @@ def render_conf(values: Mapping[str, str]) -> str:
 def parse_conf(text: str) -> dict[str, str]:
     """The settings of a file that `render_conf` wrote; lines in any other form are passed over."""
     found = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         match = _OWN_LINE.match(line)
         if match is not None:
             found[match[1]] = _ESCAPED.sub(lambda part: _PLAIN[part[0]], match[2])
@@ -85,8 +85,8 @@ def connection(source: Source, *, application_name: str, dbname: str = "postgres
 def clean_auto_conf(text: str) -> str:
     """postgresql.auto.conf without what only the agent sets: ALTER SYSTEM would otherwise win over it."""
     kept = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         match = _AUTO_LINE.match(line)
         if match is None or not owned(match[1].lower()):
             kept.append(line)
-    return "\n".join(kept) + "\n" if kept else ""
+    return "\n".join(kept)

@@ -64,7 +64,7 @@ def check_line(line: str) -> None:
     """Raises Invalid with the reason why a user's line is not taken."""
     if len(line) > _LONGEST_LINE:
         raise Invalid(f"longer than {_LONGEST_LINE} characters")
-    if not line.isprintable():
+    if not line.replace("\t", " ").isprintable():
         raise Invalid("contains a character that cannot be printed")
     if "\\" in line:
         raise Invalid("contains a backslash")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from matriarch.config.quantities import Quantity, parse_quantity
@@ -145,8 +146,8 @@ def text_of(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, float):
-        return format(value, "f").rstrip("0").rstrip(".") if abs(value) < 1e15 else repr(value)
+    if isinstance(value, float) and isfinite(value):
+        return str(int(value)) if value == int(value) else repr(value)
     if isinstance(value, str):
         return value
     raise Invalid("give a text, a number or a boolean")

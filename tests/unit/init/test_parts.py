@@ -1,0 +1,115 @@
+"""init's parts that need no process of its own."""
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from matriarch_agent.init import kernel, processes
+from matriarch_agent.init.channel import Channel, Client, Request
+
+
+def test_init_needs_nothing_but_the_standard_library() -> None:
+    root = Path(kernel.__file__).parents[2]
+    program = (
+        f"import sys; sys.path.insert(0, {str(root)!r})\n"
+        "import matriarch_agent.init.__main__, matriarch_agent.init.supervisor, matriarch_agent.init.postmaster\n"
+        "import matriarch_agent.init.agent, matriarch_agent.init.kernel\n"
+        "print(' '.join(sorted(sys.modules)))"
+    )
+    loaded = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
+    modules = set(loaded.stdout.split())
+    assert not {"asyncio", "typing_extensions", "matriarch", "psycopg", "aiohttp", "logging", "ssl"} & modules
+    ours = {name for name in modules if name.startswith("matriarch")}
+    assert all(name == "matriarch_agent" or name.startswith("matriarch_agent.init") for name in ours)
+
+
+def test_the_timer_fires_at_its_moment() -> None:
+    timer = kernel.BootTimer()
+    poll = select.poll()
+    poll.register(timer.fd, select.POLLIN)
+    at = kernel.now() + 0.05
+    timer.arm(at)
+    assert poll.poll(2000)
+    assert 0 <= kernel.now() - at < 0.5
+    timer.clear()
+    assert not poll.poll(0)
+    timer.arm(kernel.now() - 5)
+    assert poll.poll(2000), "a moment in the past is now"
+    timer.clear()
+    timer.arm(kernel.now() + 0.05)
+    timer.arm(None)
+    assert not poll.poll(150)
+    os.close(timer.fd)
+
+
+def test_spawn_reports_what_cannot_be_executed() -> None:
+    with pytest.raises(FileNotFoundError):
+        processes.spawn(["/no/such/program"], {})
+
+
+def test_spawned_programs_lead_a_session_and_have_only_their_environment(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    pid = processes.spawn(["sh", "-c", "env; exit 3"], {"PATH": os.environ["PATH"], "A": "b"}, log_file=out)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    text = Path(out).read_text()
+    assert "A=b" in text and "HOME=" not in text
+    sleeper = processes.spawn(["sleep", "987"], {"PATH": os.environ["PATH"]})
+    assert processes.table()[sleeper].session == sleeper
+    assert processes.session_members(sleeper) == [sleeper]
+    processes.send(sleeper, 9)
+    os.waitpid(sleeper, 0)
+    assert sleeper not in processes.table() and not processes.send(sleeper, 9)
+
+
+def test_holders_of_the_lock_are_found_wherever_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.set_inheritable(fd, True)
+    status = os.fstat(fd)
+    lock = processes.VolumeLock(fd, status.st_dev, status.st_ino)
+    env = {"PATH": os.environ["PATH"]}
+    child = processes.spawn(["sh", "-c", "setsid sleep 987 & wait"], env)
+    deadline = time.monotonic() + 10
+    while len(found := processes.servers(child, None, lock)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert child in found and len(found) == 2 and os.getpid() not in found
+    os.set_inheritable(fd, False)
+    stranger = processes.spawn(["sleep", "987"], env)
+    assert stranger not in processes.servers(child, None, lock)
+    assert child not in processes.servers(None, child, lock), "the agent's session is spared"
+    for pid in (*found, stranger):
+        processes.send(pid, 9)
+    for pid in (child, stranger):
+        os.waitpid(pid, 0)
+    os.close(fd)
+
+
+def test_a_client_that_does_not_read_is_dropped(tmp_path: Path) -> None:
+    poll = select.poll()
+    heard: list[Request] = []
+
+    def answer(client: Client, request: Request) -> None:
+        heard.append(request)
+        client.watching = True
+
+    channel = Channel(str(tmp_path / "s"), poll, answer)
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.connect(str(tmp_path / "s"))
+        hung.sendall(json.dumps({"do": "watch"}).encode() + b"\n")
+        while not heard:
+            for fd, _ in poll.poll(1000):
+                channel.handle(fd)
+        began = time.monotonic()
+        for _ in range(2000):
+            channel.publish({"event": "x" * 1000})
+        assert time.monotonic() - began < 5
+        assert not channel._clients, "it was dropped, and nobody waited for it"
+    channel.close()
+    assert not (tmp_path / "s").exists()

@@ -1,0 +1,112 @@
+"""Wherever a replacement is interrupted, one whole directory comes of it, and nothing foreign is lost."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from matriarch.ha.view import ControlData
+from matriarch.words.errors import ProgramFailed
+from matriarch_agent.postgres import past
+from matriarch_agent.postgres.directory import DataDirectory
+from matriarch_agent.postgres.place import Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    (tmp_path / ".matriarch.lock").touch()
+    return Place("demo-0", "demo", tmp_path, tmp_path, tmp_path, tmp_path)
+
+
+def fill(folder: Path, content: str) -> None:
+    (folder / "global").mkdir(parents=True)
+    (folder / "PG_VERSION").write_text(content)
+
+
+def content(place: Place) -> str | None:
+    path = place.pgdata / "PG_VERSION"
+    return path.read_text() if path.exists() else None
+
+
+def test_states(place: Place) -> None:
+    directory = DataDirectory(place)
+    assert directory.state() == "empty"
+    place.pgdata.mkdir()
+    assert directory.state() == "empty"
+    (place.pgdata / "something").touch()
+    assert directory.state() == "unknown", "neither ours nor nothing"
+    (place.pgdata / "something").unlink()
+    fill(place.pgdata, "1")
+    assert directory.state() == "present"
+    (place.volume / ".matriarch.lock").unlink()
+    assert directory.state() == "unknown", "not the volume that init locked"
+
+
+def test_unreadable_is_unknown(place: Place) -> None:
+    place.pgdata.write_text("a file")
+    assert DataDirectory(place).state() == "unknown"
+
+
+async def test_building_is_undone(place: Place) -> None:
+    fill(place.pgdata, "old")
+    directory = DataDirectory(place)
+    fill(await directory.begin(), "new")
+    again = DataDirectory(place)
+    assert again.state() == "present"
+    await again.tidy()
+    assert content(place) == "old" and sorted(os.listdir(place.volume)) == [".matriarch.lock", "pgdata"]
+
+
+@pytest.mark.parametrize("had_old", [True, False])
+@pytest.mark.parametrize("interrupted_after", ["note", "away", "in place", "removed"])
+async def test_complete_is_finished_from_any_point(place: Place, interrupted_after: str, had_old: bool) -> None:
+    if had_old:
+        fill(place.pgdata, "old")
+    directory = DataDirectory(place)
+    fill(await directory.begin(), "new")
+    directory._note("complete")
+    directory.note_rewind(True)
+    if interrupted_after != "note" and had_old:
+        os.rename(place.pgdata, place.volume / "pgdata.old")
+    if interrupted_after in ("in place", "removed"):
+        os.rename(place.volume / "pgdata.new", place.pgdata)
+    if interrupted_after == "removed" and had_old:
+        (place.volume / "pgdata.old" / "PG_VERSION").unlink()
+    again = DataDirectory(place)
+    assert again.state() == "present"
+    await again.tidy()
+    assert content(place) == "new" and again.state() == "present" and not again.half_rewound
+    assert sorted(os.listdir(place.volume)) == [".matriarch.lock", "pgdata"]
+
+
+async def test_what_is_not_ours_is_not_touched(place: Place) -> None:
+    directory = DataDirectory(place)
+    fill(place.volume / "pgdata.old", "a person's copy")
+    assert directory.state() == "unknown"
+    with pytest.raises(ProgramFailed, match="in the way"):
+        await directory.begin()
+    assert (place.volume / "pgdata.old" / "PG_VERSION").read_text() == "a person's copy"
+
+
+async def test_a_torn_journal_counts_as_building(place: Place) -> None:
+    fill(place.pgdata, "old")
+    (place.volume / ".matriarch.replacing").write_text('{"st')
+    directory = DataDirectory(place)
+    await directory.tidy()
+    assert content(place) == "old" and not directory.untidy
+
+
+def test_notes_about_the_past_name_the_system(place: Place) -> None:
+    mine = ControlData("shut down", "1", 3, 0, was_primary=True)
+    as_replica = ControlData("shut down in recovery", "1", 3, 0)
+    assert past.led_timeline(place, as_replica) is None
+    past.note_led(place, mine)
+    assert past.led_timeline(place, as_replica) == 3
+    assert past.led_timeline(place, ControlData("shut down in recovery", "2", 3, 0)) is None
+    past.forget_led(place)
+    assert past.led_timeline(place, as_replica) is None
+    past.note_unborn(place, "1")
+    assert past.unborn(place, mine)
+    assert not past.unborn(place, ControlData("shut down", "2", 1, 0))
+    past.note_born(place)
+    assert not past.unborn(place, mine)
