@@ -284,6 +284,9 @@ class RemoteHistory:
     timeline: int
     switches: Mapping[int, int]
     in_recovery: bool
+    asked_at: float = 0.0
+    oldest: int | None = None
+    """Where the oldest WAL begins that it still has; None when it did not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +330,11 @@ class Memory:
     followed: Upstream | None = None
     """Whom the running replica was last pointed at, and at which epoch; forgotten when Postgres ends."""
     followed_epoch: int | None = None
+    starved_since: float | None = None
+    """Since when this replica, pointed at somebody, has had no WAL stream; None while it streams."""
+    sync_unsure: bool = True
+    """A write of the sync object may be under way whose outcome nobody knows: before the first answered one of this
+    process, and after one without an answer."""
     leader_heard_at: float | None = None
     """When the leader last gave a sign of life, by WAL stream or by REST; None before the first."""
     promised: str | None = None

@@ -6,9 +6,14 @@ from pathlib import Path
 
 from matriarch.config.files import Source, connection
 from matriarch.ha.view import HistoryEntry, RemoteHistory
-from matriarch.words.errors import QueryFailed
+from matriarch.words.errors import PostgresError, QueryFailed
 from matriarch.words.lsn import parse_lsn
 from matriarch_agent.postgres import sql
+
+_SEGMENTS = """
+select (select min(substr(name, 9)) from pg_ls_dir('pg_wal', true, false) as name where name ~ '^[0-9A-F]{24}$'),
+  (select setting::bigint from pg_settings where name = 'wal_segment_size')
+"""
 
 
 def read_history(pgdata: Path, timeline: int) -> tuple[HistoryEntry, ...]:
@@ -52,4 +57,20 @@ async def ask_history(source: Source, epoch: int, application_name: str) -> Remo
         timeline=timeline,
         switches={entry.timeline: entry.lsn for entry in entries},
         in_recovery=in_recovery,
+        oldest=await _oldest_wal(source, application_name),
     )
+
+
+async def _oldest_wal(source: Source, application_name: str) -> int | None:
+    """Where the source's oldest WAL segment begins. None when it does not tell: a Patroni member's replication role may
+    lack the right to list the directory."""
+    try:
+        row = await sql.remote_row(connection(source, application_name=application_name), _SEGMENTS)
+    except PostgresError:
+        return None
+    return oldest_segment(str(row[0] or ""), int(row[1]))
+
+
+def oldest_segment(first: str, size: int) -> int | None:
+    """The position at which a WAL segment begins, by the last two thirds of its file's name."""
+    return None if len(first) != 16 else int(first[:8], 16) * (1 << 32) + int(first[8:], 16) * size

@@ -122,7 +122,7 @@ class LocalPostgres:
     async def promote(self) -> None:
         """Leave recovery; returns when the server accepts writes."""
         await self._server.promote()
-        self._watcher.note_upstream(None)
+        self._watcher.note_promoted()
         self._files.edit(self._files.following(None))
         await self._watcher.mark_sync_position()
         await self._server.reload()

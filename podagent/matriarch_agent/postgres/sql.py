@@ -126,6 +126,22 @@ async def local_timeline(session: Session) -> int:
     return int(answers[0][1])
 
 
+async def remote_row(connection_string: str, query: str) -> tuple[Any, ...]:
+    """The first row of one question to another member. Raises NotRunning or QueryFailed."""
+    try:
+        connection = await AsyncConnection.connect(connection_string, autocommit=True)
+    except psycopg.Error as error:
+        raise NotRunning(_told(error)) from error
+    try:
+        rows = await unhurried(_fetch(connection, query, ()), connection.pgconn.finish)
+    finally:
+        with suppress(psycopg.Error):
+            await connection.close()
+    if not rows:
+        raise QueryFailed("no row came back")
+    return rows[0]
+
+
 async def replication_rows(connection_string: str, commands: list[str]) -> tuple[list[tuple[Any, ...]], bool]:
     """Replication commands over one connection: the first row of each answer, and whether the server is in recovery.
 

@@ -119,6 +119,12 @@ class Watcher:
         self._least = least
         self._reloaded_at = kernel.now()
 
+    def note_promoted(self) -> None:
+        """Nobody is followed any more, and no value has to be as great as another's: the files are written anew."""
+        self.note_upstream(None)
+        self._applied = None
+        self._least = None
+
     def note_upstream(self, upstream: Upstream | None) -> None:
         """Who is followed from now on."""
         self._upstream = (None if upstream is None else upstream.member,)

@@ -17,6 +17,11 @@ from matriarch.ha.view import PostgresView
 from matriarch.words.errors import PostgresError, ProgramFailed, QueryFailed
 from matriarch_agent.ports import StartMode
 
+OLDEST = """
+select min(('x' || substr(name, 9, 8))::bit(32)::bigint * 4294967296
+  + ('x' || substr(name, 17))::bit(32)::bigint * 16777216)
+from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$'
+"""
 pytestmark = pytest.mark.component
 
 
@@ -87,6 +92,8 @@ async def test_diverged_primary_is_rewound_and_what_it_drops_is_counted(members:
     await primary.postgres.kill()
     remote = await primary.postgres.ask_history(replica.upstream, 7)
     assert (remote.timeline, remote.in_recovery, remote.epoch) == (2, False, 7)
+    assert remote.oldest is not None and 0 < remote.oldest <= remote.switches[1]
+    assert remote.oldest == int(await replica.sql(OLDEST))
     await primary.postgres.rewind(replica.upstream)
     done = primary.postgres.last_rewind
     assert done is not None and done.fork_lsn == remote.switches[1]
@@ -163,6 +170,12 @@ async def test_standby_never_starts_below_its_primary(members: Members) -> None:
     await until(replica, "streaming", lambda view: view.streaming)
     assert await replica.sql("show max_connections") == "60"
     assert await replica.sql("show max_locks_per_transaction") == "99"
+    await primary.postgres.kill()
+    await replica.postgres.promote()
+    assert (await replica.postgres.observe()).applied is None, "as a primary it may have what it was set to"
+    await replica.postgres.apply(QUICK)
+    pending = (await until(replica, "pending", lambda view: bool(view.pending_restart))).pending_restart
+    assert pending["max_connections"] == {"old_value": "60", "new_value": "30"}
 
 
 async def test_commits_wait_for_the_names_in_force(members: Members) -> None:
