@@ -189,6 +189,7 @@ class Agent:
         elif self.memory.unlocked_since is not None:
             self.remember(unlocked_since=None)
         members = self.store.members()
+        self._note_starvation(now)
         self._note_slots({slot_name(member.name) for member in members}, now)
         return View(
             now=now,
@@ -231,6 +232,16 @@ class Agent:
                 await self.store.read_lock_object(timeout=min(1.0, settings.retry_timeout))
             except MatriarchError as error:
                 self.log("the API server does not answer", error=str(error))
+
+    def _note_starvation(self, now: float) -> None:
+        """Since when a replica that follows somebody has had no stream."""
+        postgres = self._observed
+        starved = postgres.running and postgres.in_recovery is True and not postgres.streaming
+        if not starved or self.memory.followed is None:
+            if self.memory.starved_since is not None:
+                self.remember(starved_since=None)
+        elif self.memory.starved_since is None:
+            self.remember(starved_since=now)
 
     def _listen(self) -> None:
         """Keep `leader_heard_at`: by the age of the last WAL message, and by asking over REST when that grows old."""

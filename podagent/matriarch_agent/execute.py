@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never, cast
 
 from matriarch.ha.actions import (
@@ -35,7 +36,7 @@ from matriarch.ha.actions import (
 )
 from matriarch.ha.records import history_text
 from matriarch.ha.view import HistoryEntry, View
-from matriarch.words.errors import DeadlineSpent, MatriarchError
+from matriarch.words.errors import DeadlineSpent, MatriarchError, TransientError
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
@@ -91,7 +92,7 @@ async def _ask(agent: Agent, view: View, action: Question) -> bool:
             return False
         case AskLeader(upstream):
             remote = await agent.postgres.ask_history(upstream, view.lock.epoch)
-            agent.remember(remote=remote)
+            agent.remember(remote=replace(remote, asked_at=agent.now()))
             return not remote.in_recovery
         case _:
             assert_never(action)
@@ -132,7 +133,7 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
         case Claim(version):
             await agent.store.write_claim(version)
         case WriteSync(leader, standbys, version):
-            await agent.store.write_sync(leader, standbys, version)
+            await _write_sync(agent, leader, standbys, version)
         case WriteInitialize(value, version):
             await agent.store.write_config(version, initialize=value)
         case WriteHistory(timeline):
@@ -141,6 +142,16 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
             await agent.store.clear_request(version, why)
         case _:
             assert_never(action)
+
+
+async def _write_sync(agent: Agent, leader: str | None, standbys: tuple[str, ...], version: str | None) -> None:
+    """A write without an answer may still land; an answered one after it makes sure that it cannot."""
+    try:
+        await agent.store.write_sync(leader, standbys, version)
+    except TransientError:
+        agent.remember(sync_unsure=True)
+        raise
+    agent.remember(sync_unsure=False)
 
 
 async def _promise(agent: Agent, view: View, version: str) -> None:

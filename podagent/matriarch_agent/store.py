@@ -215,7 +215,8 @@ class ClusterStore:
 
     async def write_sync(self, leader: str | None, standbys: tuple[str, ...], version: str | None) -> None:
         """Write the sync object by compare-and-swap."""
-        body = records.sync_body(self._me.cluster, leader, standbys)
+        stamp = datetime.now(UTC).isoformat(timespec="microseconds")
+        body = records.sync_body(self._me.cluster, leader, standbys, stamp)
         await self._swap(names.sync_object(self._me.cluster), body, version)
 
     async def write_claim(self, version: str) -> None:

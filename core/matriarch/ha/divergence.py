@@ -18,7 +18,8 @@ class Verdict(Enum):
     STREAM = "stream"
     REWIND = "rewind"
     RECLONE = "reclone"
-    """Diverged in a way that pg_rewind does not see: both sides are on the same timeline."""
+    """Diverged in a way that pg_rewind does not see, since both sides are on the same timeline; or too far behind:
+    the leader has no longer the WAL that comes next."""
     UNKNOWN = "unknown"
 
 
@@ -30,6 +31,8 @@ def judge(local: PostgresView, remote: RemoteHistory, me: str, history: tuple[Hi
         return _judge_stopped(local, remote)
     if local.timeline is None or local.lsn is None:
         return Verdict.UNKNOWN
+    if remote.oldest is not None and local.lsn < remote.oldest and not local.streaming:
+        return Verdict.RECLONE
     return _judge_position(local.timeline, local.lsn, remote)
 
 

@@ -155,13 +155,18 @@ def release_body(optime: int | None) -> Object:
     return {"metadata": {"annotations": notes}}
 
 
-def sync_body(cluster: str, leader: str | None, standbys: tuple[str, ...]) -> Object:
-    """The sync object in priority mode; leader None: synchronous mode is not active."""
+def sync_body(cluster: str, leader: str | None, standbys: tuple[str, ...], now_iso: str) -> Object:
+    """The sync object in priority mode; leader None: synchronous mode is not active.
+
+    `now_iso` makes every write a change: the API server gives no new version to a patch that changes nothing, and an
+    earlier write that is still under way could then succeed later.
+    """
     notes = {
         "leader": leader,
         "sync_standby": ",".join(sorted(standbys)) if leader and standbys else None,
         "quorum": "0" if leader else None,
         labels.CLAIM: None,
+        labels.WRITTEN: now_iso,
     }
     return {"metadata": {"labels": labels.cluster_labels(cluster), "annotations": notes}}
 

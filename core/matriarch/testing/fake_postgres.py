@@ -74,10 +74,10 @@ class FakePostgres:
 
         async def serve() -> RemoteHistory:
             other = server.site.servers.get(source.host)
+            while other is not None and other.hung:
+                await other.stirred.wait()
             if other is None or other.process != "running":
                 raise QueryFailed(f"{source.member} refuses connections")
-            while other.hung:
-                await other.stirred.wait()
             disk = other.disk
             return RemoteHistory(
                 source.member,
@@ -86,6 +86,7 @@ class FakePostgres:
                 disk.branch.timeline,
                 disk.branch.switches(),
                 other.in_recovery is True,
+                disk.retained_from,
             )
 
         try:

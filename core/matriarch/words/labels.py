@@ -14,6 +14,9 @@ GROUP = "matriarch.dev"
 STATUS = "status"
 """Annotation on a member's own pod (patroni.md §1.8)."""
 
+WRITTEN = f"{GROUP}/written"
+"""Annotation on the sync object: when it was last written, for people; it makes every write a new version."""
+
 KEEP_ENDPOINTS = "control-plane.alpha.kubernetes.io/leader"
 """Annotation that keeps the endpoints controller from deleting Endpoints without a Service."""
 

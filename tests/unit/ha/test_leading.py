@@ -102,8 +102,12 @@ def test_a_new_timeline_is_published() -> None:
 
 def test_slots_are_made_for_members_and_dropped_only_after_their_ttl() -> None:
     old = replace(leading().postgres, slots=("demo_0", "demo_2", "demo_7"))
-    assert decide(leading(postgres=old, memory=Memory(slots_missing_since={"demo_7": NOW - 60}))).actions == ()
-    late = leading(postgres=old, memory=Memory(slots_missing_since={"demo_7": NOW - 1801}))
+
+    def gone_for(seconds: float) -> Memory:
+        return Memory(sync_unsure=False, slots_missing_since={"demo_7": NOW - seconds})
+
+    assert decide(leading(postgres=old, memory=gone_for(60))).actions == ()
+    late = leading(postgres=old, memory=gone_for(1801))
     assert SyncSlots(("demo_0", "demo_2"), ("demo_7",)) in decide(late).actions
 
 

@@ -11,7 +11,7 @@ from matriarch.ha.actions import Promote, SetSyncNames, WriteSync
 from matriarch.ha.decide import decide
 from matriarch.ha.rules import sync
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import SyncView, View
+from matriarch.ha.view import Memory, SyncView, View
 
 
 def with_sync(listed: tuple[str, ...], in_force: tuple[str, ...], *rows: Any, **more: Any) -> View:
@@ -63,7 +63,14 @@ def test_switching_it_off_empties_the_object_first() -> None:
 
 def test_a_restarted_primary_starts_with_the_listed_standbys() -> None:
     assert sync.names_at_start(leading()) == (("demo-0",), False)
-    assert sync.names_at_start(a_view()) == ((), False)
+    sure = replace(a_view(), memory=Memory(sync_unsure=False))
+    assert sync.names_at_start(sure) == ((), False)
+
+
+def test_after_a_write_without_an_answer_no_name_is_dropped_before_one_with() -> None:
+    unsure = replace(with_sync((), ("demo-0",)), memory=Memory(sync_unsure=True))
+    assert sync.step(unsure) == (WriteSync("demo-1", (), "9"),)
+    assert sync.names_at_start(unsure) == ((), True)
 
 
 names = st.sets(st.sampled_from([n for n in NAMES if n != "demo-1"])).map(lambda s: tuple(sorted(s)))
@@ -89,7 +96,8 @@ def test_every_interrupted_step_keeps_the_invariant(
         for action in actions:
             match action:
                 case WriteSync(leader, standbys, _):
-                    view = replace(view, sync=SyncView(leader, standbys, 0, "x"))
+                    sure = replace(view.memory, sync_unsure=False)
+                    view = replace(view, sync=SyncView(leader, standbys, 0, "x"), memory=sure)
                 case SetSyncNames(chosen, _):
                     view = replace(view, postgres=replace(view.postgres, sync_names=chosen, sync_names_lsn=1000))
             assert set(view.sync.standbys) <= set(view.postgres.sync_names or ())

@@ -128,6 +128,6 @@ def leading(**changes: Any) -> View:
         "sync": SyncView("demo-1", ("demo-0",), 0, "9"),
         "members": members("demo-1"),
         "postgres": primary(sync_names=("demo-0",), standbys=(standby("demo-0"), standby("demo-2", "async"))),
-        "memory": Memory(),
+        "memory": Memory(sync_unsure=False),
     }
     return a_view(**(base | changes))

@@ -11,6 +11,9 @@ from matriarch.ha.rules.takeover import LOOK_S, watches_closely
 from matriarch.ha.rules.upstream import leader_upstream
 from matriarch.ha.view import Upstream, View
 
+STARVED_S = 10.0
+"""Seconds without a WAL stream after which a replica doubts whether its data can follow the leader at all."""
+
 
 def follow(view: View) -> Decision | None:
     """Stream from the leader; check first that the data may (rule 5)."""
@@ -29,9 +32,25 @@ def follow(view: View) -> Decision | None:
         return Decision((Clone(source),), Reason.RECLONING, "asked for by a person", wake_in=1.0)
     if view.memory.followed != source or view.memory.followed_epoch != view.lock.epoch:
         return _repoint(view, source)
+    starved = view.memory.starved_since
+    if starved is not None and view.now - starved > STARVED_S and not view.settings.pause:
+        return _starved(view, source)
     if view.memory.restart:
         return Decision((Restart(False, (), False, source),), Reason.RESTARTING, "asked for by a person", wake_in=1.0)
     return Decision((*_upkeep(view), *poll_ahead(view)), Reason.FOLLOWING, source.member, wake_in=_wake(view))
+
+
+def _starved(view: View, source: Upstream) -> Decision:
+    """Pointed at the leader for long, and nothing comes: may this data still follow it?"""
+    remote = known_remote(view, source)
+    if remote is None or view.now - remote.asked_at > STARVED_S:
+        facts = f"no WAL from {source.member} for {STARVED_S:.0f} s"
+        return Decision((AskLeader(source), *poll_ahead(view)), Reason.ASKING_LEADER, facts, wake_in=1.0)
+    verdict = judge(view.postgres, remote, view.me.name, view.config.history)
+    if verdict in (Verdict.REWIND, Verdict.RECLONE):
+        return diverged(view, source, verdict)
+    facts = f"waiting for WAL from {source.member}"
+    return Decision((*_upkeep(view), *poll_ahead(view)), Reason.FOLLOWING, facts, wake_in=_wake(view))
 
 
 def _repoint(view: View, source: Upstream) -> Decision:

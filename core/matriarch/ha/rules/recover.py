@@ -12,10 +12,12 @@ from matriarch.ha.actions import (
     StartPrimary,
     StartReplica,
     WriteInitialize,
+    WriteSync,
 )
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
+from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.sync import names_at_start
 from matriarch.ha.rules.upstream import leader_upstream
 from matriarch.ha.view import RemoteHistory, Upstream, View
@@ -59,11 +61,21 @@ def _as_holder(view: View) -> Decision:
         # On record before the first commit can be acknowledged: nobody may initialise a second cluster after that.
         write = WriteInitialize(control.sysid, view.config.version)
         return Decision((write,), Reason.BOOTSTRAPPING, "system identifier first", lead=True, wake_in=0.0)
+    if sync_active(view) and not view.sync.lists(view.me.name):
+        facts = f"holds the lock, but was not synchronous with {view.sync.leader}"
+        return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
     if not control.was_primary:
         return Decision((StartReplica(None),), Reason.STARTING_REPLICA, "to be promoted", True, 0.2)
+    if view.settings.synchronous and view.memory.sync_unsure:
+        make_sure = WriteSync(view.me.name, _listed_by_me(view), view.sync.version)
+        return Decision((make_sure,), Reason.CHANGING_SYNC, "who is synchronous has to be certain first", True, 0.0)
     names, strict = names_at_start(view)
     facts = "crash recovery first" if not control.clean else "clean data"
     return Decision((StartPrimary(names, strict),), Reason.STARTING_PRIMARY, facts, lead=True, wake_in=0.5)
+
+
+def _listed_by_me(view: View) -> tuple[str, ...]:
+    return view.sync.standbys if view.sync.leader == view.me.name else ()
 
 
 def reclaim(view: View) -> Decision:

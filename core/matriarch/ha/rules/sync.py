@@ -15,7 +15,7 @@ def before_promotion(view: View) -> tuple[Action, ...]:
     """Make the sync object say that nobody but this member may be promoted, before it commits anything of its own."""
     if not view.settings.synchronous:
         return disable(view)
-    if view.sync.leader == view.me.name and not view.sync.standbys:
+    if view.sync.leader == view.me.name and not view.sync.standbys and not view.memory.sync_unsure:
         return ()
     return (WriteSync(view.me.name, (), view.sync.version),)
 
@@ -23,7 +23,7 @@ def before_promotion(view: View) -> tuple[Action, ...]:
 def disable(view: View) -> tuple[Action, ...]:
     """Synchronous mode is off: empty the object, then the setting."""
     steps: list[Action] = []
-    if view.sync.leader is not None:
+    if view.sync.leader is not None or (view.memory.sync_unsure and view.sync.version is not None):
         steps.append(WriteSync(None, (), view.sync.version))
     if view.postgres.running and (view.postgres.sync_names or view.postgres.sync_names_strict):
         steps.append(SetSyncNames(()))
@@ -31,9 +31,14 @@ def disable(view: View) -> tuple[Action, ...]:
 
 
 def names_at_start(view: View) -> tuple[tuple[str, ...], bool]:
-    """synchronous_standby_names that a primary must start with: whoever is listed has to go on acknowledging."""
+    """synchronous_standby_names that a primary must start with: whoever is listed has to go on acknowledging.
+
+    While it is not known who is listed, nothing may be acknowledged at all.
+    """
     if not view.settings.synchronous:
         return (), False
+    if view.memory.sync_unsure:
+        return (), True
     listed = view.sync.standbys if view.sync.leader == view.me.name else ()
     return listed, view.settings.synchronous_mode_strict and not listed
 
@@ -54,7 +59,8 @@ def step(view: View) -> tuple[Action, ...]:
         return ()
     if view.sync.leader != me:
         return (*first, WriteSync(me, (), view.sync.version))
-    if contested:
+    if contested or view.memory.sync_unsure:
+        # A write that is still under way fails once this one has succeeded: both swap on a version.
         return (*first, WriteSync(me, listed, view.sync.version))
     picked = choose(view)
     if not set(listed) <= set(in_force):
