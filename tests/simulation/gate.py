@@ -13,9 +13,10 @@ from typing import Any
 
 
 class Gate:
-    """Open, shut (SIGSTOP) or gone (SIGKILL)."""
+    """Open, shut (SIGSTOP) or gone (SIGKILL). Several who stop it must all let it go on."""
 
     def __init__(self) -> None:
+        self._stops = 0
         self._open = asyncio.Event()
         self._open.set()
         self.dead = False
@@ -27,11 +28,14 @@ class Gate:
 
     def stop(self) -> None:
         """SIGSTOP."""
+        self._stops += 1
         self._open.clear()
 
     def go_on(self) -> None:
         """SIGCONT."""
-        self._open.set()
+        self._stops -= 1
+        if self._stops <= 0:
+            self._open.set()
 
     def end(self) -> None:
         """SIGKILL."""

@@ -160,6 +160,8 @@ class Member:
         assert self.init is not None
         self._agent_runs += 1
         self.gate = Gate()
+        if self.init.frozen:
+            self.gate.stop()
         me = Me(self.name, self.world.cluster, self.ip, self.uid, self.node, self.tags)
         kube = Gated(self.world.kube.client(self.name), self.gate)
         peers = SimPeers(self.ip, self.world.network, self.world.rest_at, self._decode)
