@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from matriarch_agent.init import processes
 from matriarch_agent.init.kernel import now
@@ -22,8 +22,7 @@ class Refused(Exception):
     """A request that cannot be carried out now; the text goes to the asker."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(NamedTuple):
     """How a postmaster ended. `status` as in subprocess: negative for a signal."""
 
     pid: int
