@@ -19,6 +19,7 @@ from matriarch_agent.postgres.directory import DataDirectory
 from matriarch_agent.postgres.place import Place
 from matriarch_agent.postgres.reloading import COMMITTING, RECEIVING, reload_provably
 from matriarch_agent.postgres.rewind import Rewound, rewind
+from matriarch_agent.postgres.roles import RolePasswords
 from matriarch_agent.postgres.sql import Session
 from matriarch_agent.postgres.watcher import Watcher
 
@@ -40,8 +41,9 @@ class LocalPostgres:
         self._session = Session(str(place.run), place.port, superuser)
         self._files = ConfFiles(place)
         self._server = ServerControl(place, init, self._session, self._control_file, superuser)
+        self._roles = RolePasswords(place, self._session, log)
         self._watcher = Watcher(
-            place, init, self._directory, self._control_file, self._session, self._server, self._files
+            place, init, self._directory, self._control_file, self._session, self._server, self._files, self._roles
         )
         self._changes_seen = 0
         self.last_rewind: Rewound | None = None
@@ -181,7 +183,8 @@ class LocalPostgres:
         return await history.ask_history(self._files.source(source), epoch, f"{self._place.member}-ask")
 
     async def close(self) -> None:
-        """Close the lasting connection."""
+        """End what is under way and close the lasting connection."""
+        await self._roles.close()
         await self._session.close()
 
     async def _prepare(self, mode: StartMode, settings: ClusterSettings) -> None:

@@ -25,10 +25,13 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "10000",
     "log_statement": "none",
     "log_min_duration_statement": "-1",
+    "log_min_error_statement": "panic",
+    "pg_stat_statements.track_utility": "off",
+    "pgaudit.log": "none",
     "default_transaction_read_only": "off",
 }
 """For our own sessions: never blocked by a missing synchronous standby (operators.md §6, trap 25), never led to another
-schema's functions (trap 42), never for ever."""
+schema's functions and never in a log (trap 42), never for ever."""
 
 
 class Session:

@@ -14,13 +14,14 @@ from matriarch.words.errors import PostgresError, QueryFailed
 from matriarch_agent.init import kernel
 from matriarch_agent.init.client import InitClient, PostmasterStatus
 from matriarch_agent.ports import StartMode
-from matriarch_agent.postgres import past, sql
+from matriarch_agent.postgres import credentials, past, sql
 from matriarch_agent.postgres.conf_files import ConfFiles
 from matriarch_agent.postgres.control import ServerControl, known_status
 from matriarch_agent.postgres.controldata import ControlCache
 from matriarch_agent.postgres.directory import DataDirectory, DataState
 from matriarch_agent.postgres.observe import QUERY, Facts, read_facts
 from matriarch_agent.postgres.place import Place
+from matriarch_agent.postgres.roles import RolePasswords
 from matriarch_agent.postgres.sql import Session
 
 INIT_WITHIN_S = 0.4
@@ -43,6 +44,7 @@ class Watcher:
         session: Session,
         server: ServerControl,
         files: ConfFiles,
+        roles: RolePasswords,
     ) -> None:
         self._place = place
         self._init = init
@@ -51,6 +53,7 @@ class Watcher:
         self._session = session
         self._server = server
         self._files = files
+        self._roles = roles
         self.failures = 0
         self._last_error = ""
         self._applied: ClusterSettings | None = None
@@ -182,6 +185,7 @@ class Watcher:
         self._upstream = None
         self._pending = {}
         self._timeline = None
+        self._roles.note_not_primary()
         self._session.drop()
 
     async def _with_facts(self, view: PostgresView) -> PostgresView:
@@ -193,6 +197,12 @@ class Watcher:
         except PostgresError as error:
             return replace(view, last_error=str(error))
         self._take_pending(facts, now)
+        if facts.in_recovery:
+            self._roles.note_not_primary()
+            with suppress(PostgresError):
+                credentials.write_passfile(self._place)
+        else:
+            self._roles.note_primary()
         if not self._changing_sync:
             self._adopt_sync(facts)
         timeline = facts.timeline if facts.timeline is not None else await self._standby_timeline(facts)

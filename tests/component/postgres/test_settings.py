@@ -120,9 +120,29 @@ async def test_alter_system_does_not_win_over_the_agent(members: Members) -> Non
     assert await member.sql("show work_mem") == "7MB"
 
 
-async def test_passwords_are_read_again_when_they_rotate(members: Members) -> None:
+async def test_rotated_passwords_reach_the_roles_and_the_standbys(members: Members) -> None:
     member = await members.primary()
-    (member.place.secrets / "replication" / "password").write_text("fr:esh")
-    member.postgres._files.source(member.upstream)
-    assert member.place.passfile.read_text() == "*:*:*:replicator:fr\\:esh\n"
-    assert member.place.passfile.stat().st_mode & 0o777 == 0o600
+    replica = await members.replica(member, "demo-1")
+    for one in (member, replica):
+        (one.place.secrets / "replication" / "password").write_text("fr:esh")
+        (one.place.secrets / "app" / "password").write_text("new")
+    async with asyncio.timeout(15):
+        while len([line for line in member.logged if line["event"] == "password changed"]) < 2:
+            await member.postgres.observe()
+            await asyncio.sleep(0.05)
+    assert not [line for line in member.logged if "fr:esh" in str(line)]
+    await replica.postgres.observe()
+    await replica.sql("select pg_terminate_backend(pid) from pg_stat_wal_receiver")
+    async with asyncio.timeout(15):
+        while True:
+            if (await replica.postgres.observe()).streaming:
+                break
+            await asyncio.sleep(0.05)
+    assert replica.place.passfile.read_text() == "*:*:*:replicator:fr\\:esh\n"
+    assert replica.place.passfile.stat().st_mode & 0o777 == 0o600
+    logged = (member.base / "postgres.log").read_text()
+    assert "fr:esh" not in logged and "SCRAM-SHA-256$" not in logged
+    (member.place.secrets / "app" / "password").unlink()
+    await member.postgres.observe()
+    await asyncio.sleep(0.2)
+    assert member.logged[-1]["event"] == "passwords not brought up to date", "a missing Secret empties no password"

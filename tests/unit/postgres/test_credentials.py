@@ -8,6 +8,7 @@ import pytest
 from matriarch.words.errors import PostgresError
 from matriarch_agent.postgres.credentials import Credential, read_credential, role_name, scram_verifier, write_passfile
 from matriarch_agent.postgres.place import Place
+from matriarch_agent.postgres.roles import fits
 
 
 def place_in(folder: Path) -> Place:
@@ -61,3 +62,9 @@ def test_rotation_is_followed_and_nothing_shows_a_password(tmp_path: Path) -> No
     assert place.passfile.read_text() == "*:*:*:mirror:t\\:w\\\\o\n"
     assert place.passfile.stat().st_mode & 0o777 == 0o600
     assert "w\\o" not in repr(read_credential(place, "replication"))
+
+
+@pytest.mark.parametrize("stored", ["", "md5abc", "SCRAM-SHA-256$4096:%%%$a:b", "a$b$c", scram_verifier("other")])
+def test_a_verifier_of_something_else_does_not_fit(stored: str) -> None:
+    assert not fits(stored, "password")
+    assert fits(scram_verifier("password"), "password")
