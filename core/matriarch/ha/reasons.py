@@ -27,7 +27,6 @@ class Reason(StrEnum):
     STARTING_REPLICA = "StartingReplica"
     START_FAILED = "StartFailed"
     PROMOTING = "Promoting"
-    PREPARING_PROMOTION = "PreparingPromotion"
     ASKING_PEERS = "AskingPeers"
     NOT_ELIGIBLE = "NotEligible"
     NOT_MOST_ADVANCED = "NotMostAdvanced"

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from matriarch.ha.postgres_view import ControlData as ControlData
+from matriarch.ha.postgres_view import PostgresView as PostgresView
+from matriarch.ha.postgres_view import Standby as Standby
 from matriarch.ha.settings import ClusterSettings
 
 
@@ -181,94 +184,6 @@ class Poll:
     def of(self, name: str) -> PeerAnswer | None:
         """One peer's answer."""
         return next((answer for answer in self.answers if answer.name == name), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Standby:
-    """One row of pg_stat_replication. LSNs in bytes."""
-
-    name: str
-    state: str
-    sync_state: str
-    write_lsn: int | None
-    flush_lsn: int | None
-    replay_lsn: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ControlData:
-    """What pg_controldata says of a data directory."""
-
-    state: str
-    sysid: str
-    timeline: int
-    checkpoint_lsn: int
-    """Start of the latest checkpoint record."""
-    end_lsn: int | None = None
-    """End of the latest checkpoint record, when the server was shut down cleanly; the first byte that is not there."""
-    was_primary: bool = False
-    """The directory was last written by a server out of recovery."""
-    checksums: bool = True
-
-    @property
-    def clean(self) -> bool:
-        """Shut down cleanly: no crash recovery is due."""
-        return self.state in ("shut down", "shut down in recovery")
-
-
-@dataclass(frozen=True, slots=True)
-class PostgresView:
-    """The local Postgres. `data` is `unknown` when the directory cannot be read: then nothing may be concluded."""
-
-    data: Literal["unknown", "empty", "present"] = "unknown"
-    process: Literal["stopped", "starting", "running", "stopping"] = "stopped"
-    in_recovery: bool | None = None
-    sysid: str | None = None
-    timeline: int | None = None
-    lsn: int | None = None
-    """Primary: current write position. Replica: the larger of received and replayed."""
-    received_lsn: int | None = None
-    replayed_lsn: int | None = None
-    latest_end_lsn: int | None = None
-    streaming: bool = False
-    heard_age: float | None = None
-    """Seconds since the WAL receiver last had a message; None without a receiver."""
-    upstream: str | None = None
-    """The member that this replica is set to follow; None for nobody."""
-    control: ControlData | None = None
-    led_timeline: int | None = None
-    """The last timeline on which this member itself was primary since its data was last copied or rewound."""
-    server_version: int | None = None
-    standbys: tuple[Standby, ...] = ()
-    slots: tuple[str, ...] = ()
-    sync_names: tuple[str, ...] | None = None
-    """synchronous_standby_names in effect, as a list."""
-    sync_names_lsn: int = 0
-    """WAL position at which they took effect."""
-    sync_names_strict: bool = False
-    """The strict placeholder is in force: nobody can acknowledge."""
-    postmaster_start_time: str | None = None
-    pending_restart: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    applied: ClusterSettings | None = None
-    """The cluster settings whose configuration files are in force."""
-    unborn: bool = False
-    """A data directory that this member initialised and never yet started as a primary: nobody has ever used it."""
-    refused: Mapping[str, str] = field(default_factory=dict)
-    """The user's parameters and pg_hba lines that are not in force: name or line to reason."""
-    failures: int = 0
-    """Failed attempts to start since the last success."""
-    last_error: str = ""
-    observed_at: float = 0.0
-
-    @property
-    def running(self) -> bool:
-        """Accepting connections."""
-        return self.process == "running"
-
-    @property
-    def writable(self) -> bool:
-        """Possibly able to commit: a process is there and it is not known to be in recovery."""
-        return self.process != "stopped" and self.in_recovery is not True
 
 
 @dataclass(frozen=True, slots=True)

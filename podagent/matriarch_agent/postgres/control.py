@@ -54,6 +54,7 @@ class ServerControl:
         if (await self._init.status()).alive:
             raise NotRunning("another postmaster of this directory is alive")
         self._remove_leftovers()
+        self._session.drop()
         self.stopping = False
         seen = self._init.changes
         argv = [self._place.program("postgres"), "-D", str(self._place.pgdata)]

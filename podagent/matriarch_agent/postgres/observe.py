@@ -23,6 +23,7 @@ select json_build_object(
       'status', status, 'timeline', received_tli, 'end', pg_wal_lsn_diff(latest_end_lsn, '0/0')::bigint,
       'heard', extract(epoch from clock_timestamp() - last_msg_receipt_time)::float8)
     from pg_stat_get_wal_receiver() where pid is not null),
+  'paused', case when r.recovery then pg_is_wal_replay_paused() else false end,
   'checkpoint_timeline', (select timeline_id from pg_control_checkpoint()),
   'recovery_timeline', (select min_recovery_end_timeline from pg_control_recovery()),
   'standbys', (select coalesce(json_agg(json_build_object(
@@ -56,6 +57,7 @@ class Facts:
     replayed_lsn: int | None
     latest_end_lsn: int | None
     streaming: bool
+    replay_paused: bool
     heard_age: float | None
     """Seconds since the last message from upstream: both moments are this machine's."""
     upstream: str | None
@@ -86,6 +88,7 @@ def read_facts(text: str) -> Facts:
         replayed_lsn=replayed if recovery else None,
         latest_end_lsn=receiver.get("end"),
         streaming=receiver.get("status") == "streaming",
+        replay_paused=bool(answer["paused"]),
         heard_age=receiver.get("heard"),
         upstream=answer["upstream"] or None,
         server_version=int(answer["version"]),

@@ -218,6 +218,7 @@ class Watcher:
             latest_end_lsn=facts.latest_end_lsn,
             streaming=facts.streaming,
             heard_age=facts.heard_age,
+            replay_paused=facts.replay_paused,
             upstream=(self._upstream[0] if self._upstream else facts.upstream) if facts.in_recovery else None,
             server_version=facts.server_version,
             standbys=facts.standbys,

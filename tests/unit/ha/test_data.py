@@ -15,6 +15,7 @@ from matriarch.ha.actions import (
     PollPeers,
     Reclaim,
     Release,
+    Restart,
     Rewind,
     StartPrimary,
     StartReplica,
@@ -157,3 +158,10 @@ def test_data_that_nobody_ever_used_gives_way_to_the_clusters() -> None:
     other = ConfigView(True, "5", "1111111111111111111", ())
     assert decide(a_view(config=other, postgres=stopped(unborn=True))).actions == (Clone(DEMO_0),)
     assert decide(a_view(config=other, postgres=stopped())).reason == Reason.FOREIGN_DATA
+
+
+def test_replay_that_waits_for_greater_parameters_gets_them_by_a_restart() -> None:
+    pending = {"max_connections": {"old_value": "100", "new_value": "130"}}
+    waiting = replica(replay_paused=True, pending_restart=pending)
+    assert decide(a_view(postgres=waiting)).actions == (Restart(False, (), False, DEMO_0),)
+    assert decide(a_view(postgres=replica(replay_paused=True))).actions == ()

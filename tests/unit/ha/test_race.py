@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from unit.ha.views import ME, NOW, a_view, answer, lock, poll, replica, silent
 
-from matriarch.ha.actions import Acquire, Decision, PollPeers
+from matriarch.ha.actions import Acquire, Decision, PollPeers, Promote, WriteSync
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
@@ -27,11 +27,15 @@ def expired(**changes: Any) -> View:
 
 
 def took(decision: Decision) -> bool:
-    return decision.actions == (Acquire("77"),)
+    return decision.actions[:1] == (Acquire("77"),)
 
 
 def test_the_only_listed_standby_takes_a_released_lock_without_asking() -> None:
     assert took(decide(released()))
+
+
+def test_the_winner_promotes_in_the_same_decision_after_the_sync_object_says_so() -> None:
+    assert decide(released()).actions == (Acquire("77"), WriteSync("demo-1", (), "9"), Promote())
 
 
 def test_after_an_expiry_the_peers_are_asked_first() -> None:

@@ -51,7 +51,7 @@ def test_a_promise_that_postgres_does_not_keep_is_taken_back() -> None:
 
 def test_the_object_says_nobody_else_before_a_promotion() -> None:
     view = leading(postgres=replica(), sync=SyncView("demo-0", ("demo-1",), 0, "9"))
-    assert decide(view).actions == (WriteSync("demo-1", (), "9"),)
+    assert decide(view).actions == (WriteSync("demo-1", (), "9"), Promote())
     ready = replace(view, sync=SyncView("demo-1", (), 0, "10"))
     assert decide(ready).actions == (Promote(),)
 

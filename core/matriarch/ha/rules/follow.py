@@ -35,6 +35,9 @@ def follow(view: View) -> Decision | None:
     starved = view.memory.starved_since
     if starved is not None and view.now - starved > STARVED_S and not view.settings.pause:
         return _starved(view, source)
+    if view.postgres.replay_paused and view.postgres.pending_restart and not view.settings.pause:
+        facts = f"replay waits for greater {', '.join(sorted(view.postgres.pending_restart))}"
+        return Decision((Restart(False, (), False, source),), Reason.RESTARTING, facts, wake_in=1.0)
     if view.memory.restart:
         return Decision((Restart(False, (), False, source),), Reason.RESTARTING, "asked for by a person", wake_in=1.0)
     return Decision((*_upkeep(view), *poll_ahead(view)), Reason.FOLLOWING, source.member, wake_in=_wake(view))

@@ -7,7 +7,6 @@ from matriarch.ha.actions import (
     ApplySettings,
     Checkpoint,
     Decision,
-    Promote,
     Release,
     Restart,
     SyncSlots,
@@ -49,10 +48,7 @@ def _promote(view: View) -> Decision:
     asked = view.request.pending and view.request.candidate == view.me.name
     if view.settings.pause and not asked:
         return Decision((Release(),), Reason.PAUSED, "no promotion while paused", wake_in=view.settings.loop_wait)
-    first = (*_records(view), *sync.before_promotion(view))
-    if first:
-        return Decision(first, Reason.PREPARING_PROMOTION, "sync object first", lead=True, wake_in=0.0)
-    return Decision((Promote(),), Reason.PROMOTING, "lock held", lead=True, wake_in=0.2)
+    return Decision((*_records(view), *sync.promotion(view)), Reason.PROMOTING, "lock held", lead=True, wake_in=0.2)
 
 
 def _lead(view: View) -> Decision:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from matriarch.ha.actions import Acquire, Decision, PollPeers
 from matriarch.ha.lease import expired
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.isolation import failsafe_applies
 from matriarch.ha.rules.polling import fresh_poll
+from matriarch.ha.rules.sync import promotion
 from matriarch.ha.view import PeerAnswer, View
 from matriarch.words.lsn import format_lsn
 
@@ -155,4 +157,6 @@ def _waited(view: View) -> bool:
 
 
 def _take(view: View, facts: str) -> Decision:
-    return Decision((Acquire(view.lock.version),), Reason.TAKING_LOCK, facts, wake_in=0.0)
+    on_record = is_sysid(view.config.initialize)
+    steps = promotion(view) if on_record else ()
+    return Decision((Acquire(view.lock.version), *steps), Reason.TAKING_LOCK, facts, wake_in=0.0)

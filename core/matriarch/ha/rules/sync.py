@@ -7,7 +7,7 @@ synchronous_standby_names afterwards. Every object write is a compare-and-swap; 
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Action, Renew, SetSyncNames, WriteSync
+from matriarch.ha.actions import Action, Promote, Renew, SetSyncNames, WriteSync
 from matriarch.ha.view import Standby, View
 
 
@@ -18,6 +18,13 @@ def before_promotion(view: View) -> tuple[Action, ...]:
     if view.sync.leader == view.me.name and not view.sync.standbys and not view.memory.sync_unsure:
         return ()
     return (WriteSync(view.me.name, (), view.sync.version),)
+
+
+def promotion(view: View) -> tuple[Action, ...]:
+    """Promote, after the sync object says that nobody else may be. Each step is taken only when the one before it
+    succeeded, so the taking of the lock may stand before them in one decision: a failover has no time for a look in
+    between."""
+    return (*before_promotion(view), Promote())
 
 
 def disable(view: View) -> tuple[Action, ...]:
