@@ -137,6 +137,18 @@ async def test_killed_postmaster_is_back_within_half_a_second(members: Members) 
     assert min(took) < 0.5, took
 
 
+async def test_a_start_does_not_speak_to_the_dead_predecessor(members: Members) -> None:
+    member = await members.primary()
+    await member.postgres.observe()
+    pid = (await member.init.status()).pid
+    assert pid is not None
+    seen = member.init.changes
+    os.kill(pid, signal.SIGKILL)
+    await member.init.wait_for_change(seen)
+    await member.postgres.start(PRIMARY, QUICK)
+    assert (await member.postgres.observe()).failures == 0
+
+
 async def test_a_dead_agent_leaves_postgres_and_the_next_one_adopts_it(members: Members) -> None:
     member = await members.primary()
     await member.postgres.set_sync_names(("demo-1",), strict=False)
