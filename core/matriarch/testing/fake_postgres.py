@@ -86,7 +86,7 @@ class FakePostgres:
                 disk.branch.timeline,
                 disk.branch.switches(),
                 other.in_recovery is True,
-                disk.retained_from,
+                oldest=disk.retained_from // SEGMENT * SEGMENT,
             )
 
         try:
