@@ -13,12 +13,11 @@ import pytest
 
 from e2e import diagnostics, images
 from e2e.cluster import ClusterProvider, choose
-from e2e.cluster.provider import Fault
 from e2e.figures import Figures
 from e2e.kubectl import Helm, Kubectl
 from e2e.operator_release import OperatorRelease
 from e2e.postgres_cluster import PostgresCluster
-from e2e.shell import CommandFailed
+from e2e.shell import CommandFailed, TimedOut
 
 NEEDS = "needs"
 FIGURES = pytest.StashKey[Figures]()
@@ -75,7 +74,7 @@ def operator(kubectl: Kubectl, helm: Helm, loaded: None) -> Iterator[OperatorRel
     release = OperatorRelease(kubectl, helm)
     release.install()
     yield release
-    if isinstance(choose().faults, frozenset) and Fault.PARTITION not in choose().faults:
+    if choose().name == "existing":
         release.uninstall()
 
 
@@ -95,21 +94,32 @@ def namespace(request: pytest.FixtureRequest, kubectl: Kubectl, operator: Operat
 @pytest.fixture(scope="session")
 def shared(kubectl: Kubectl, operator: OperatorRelease) -> Iterator[PostgresCluster]:
     """A cluster with default settings that fault tests of several files break one after another."""
-    kubectl.drop_namespace("e2e-shared", wait=True)
-    kubectl.make_namespace("e2e-shared")
     cluster = PostgresCluster(kubectl, "e2e-shared", "demo")
-    cluster.apply()
-    cluster.wait_healthy(within=120)
+    make_afresh(cluster)
     yield cluster
     cluster.delete()
-    kubectl.drop_namespace("e2e-shared")
+    kubectl.drop_namespace(cluster.namespace)
+
+
+def make_afresh(cluster: PostgresCluster) -> None:
+    """In a new namespace, with default settings."""
+    cluster.kubectl.drop_namespace(cluster.namespace, wait=True)
+    cluster.kubectl.make_namespace(cluster.namespace)
+    cluster.apply()
+    cluster.wait_healthy(within=90)
 
 
 @pytest.fixture
-def healthy(shared: PostgresCluster) -> PostgresCluster:
-    """The shared cluster, whole again after what the test before did to it."""
-    shared.wait_healthy(within=120)
-    return shared
+def healthy(shared: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[PostgresCluster]:
+    """The shared cluster, whole. A test that leaves it broken fails, and the next one gets a new cluster."""
+    shared.wait_healthy(within=30)
+    yield shared
+    try:
+        shared.wait_healthy(within=60)
+    except TimedOut:
+        diagnostics.dump(shared.kubectl, [shared.namespace], f"{request.node.nodeid}-afterwards")
+        make_afresh(shared)
+        raise
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def handled(cluster: PostgresCluster, outcome: str, before: Outcome) -> Outcome:
 @pytest.mark.parametrize("wish", ["named", "any"])
 def test_switchover(healthy: PostgresCluster, figures: Figures, wish: str) -> None:
     former, before = healthy.primary(), last_switchover(healthy)
-    candidate = healthy.synchronous_replicas()[0]
+    candidate = next(pod for pod, role in sorted(healthy.roles().items()) if role == "replica")
     with healthy.probe() as probe:
         time.sleep(2)
         healthy.annotate(ANNOTATION, candidate if wish == "named" else "any")
