@@ -13,7 +13,7 @@ from matriarch.testing.fake_postgres_copy import base_backup, initdb, rewound
 from matriarch.testing.fake_postgres_server import RECORD, Server, SyncNames
 from matriarch.testing.fake_postgres_site import between
 from matriarch.testing.fake_postgres_view import history_of, view_of
-from matriarch.testing.fake_postgres_wal import DataDir
+from matriarch.testing.fake_postgres_wal import SEGMENT, DataDir
 from matriarch.words.errors import NotRunning, ProgramFailed, QueryFailed
 from matriarch_agent.ports import StartMode
 

@@ -20,6 +20,7 @@ from matriarch.ha.actions import (
     StartPrimary,
     StartReplica,
     WriteInitialize,
+    WriteSync,
 )
 from matriarch.ha.decide import decide
 from matriarch.ha.divergence import Verdict, judge
@@ -105,11 +106,14 @@ def test_a_leader_whose_postgres_does_not_start_lets_others_lead() -> None:
 
 def test_a_restarted_container_takes_its_lock_up_again() -> None:
     view = leading(postgres=stopped(), lease_until=None)
-    assert decide(view).actions == (Reclaim("77"),)
+    assert decide(view).actions == (Reclaim("77"), StartPrimary(("demo-0",), False))
+    fresh = replace(view, memory=Memory())
+    sure = WriteSync("demo-1", ("demo-0",), "9")
+    assert decide(fresh).actions == (Reclaim("77"), sure, StartPrimary(("demo-0",), False))
     elsewhere = replace(view, lock=lock("demo-1", address_uid="uid-old", address_node="n9"))
     assert decide(elsewhere).actions == ()
     over = replace(elsewhere, lock=replace(elsewhere.lock, expired=True))
-    assert decide(over).actions == (Reclaim("77"),)
+    assert decide(over).actions == (Reclaim("77"), StartPrimary(("demo-0",), False))
     shared = replace(view, memory=Memory(data_held=False))
     assert decide(shared).actions == ()
 

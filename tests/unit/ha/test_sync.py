@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.ha.views import NAMES, a_view, leading, primary, replica, standby
 
-from matriarch.ha.actions import Promote, SetSyncNames, WriteSync
+from matriarch.ha.actions import Promote, SetSyncNames, StartPrimary, WriteSync
 from matriarch.ha.decide import decide
 from matriarch.ha.rules import sync
 from matriarch.ha.settings import ClusterSettings
@@ -62,15 +62,16 @@ def test_switching_it_off_empties_the_object_first() -> None:
 
 
 def test_a_restarted_primary_starts_with_the_listed_standbys() -> None:
-    assert sync.names_at_start(leading()) == (("demo-0",), False)
+    assert sync.start_primary(leading()) == StartPrimary(("demo-0",), False)
     sure = replace(a_view(), memory=Memory(sync_unsure=False))
-    assert sync.names_at_start(sure) == ((), False)
+    assert sync.start_primary(sure) == StartPrimary((), False)
 
 
 def test_after_a_write_without_an_answer_no_name_is_dropped_before_one_with() -> None:
     unsure = replace(with_sync((), ("demo-0",)), memory=Memory(sync_unsure=True))
     assert sync.step(unsure) == (WriteSync("demo-1", (), "9"),)
-    assert sync.names_at_start(unsure) == ((), True)
+    assert sync.certain(unsure) == (WriteSync("demo-1", (), "9"),)
+    assert sync.start_primary_blindly(unsure) == StartPrimary((), strict=True)
 
 
 names = st.sets(st.sampled_from([n for n in NAMES if n != "demo-1"])).map(lambda s: tuple(sorted(s)))

@@ -54,9 +54,11 @@ def _promote(view: View) -> Decision:
 def _lead(view: View) -> Decision:
     records = _records(view)
     if view.memory.restart:
-        names, strict = sync.names_at_start(view)
-        restart = Restart(True, names, strict, None)
-        return Decision((*records, restart), Reason.RESTARTING, "asked for by a person", lead=True, wake_in=0.5)
+        start = sync.start_primary(view)
+        restart = Restart(True, start.sync_names, start.strict, None)
+        return Decision(
+            (*records, *sync.certain(view), restart), Reason.RESTARTING, "asked for by a person", lead=True, wake_in=0.5
+        )
     answer = requests.answer(view)
     if answer is not None:
         return answer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from matriarch.ha.actions import ConfirmFailsafe, Decision, StartPrimary, StartReplica
+from matriarch.ha.actions import ConfirmFailsafe, Decision, StartReplica
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
-from matriarch.ha.rules.sync import names_at_start
+from matriarch.ha.rules.sync import start_primary_blindly
 from matriarch.ha.view import View
 
 RETRY_S = 0.5
@@ -20,10 +20,9 @@ def isolation(view: View) -> Decision | None:
     if view.activity is not None:
         return Decision(_failsafe(view), Reason.API_UNREACHABLE, f"during {view.activity.name}", True, RETRY_S)
     if _can_restart(view):
-        names, strict = names_at_start(view)
         # A leader that died while it was being promoted has a replica's data still.
         was_primary = view.postgres.control is not None and view.postgres.control.was_primary
-        restart = StartPrimary(names, strict) if was_primary else StartReplica(None)
+        restart = start_primary_blindly(view) if was_primary else StartReplica(None)
         return Decision((*_failsafe(view), restart), Reason.STARTING_PRIMARY, "API unreachable, lease held", True, 0.5)
     return Decision(_failsafe(view), Reason.FAILSAFE, _facts(view), lead=True, wake_in=RETRY_S)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matriarch.ha.actions import (
     AskLeader,
     Clone,
@@ -12,13 +14,12 @@ from matriarch.ha.actions import (
     StartPrimary,
     StartReplica,
     WriteInitialize,
-    WriteSync,
 )
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import sync_active
-from matriarch.ha.rules.sync import names_at_start
+from matriarch.ha.rules.sync import certain, start_primary
 from matriarch.ha.rules.upstream import leader_upstream
 from matriarch.ha.view import RemoteHistory, Upstream, View
 
@@ -52,8 +53,16 @@ def _as_holder(view: View) -> Decision:
     if view.postgres.failures >= FAILURES_BEFORE_RELEASE and view.peers():
         facts = f"Postgres does not start: {view.postgres.last_error}"
         return Decision((Release(),), Reason.START_FAILED, facts, wake_in=view.settings.loop_wait)
-    if not view.holds_lease:
-        return reclaim(view)
+    start = _start_as_holder(view)
+    if view.holds_lease:
+        return start
+    claim = reclaim(view)
+    # One decision for the whole way back: each step is taken only when the one before it succeeded.
+    goes_on = claim.actions and any(isinstance(action, StartPrimary | StartReplica) for action in start.actions)
+    return replace(claim, actions=(*claim.actions, *start.actions)) if goes_on else claim
+
+
+def _start_as_holder(view: View) -> Decision:
     control = view.postgres.control
     if control is None:
         return Decision((), Reason.DATA_UNREADABLE, "no control data", lead=True, wake_in=0.5)
@@ -66,16 +75,8 @@ def _as_holder(view: View) -> Decision:
         return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
     if not control.was_primary:
         return Decision((StartReplica(None),), Reason.STARTING_REPLICA, "to be promoted", True, 0.2)
-    if view.settings.synchronous and view.memory.sync_unsure:
-        make_sure = WriteSync(view.me.name, _listed_by_me(view), view.sync.version)
-        return Decision((make_sure,), Reason.CHANGING_SYNC, "who is synchronous has to be certain first", True, 0.0)
-    names, strict = names_at_start(view)
     facts = "crash recovery first" if not control.clean else "clean data"
-    return Decision((StartPrimary(names, strict),), Reason.STARTING_PRIMARY, facts, lead=True, wake_in=0.5)
-
-
-def _listed_by_me(view: View) -> tuple[str, ...]:
-    return view.sync.standbys if view.sync.leader == view.me.name else ()
+    return Decision((*certain(view), start_primary(view)), Reason.STARTING_PRIMARY, facts, lead=True, wake_in=0.5)
 
 
 def reclaim(view: View) -> Decision:

@@ -7,7 +7,7 @@ synchronous_standby_names afterwards. Every object write is a compare-and-swap; 
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Action, Promote, Renew, SetSyncNames, WriteSync
+from matriarch.ha.actions import Action, Promote, Renew, SetSyncNames, StartPrimary, WriteSync
 from matriarch.ha.view import Standby, View
 
 
@@ -37,17 +37,31 @@ def disable(view: View) -> tuple[Action, ...]:
     return tuple(steps)
 
 
-def names_at_start(view: View) -> tuple[tuple[str, ...], bool]:
-    """synchronous_standby_names that a primary must start with: whoever is listed has to go on acknowledging.
+def certain(view: View) -> tuple[Action, ...]:
+    """Before a start as primary: make sure who is listed, by a write that is answered. A write of an earlier process
+    that is still under way fails after it."""
+    if not view.settings.synchronous or not view.memory.sync_unsure:
+        return ()
+    first: tuple[Action, ...] = (Renew(),) if view.sync.claim is not None else ()
+    return (*first, WriteSync(view.me.name, _listed(view), view.sync.version))
 
-    While it is not known who is listed, nothing may be acknowledged at all.
-    """
+
+def start_primary(view: View) -> StartPrimary:
+    """Start with everybody in force who is listed: they have to go on acknowledging."""
     if not view.settings.synchronous:
-        return (), False
-    if view.memory.sync_unsure:
-        return (), True
-    listed = view.sync.standbys if view.sync.leader == view.me.name else ()
-    return listed, view.settings.synchronous_mode_strict and not listed
+        return StartPrimary(())
+    return StartPrimary(_listed(view), view.settings.synchronous_mode_strict and not _listed(view))
+
+
+def start_primary_blindly(view: View) -> StartPrimary:
+    """The same while the API server cannot be asked: when it is not certain who is listed, nothing is acknowledged."""
+    if view.settings.synchronous and view.memory.sync_unsure:
+        return StartPrimary((), strict=True)
+    return start_primary(view)
+
+
+def _listed(view: View) -> tuple[str, ...]:
+    return view.sync.standbys if view.sync.leader == view.me.name else ()
 
 
 def step(view: View) -> tuple[Action, ...]:
