@@ -188,6 +188,9 @@ class Agent:
                 self.remember(unlocked_since=now)
         elif self.memory.unlocked_since is not None:
             self.remember(unlocked_since=None)
+        if lock.leader not in (None, self.me.name) and self.memory.handover_done_at is not None:
+            # Somebody else has led since: what this member once handed over counts no more.
+            self.remember(handover_done_at=None)
         members = self.store.members()
         self._note_starvation(now)
         self._note_slots({slot_name(member.name) for member in members}, now)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from unittest import mock
 
-from matriarch.ha.actions import Decision, SetSyncNames, WriteSync
+from matriarch.ha.actions import Claim, Decision, Renew, SetSyncNames, WriteSync
 from matriarch.ha.divergence import Verdict
 from matriarch.ha.failsafe import Verdict as FailsafeVerdict
+from matriarch.ha.rules import sync as sync_rules
 from matriarch.ha.view import SyncView, View
+from matriarch.words.names import sync_object
+from matriarch_agent import agent as agent_module
 from matriarch_agent.agent import Agent
 from matriarch_agent.keeper import Keeper
 from matriarch_agent.store import ClusterStore
@@ -120,6 +123,17 @@ def _everywhere(name: str, replacement: Any, *modules: str) -> Callable[[], Any]
     return _many(*[partial(mock.patch, f"{module}.{name}", replacement) for module in modules])
 
 
+def _storm(plan: Plan) -> None:
+    """Dense partitions in a synchronous cluster whose primary often loses only some of its roads."""
+    plan.members = max(plan.members, 3)
+    plan.settings.update(synchronous_mode=True, synchronous_mode_strict=False, ttl=9, loop_wait=3, retry_timeout=3)
+    plan.weights = dict.fromkeys(("api-slow", "isolate", "one-way", "split", "api-flaky", "api-lagging-watch"), 1.0)
+    plan.fault_every_s = 2.5
+    plan.foreign = False
+    plan.clients, plan.sticky = 4, 3
+    plan.admin_every_s = 1e6
+
+
 _PAUSES = ("agent-pause", "freeze", "agent-kill", "isolate")
 _PARTITIONS = ("isolate", "split", "one-way", "api-outage", "node-crash")
 _RULES = "matriarch.ha.rules"
@@ -162,7 +176,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "synchronous_standby_names shrinks before the sync object",
-        _patched(__import__("matriarch.ha.rules.sync", fromlist=["sync"]), "step", _names_first),
+        _patched(sync_rules, "step", _names_first),
         _plan(("isolate", "split", "api-outage", "node-crash"), synchronous_mode=True, fault_every_s=5.0),
         frozenset({3}),
         seeds=150,
@@ -201,6 +215,91 @@ MUTANTS: tuple[Mutant, ...] = (
         _everywhere("expired", lambda seen, ttl, now: now >= seen + ttl / 2, "matriarch_agent.store"),
         _plan(("api-outage", "api-slow", "api-lagging-watch"), failsafe_mode=False),
         frozenset({1, 2}),
+    ),
+)
+
+
+def _dropping(*kinds: type) -> Callable[[Callable[[View], Decision]], Callable[[View], Decision]]:
+    """Decisions without actions of some kinds."""
+
+    def change(decide: Callable[[View], Decision]) -> Callable[[View], Decision]:
+        def without(view: View) -> Decision:
+            decision = decide(view)
+            return replace(decision, actions=tuple(a for a in decision.actions if not isinstance(a, kinds)))
+
+        return without
+
+    return change
+
+
+def _newest_version(take: Any) -> Any:
+    async def take_lock(self: ClusterStore, version: str | None, *rest: Any) -> None:
+        record = self.lock_record()
+        await take(self, record.version if record is not None else version, *rest)
+
+    return take_lock
+
+
+def _sure(step: Callable[[View], Any]) -> Callable[[View], Any]:
+    return lambda view: step(replace(view, memory=replace(view.memory, sync_unsure=False)))
+
+
+async def _only_words(agent: Agent, view: View, version: str) -> None:
+    agent.remember(promised=version)
+
+
+def _blind_for_sync(swap: Any) -> Any:
+    async def blind(self: ClusterStore, name: str, body: Any, version: str | None, timeout: float = 3.0) -> None:
+        if version is not None and name == sync_object(self._me.cluster):
+            await self._patch(name, body, timeout)
+        else:
+            await swap(self, name, body, version, timeout)
+
+    return blind
+
+
+MUTANTS += (
+    Mutant(
+        "the fast failover takes the lock without closing its WAL receiver",
+        _many(lambda: mock.patch("matriarch_agent.execute._promise", _only_words)),
+        _storm,
+        frozenset({1, 3}),
+        seeds=150,
+    ),
+    Mutant(
+        "the fast failover claims nothing",
+        _patched(agent_module, "decide", _dropping(Claim)),
+        _storm,
+        frozenset({1, 3}),
+        seeds=150,
+    ),
+    Mutant(
+        "a primary overrides a claim without renewing first",
+        _patched(agent_module, "decide", _dropping(Renew)),
+        _storm,
+        frozenset({1, 3}),
+        seeds=150,
+    ),
+    Mutant(
+        "the fast failover takes whatever version the lock has by then",
+        _patched(ClusterStore, "take_lock", _newest_version),
+        _storm,
+        frozenset({1, 2, 3}),
+        seeds=150,
+    ),
+    Mutant(
+        "the sync object is written without compare-and-swap",
+        _patched(ClusterStore, "_swap", _blind_for_sync),
+        _storm,
+        frozenset({1, 3}),
+        seeds=150,
+    ),
+    Mutant(
+        "a write of the sync object with an unknown outcome counts as never sent",
+        _patched(sync_rules, "step", _sure),
+        _storm,
+        frozenset({1, 3}),
+        seeds=150,
     ),
 )
 

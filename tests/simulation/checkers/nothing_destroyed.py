@@ -32,7 +32,7 @@ class NothingDestroyed(Checker):
 
     def _second_initdb(self, server: Server, others: list[DataDir]) -> None:
         initialize = self.world.truth.config.initialize
-        if initialize:
+        if initialize in self.world.opened:
             self.broken(server.member, f"initdb although the cluster has system identifier {initialize}")
         if any(disk.sysid in self.world.opened and disk.sysid not in self.world.foreign for disk in others):
             self.broken(server.member, "initdb although another member has data that was in use")

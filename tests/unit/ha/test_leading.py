@@ -9,6 +9,7 @@ from matriarch.ha.actions import (
     ClearRequest,
     ConfirmFailsafe,
     HandOver,
+    PollPeers,
     StartPrimary,
     StopPostgres,
     SyncSlots,
@@ -58,13 +59,21 @@ def test_a_candidate_that_streams_is_made_synchronous_first() -> None:
         (asked("demo-0", "demo-2"), "leader name does not match"),
         (asked("demo-1", "demo-9"), "candidate does not exist"),
         (asked("demo-1", "demo-1"), "target and source are the same"),
-        (asked("demo-1", None, poll=poll(silent("demo-0"), silent("demo-2"))), "demo-0 is not reachable"),
+        (
+            asked("demo-1", None, poll=poll(silent("demo-0"), silent("demo-2")), postgres=primary()),
+            "demo-0 is not reachable",
+        ),
         (asked("demo-1", "demo-2", poll=poll(answer("demo-0"), answer("demo-2", lsn=-9_999_999))), "lags"),
         (asked("demo-1", None, settings=ClusterSettings(pause=True)), "specific candidate"),
     ],
 )
 def test_refusals_say_why(view: View, words: str) -> None:
     assert words in refused(view)
+
+
+def test_a_candidate_that_streams_but_answers_late_is_asked_again() -> None:
+    late = asked("demo-1", "demo-0", poll=poll(silent("demo-0"), answer("demo-2")))
+    assert decide(late).actions == (PollPeers(),)
 
 
 def test_the_new_leader_clears_the_request_that_made_it() -> None:

@@ -34,6 +34,9 @@ def answer(view: View) -> Decision | None:
         return Decision((PollPeers(),), Reason.ASKING_PEERS, "who can take over?", lead=True, wake_in=0.0)
     good = {a.name for a in poll.answers if _fit(view, a)}
     able = [member.name for member in _candidates(view) if member.name in good]
+    if not able and _streams(view, _silent(view, poll.answers)):
+        # It streams, so it lives: its REST API was only too slow to answer.
+        return Decision((PollPeers(),), Reason.ASKING_PEERS, "asking again", lead=True, wake_in=0.3)
     if not able:
         return _refuse(view, _why_nobody(view, poll.answers))
     if sync_active(view):
@@ -75,6 +78,11 @@ def _fit(view: View, answer: PeerAnswer) -> bool:
         return False
     lag = (view.postgres.lsn or 0) - answer.lsn
     return lag <= view.settings.maximum_lag_on_failover
+
+
+def _silent(view: View, answers: tuple[PeerAnswer, ...]) -> list[str]:
+    asked = {member.name for member in _candidates(view)}
+    return [answer.name for answer in answers if answer.name in asked and not answer.reachable]
 
 
 def _streams(view: View, names: list[str]) -> bool:

@@ -101,15 +101,18 @@ def step(view: View) -> tuple[Action, ...]:
 
 
 def choose(view: View) -> tuple[str, ...]:
-    """The standbys that shall be synchronous: streaming members, those already listed first so that nothing changes
-    without need; the candidate of a pending switchover before all, so that it may be promoted."""
+    """The standbys that shall be synchronous: streaming members, those already listed or named first so that nothing
+    changes without need; the candidate of a pending switchover before all, so that it may be promoted."""
     rows = [row for row in view.postgres.standbys if _eligible(view, row)]
     wanted = (view.request.candidate or "") if view.request.pending else ""
 
-    def order(row: Standby) -> tuple[bool, int, bool, int, str]:
+    named = view.postgres.sync_names or ()
+
+    def order(row: Standby) -> tuple[bool, int, bool, bool, int, str]:
         member = view.member(row.name)
         priority = member.tags.sync_priority if member else 1
-        return (row.name != wanted, -priority, row.name not in view.sync.standbys, -(row.flush_lsn or 0), row.name)
+        listed, known = row.name in view.sync.standbys, row.name in named
+        return (row.name != wanted, -priority, not listed, not known, -(row.flush_lsn or 0), row.name)
 
     rows.sort(key=order)
     return tuple(sorted(row.name for row in rows[: view.settings.synchronous_node_count]))
