@@ -14,18 +14,18 @@ from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
 from matriarch.ha.lease import expired
 from matriarch.ha.records import Renewal
-from matriarch.ha.rules import takeover
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, PostgresView, View
+from matriarch.ha.view import Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, View
 from matriarch.kube.api import Kube
 from matriarch.words.errors import MatriarchError
-from matriarch.words.names import REST_PORT, slot_name
+from matriarch.words.names import REST_PORT
 from matriarch_agent.activities import carry_out
 from matriarch_agent.announce import Announcer
 from matriarch_agent.execute import execute
 from matriarch_agent.jobs import Jobs
 from matriarch_agent.journal import Journal, Log
 from matriarch_agent.keeper import Keeper
+from matriarch_agent.observe import Observer
 from matriarch_agent.ports import FailsafeClaim, Init, Now, Peers, Postgres
 from matriarch_agent.publish import Publisher
 from matriarch_agent.store import ClusterStore
@@ -33,9 +33,6 @@ from matriarch_agent.store import ClusterStore
 POLL_TIMEOUT_S = 1.0
 """A peer that does not answer within this time counts as unreachable in a race."""
 FAILSAFE_TIMEOUT_S = 1.5
-ASK_AFTER_S = 0.9
-"""Seconds without a WAL message after which a synchronous standby asks the leader over REST whether it lives."""
-LISTEN_TIMEOUT_S = 0.5
 SETTLE_S = 0.01
 """Least time between two looks: a wake-up storm must not starve everything else."""
 
@@ -74,13 +71,8 @@ class Agent:
         self.failsafe = Failsafe()
         self.failsafe_counts: dict[str, int] = {}
         self.poll: Poll | None = None
-        self.view: View | None = None
-        self._observed = PostgresView()
-        self._probed_at = -1e9
-        self._looked_at = now()
+        self.observer = Observer(self)
         self._restarted = asyncio.Event()
-        self._asking = False
-        self._listens_to: tuple[str | None, int] = (None, 0)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -148,19 +140,18 @@ class Agent:
 
     # --- observe --------------------------------------------------------------------------------------------------
 
+    @property
+    def view(self) -> View | None:
+        """The last view; None before the first look."""
+        return self.observer.view
+
     async def look(self) -> View:
-        """Observe everything and keep the view for those who ask over REST."""
-        await self._check_lock_is_fresh()
-        self._observed = await self.postgres.observe()
-        self._listen()
-        self._looked_at = self.now()
-        self.view = self.build_view()
-        return self.view
+        """Observe everything."""
+        return await self.observer.look()
 
     async def refresh(self) -> None:
         """Observe Postgres now: a peer that races must not be told a position of some seconds ago."""
-        self._observed = await self.postgres.observe()
-        self.view = self.build_view()
+        await self.observer.refresh()
 
     def facts(self) -> Facts:
         """This moment, for documents."""
@@ -170,7 +161,7 @@ class Agent:
             wall=self.wall(),
             view=self.view,
             lease_until=self.keeper.lease_until,
-            looked_at=self._looked_at,
+            looked_at=self.observer.looked_at,
             api_seen_at=self.store.contact,
             statuses=self.store.statuses(),
         )
@@ -180,107 +171,9 @@ class Agent:
         await self.refresh()
         return patroni_document(self.facts())
 
-    def build_view(self) -> View:
-        """The view from what was last observed; no I/O."""
-        now, lock = self.now(), self.store.lock()
-        if lock.leader is None and lock.holder != self.me.name:
-            if self.memory.unlocked_since is None:
-                self.remember(unlocked_since=now)
-        elif self.memory.unlocked_since is not None:
-            self.remember(unlocked_since=None)
-        if lock.leader not in (None, self.me.name) and self.memory.handover_done_at is not None:
-            # Somebody else has led since: what this member once handed over counts no more.
-            self.remember(handover_done_at=None)
-        members = self.store.members()
-        self._note_starvation(now)
-        self._note_slots({slot_name(member.name) for member in members}, now)
-        return View(
-            now=now,
-            wall=self.wall(),
-            me=self.me,
-            settings=self.store.settings(),
-            lock=lock,
-            config=self.store.config(),
-            sync=self.store.sync(),
-            request=self.store.request(),
-            members=members,
-            postgres=self._observed,
-            lease_until=self.keeper.lease_until,
-            api_ok=self._api_ok(now),
-            activity=self.jobs.activity,
-            poll=self.poll,
-            failsafe=self.failsafe,
-            memory=replace(self.memory, last_label_change=self.publisher.last_label_change),
-        )
-
     def settings(self) -> ClusterSettings:
         """The cluster settings as last seen."""
         return self.store.settings()
-
-    def _api_ok(self, now: float) -> bool:
-        settings = self.settings()
-        if self.keeper.failing_since is not None and self.keeper.lead:
-            return False
-        return now - self.store.contact < settings.loop_wait + settings.retry_timeout
-
-    async def _check_lock_is_fresh(self) -> None:
-        """A lock that was not renewed when it should have been: is it the holder, or our watch? Read it directly."""
-        lock, settings, now = self.store.lock(), self.settings(), self.now()
-        overdue = now - lock.seen_at > settings.loop_wait + 0.75 and lock.holder not in (None, self.me.name)
-        silent = now - self.store.contact > settings.loop_wait + 0.75
-        leads = self.keeper.lead and self.keeper.failing_since is None
-        if (overdue or silent) and not leads and now - self._probed_at > 0.75:
-            self._probed_at = now
-            try:
-                await self.store.read_lock_object(timeout=min(1.0, settings.retry_timeout))
-            except MatriarchError as error:
-                self.log("the API server does not answer", error=str(error))
-
-    def _note_starvation(self, now: float) -> None:
-        """Since when a replica that follows somebody has had no stream."""
-        postgres = self._observed
-        starved = postgres.running and postgres.in_recovery is True and not postgres.streaming
-        if not starved or self.memory.followed is None:
-            if self.memory.starved_since is not None:
-                self.remember(starved_since=None)
-        elif self.memory.starved_since is None:
-            self.remember(starved_since=now)
-
-    def _listen(self) -> None:
-        """Keep `leader_heard_at`: by the age of the last WAL message, and by asking over REST when that grows old."""
-        lock, now = self.store.lock(), self.now()
-        leader = lock.leader if lock.leader != self.me.name else None
-        heard = self.memory.leader_heard_at
-        if leader is None or self._listens_to != (leader, lock.epoch) or heard is None:
-            self._listens_to = (leader, lock.epoch)
-            self.remember(leader_heard_at=now if leader is not None else None)
-            return
-        followed, age = self.memory.followed, self._observed.heard_age
-        if followed is not None and followed.member == leader and age is not None:
-            heard = max(heard, now - age)
-        self.remember(leader_heard_at=heard)
-        if now - heard > ASK_AFTER_S and not self._asking and takeover.watches_closely(self.build_view()):
-            self._asking = True
-            self.jobs.aside(self._ask_leader(leader), "ask-leader")
-
-    async def _ask_leader(self, leader: str) -> None:
-        """Beside the loop: a leader that does not answer must not delay what follows from its silence."""
-        try:
-            member = next((m for m in self.store.members() if m.name == leader), None)
-            answered = member is not None and (await self._ask_peer(member, LISTEN_TIMEOUT_S)).reachable
-            if answered and self._listens_to[0] == leader:
-                self.remember(leader_heard_at=self.now())
-        finally:
-            self._asking = False
-
-    def _note_slots(self, wanted: set[str], now: float) -> None:
-        """Since when a slot has had no member; only while the pod list is trustworthy (rule 7)."""
-        if not self.store.synced:
-            return
-        missing = self.memory.slots_missing_since
-        fresh = {name: missing.get(name, now) for name in self._observed.slots if name not in wanted}
-        if fresh != missing:
-            self.remember(slots_missing_since=fresh)
 
     # --- execute --------------------------------------------------------------------------------------------------
 
@@ -297,7 +190,7 @@ class Agent:
 
     async def fence(self) -> None:
         """Cancel what is under way and kill Postgres: nothing of it survives (rule 2)."""
-        writable = self._observed.in_recovery is False and self._observed.running
+        writable = self.observer.postgres.in_recovery is False and self.observer.postgres.running
         ended = await self.jobs.stop_activity(within=0.2)
         await self.postgres.kill()
         if not ended:
@@ -328,11 +221,12 @@ class Agent:
         """Ask every other member at once; those to skip count as not reachable."""
         others = [member for member in self.store.members() if member.name != self.me.name]
         version = self.store.lock().version
-        answers = await asyncio.gather(*(self._ask_peer(other) for other in others if other.name not in skip))
+        answers = await asyncio.gather(*(self.ask_peer(other) for other in others if other.name not in skip))
         silent = [PeerAnswer(other.name, reachable=False) for other in others if other.name in skip]
         return Poll((*answers, *silent), self.now(), version)
 
-    async def _ask_peer(self, member: MemberView, timeout: float = POLL_TIMEOUT_S) -> PeerAnswer:
+    async def ask_peer(self, member: MemberView, timeout: float = POLL_TIMEOUT_S) -> PeerAnswer:
+        """Ask one member for its state, within `timeout` seconds."""
         url = member.api_url or (f"http://{member.pod_ip}:{REST_PORT}/patroni" if member.pod_ip else None)
         if url is None:
             return PeerAnswer(member.name, reachable=False)
@@ -353,7 +247,7 @@ class Agent:
 
     def accept_failsafe(self, claim: FailsafeClaim) -> Verdict:
         """Answer another member's `POST /failsafe`."""
-        verdict = judge_failsafe(self.build_view(), claim, self.now(), acquiring=self.keeper.acquiring)
+        verdict = judge_failsafe(self.observer.build(), claim, self.now(), acquiring=self.keeper.acquiring)
         if verdict.accepted:
             self.failsafe = Failsafe(None, claim.name, claim.api_url, claim.conn_url, self.now())
         return verdict
@@ -366,12 +260,12 @@ class Agent:
     # --- records --------------------------------------------------------------------------------------------------
 
     def _renewal(self) -> Renewal:
-        fresh = self._observed.in_recovery is False and self.now() - self._observed.observed_at < 10
+        fresh = self.observer.postgres.in_recovery is False and self.now() - self.observer.postgres.observed_at < 10
         topology = None
         if self.settings().failsafe_mode:
             topology = {member.name: member.api_url for member in self.store.members() if member.api_url}
             topology[self.me.name] = status.api_url(self.me)
-        return self.store.renewal(self._observed.lsn if fresh else None, topology)
+        return self.store.renewal(self.observer.postgres.lsn if fresh else None, topology)
 
     def wall_iso(self) -> str:
         """The present moment for people."""

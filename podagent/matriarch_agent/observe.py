@@ -1,0 +1,144 @@
+"""Observing: puts the view together, and notes what only time tells (who fell silent, what is missing since when)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from matriarch.ha.rules import takeover
+from matriarch.ha.view import PostgresView, View
+from matriarch.words.errors import MatriarchError
+from matriarch.words.names import slot_name
+
+if TYPE_CHECKING:
+    from matriarch_agent.agent import Agent
+
+ASK_AFTER_S = 0.9
+"""Seconds without a WAL message after which a synchronous standby asks the leader over REST whether it lives."""
+LISTEN_TIMEOUT_S = 0.5
+
+
+class Observer:
+    """One member's eyes. `view` is the last view, `postgres` the last word of the local Postgres, `looked_at` when the
+    loop last looked."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self.view: View | None = None
+        self.postgres = PostgresView()
+        self.looked_at = agent.now()
+        self._probed_at = -1e9
+        self._asking = False
+        self._listens_to: tuple[str | None, int] = (None, 0)
+
+    async def look(self) -> View:
+        """Observe everything and keep the view for those who ask over REST."""
+        await self._check_lock_is_fresh()
+        self.postgres = await self._agent.postgres.observe()
+        self._listen()
+        self.looked_at = self._agent.now()
+        self.view = self.build()
+        return self.view
+
+    async def refresh(self) -> None:
+        """Observe Postgres now: a peer that races must not be told a position of some seconds ago."""
+        self.postgres = await self._agent.postgres.observe()
+        self.view = self.build()
+
+    def build(self) -> View:
+        """The view from what was last observed; no I/O."""
+        now, lock = self._agent.now(), self._agent.store.lock()
+        if lock.leader is None and lock.holder != self._agent.me.name:
+            if self._agent.memory.unlocked_since is None:
+                self._agent.remember(unlocked_since=now)
+        elif self._agent.memory.unlocked_since is not None:
+            self._agent.remember(unlocked_since=None)
+        if lock.leader not in (None, self._agent.me.name) and self._agent.memory.handover_done_at is not None:
+            # Somebody else has led since: what this member once handed over counts no more.
+            self._agent.remember(handover_done_at=None)
+        members = self._agent.store.members()
+        self._note_starvation(now)
+        self._note_slots({slot_name(member.name) for member in members}, now)
+        return View(
+            now=now,
+            wall=self._agent.wall(),
+            me=self._agent.me,
+            settings=self._agent.store.settings(),
+            lock=lock,
+            config=self._agent.store.config(),
+            sync=self._agent.store.sync(),
+            request=self._agent.store.request(),
+            members=members,
+            postgres=self.postgres,
+            lease_until=self._agent.keeper.lease_until,
+            api_ok=self._api_ok(now),
+            activity=self._agent.jobs.activity,
+            poll=self._agent.poll,
+            failsafe=self._agent.failsafe,
+            memory=replace(self._agent.memory, last_label_change=self._agent.publisher.last_label_change),
+        )
+
+    def _api_ok(self, now: float) -> bool:
+        settings = self._agent.settings()
+        if self._agent.keeper.failing_since is not None and self._agent.keeper.lead:
+            return False
+        return now - self._agent.store.contact < settings.loop_wait + settings.retry_timeout
+
+    async def _check_lock_is_fresh(self) -> None:
+        """A lock that was not renewed when it should have been: is it the holder, or our watch? Read it directly."""
+        lock, settings, now = self._agent.store.lock(), self._agent.settings(), self._agent.now()
+        overdue = now - lock.seen_at > settings.loop_wait + 0.75 and lock.holder not in (None, self._agent.me.name)
+        silent = now - self._agent.store.contact > settings.loop_wait + 0.75
+        leads = self._agent.keeper.lead and self._agent.keeper.failing_since is None
+        if (overdue or silent) and not leads and now - self._probed_at > 0.75:
+            self._probed_at = now
+            try:
+                await self._agent.store.read_lock_object(timeout=min(1.0, settings.retry_timeout))
+            except MatriarchError as error:
+                self._agent.log("the API server does not answer", error=str(error))
+
+    def _note_starvation(self, now: float) -> None:
+        """Since when a replica that follows somebody has had no stream."""
+        postgres = self.postgres
+        starved = postgres.running and postgres.in_recovery is True and not postgres.streaming
+        if not starved or self._agent.memory.followed is None:
+            if self._agent.memory.starved_since is not None:
+                self._agent.remember(starved_since=None)
+        elif self._agent.memory.starved_since is None:
+            self._agent.remember(starved_since=now)
+
+    def _listen(self) -> None:
+        """Keep `leader_heard_at`: by the age of the last WAL message, and by asking over REST when that grows old."""
+        lock, now = self._agent.store.lock(), self._agent.now()
+        leader = lock.leader if lock.leader != self._agent.me.name else None
+        heard = self._agent.memory.leader_heard_at
+        if leader is None or self._listens_to != (leader, lock.epoch) or heard is None:
+            self._listens_to = (leader, lock.epoch)
+            self._agent.remember(leader_heard_at=now if leader is not None else None)
+            return
+        followed, age = self._agent.memory.followed, self.postgres.heard_age
+        if followed is not None and followed.member == leader and age is not None:
+            heard = max(heard, now - age)
+        self._agent.remember(leader_heard_at=heard)
+        if now - heard > ASK_AFTER_S and not self._asking and takeover.watches_closely(self.build()):
+            self._asking = True
+            self._agent.jobs.aside(self._ask_leader(leader), "ask-leader")
+
+    async def _ask_leader(self, leader: str) -> None:
+        """Beside the loop: a leader that does not answer must not delay what follows from its silence."""
+        try:
+            member = next((m for m in self._agent.store.members() if m.name == leader), None)
+            answered = member is not None and (await self._agent.ask_peer(member, LISTEN_TIMEOUT_S)).reachable
+            if answered and self._listens_to[0] == leader:
+                self._agent.remember(leader_heard_at=self._agent.now())
+        finally:
+            self._asking = False
+
+    def _note_slots(self, wanted: set[str], now: float) -> None:
+        """Since when a slot has had no member; only while the pod list is trustworthy (rule 7)."""
+        if not self._agent.store.synced:
+            return
+        missing = self._agent.memory.slots_missing_since
+        fresh = {name: missing.get(name, now) for name in self.postgres.slots if name not in wanted}
+        if fresh != missing:
+            self._agent.remember(slots_missing_since=fresh)
