@@ -131,9 +131,7 @@ async def _hand_over(agent: Agent, action: HandOver) -> None:
 
     await asyncio.gather(asyncio.sleep(action.quiet_s), agent.postgres.checkpoint())
     await agent.postgres.stop(fast=True, on_shutdown_checkpoint=shut_down)
-    view = await agent.look()
-    if last_lsn == 0 and view.postgres.control is not None:
-        last_lsn = view.postgres.control.end_lsn or 0
+    view = agent.observer.build()
     if not await _somebody_has(agent, view, action.candidate, last_lsn):
         agent.log("no replica has the last record; keeping the lock", lsn=last_lsn)
         return
@@ -147,12 +145,16 @@ async def _hand_over(agent: Agent, action: HandOver) -> None:
 async def _somebody_has(agent: Agent, view: View, candidate: str | None, lsn: int) -> bool:
     if lsn == 0:
         return False
+    others = [member.name for member in view.peers() if not _may_succeed(view, member.name, candidate)]
     for _ in range(10):
-        poll = await agent.poll_peers()
+        poll = await agent.poll_peers(skip=tuple(others))
         for answer in poll.answers:
             fit = answer.reachable and answer.running and not answer.nofailover and (answer.lsn or 0) >= lsn
-            allowed = not sync_active(view) or view.sync.lists(answer.name)
-            if fit and allowed and candidate in (None, answer.name):
+            if fit and _may_succeed(view, answer.name, candidate):
                 return True
         await asyncio.sleep(0.05)
     return False
+
+
+def _may_succeed(view: View, name: str, candidate: str | None) -> bool:
+    return candidate in (None, name) and (not sync_active(view) or view.sync.lists(name))

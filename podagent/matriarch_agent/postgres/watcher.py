@@ -140,8 +140,15 @@ class Watcher:
         self._changing_sync = False
 
     async def mark_sync_position(self, names: tuple[str, ...] | None = None, *, strict: bool = False) -> None:
-        """Everything written from here on was committed under the present names. Raises PostgresError."""
+        """Everything written from here on was committed under the present names. Raises PostgresError.
+
+        A transaction of our own goes first: on an idle server nothing else would flush the last record for up to 15
+        seconds, and a standby has caught up only once it has it.
+        """
         facts = await self._ask(pending=False)
+        if not facts.in_recovery:
+            await self._session.row("select pg_current_xact_id()::text", timeout=SQL_WITHIN_S)
+            facts = await self._ask(pending=False)
         self._sync_lsn = facts.insert_lsn or facts.lsn or 0
         if names is not None:
             self._in_force = (names, strict)
