@@ -1,4 +1,4 @@
-"""Calls to the members' REST interface (patroni.md §2.11)."""
+"""Calls to the members' REST interface (after Patroni)."""
 
 from __future__ import annotations
 

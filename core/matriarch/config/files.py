@@ -50,7 +50,7 @@ def parse_conf(text: str) -> dict[str, str]:
 
 
 def standby_settings(member: str, source: Source | None) -> dict[str, str]:
-    """Whom a standby follows. A primary and a standby without an upstream follow nobody (operators.md §6, trap 11)."""
+    """Whom a standby follows. A primary and a standby without an upstream follow nobody."""
     if source is None:
         return {"primary_conninfo": "", "primary_slot_name": "", UPSTREAM_SETTING: ""}
     return {
@@ -61,7 +61,7 @@ def standby_settings(member: str, source: Source | None) -> dict[str, str]:
 
 
 def connection(source: Source, *, application_name: str, dbname: str = "postgres", **more: str) -> str:
-    """A connection string to another member. A silent peer is noticed after five seconds (operators.md §6, trap 21)."""
+    """A connection string to another member. A silent peer is noticed after five seconds."""
     return conninfo(
         {
             "host": source.host,

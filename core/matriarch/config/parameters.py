@@ -1,6 +1,6 @@
 """Which Postgres parameters are in force: our defaults, then the user's, then what the cluster depends on.
 
-The layers and minimums follow patroni.md §4.3; timeouts are shorter, since failover here takes seconds.
+The layers and minimums follow Patroni's; timeouts are shorter, since failover here takes seconds.
 """
 
 from __future__ import annotations

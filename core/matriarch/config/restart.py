@@ -1,5 +1,5 @@
 """The five parameters that size shared memory for transactions: a standby must never have less than its primary had
-when it wrote the WAL (patroni.md §4.4)."""
+when it wrote the WAL (after Patroni)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The text of synchronous_standby_names, both ways.
 
 Priority mode: every name listed acknowledges every commit, so the number in front is the number of names
-(patroni.md §3.15).
+(after Patroni).
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def _lock(name: str, children: Mapping[Key, Manifest]) -> Lock:
 
 
 def json_annotation(text: str | None) -> dict[str, Any]:
-    """A JSON object from an annotation; an empty one for anything else (patroni.md §1.4)."""
+    """A JSON object from an annotation; an empty one for anything else (after Patroni)."""
     try:
         value = json.loads(text) if text else {}
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whether local data may stream from the leader (rule 5). Pure; after patroni.md §3.18.
+"""Whether local data may stream from the leader (rule 5). Pure; after Patroni's rules.
 
 Two members can both be promoted to the same timeline number when the first dies before anybody saw it. Timeline and
 LSN cannot tell their histories apart, and neither can pg_rewind, which compares only those. So a timeline that this

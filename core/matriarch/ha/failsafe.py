@@ -41,7 +41,7 @@ class Verdict:
 
 
 def judge_failsafe(view: View, claim: Claim, now: float, *, acquiring: bool = False) -> Verdict:
-    """Whether this member agrees that `claim` goes on as primary. Codes and texts: patroni.md §2.11, §3.14.
+    """Whether this member agrees that `claim` goes on as primary. Codes and texts are Patroni's.
 
     `now`: monotonic seconds. `acquiring`: this member has sent a write that takes the lock and has no answer yet.
     Agreeing then would make two primaries (rule 1).

@@ -92,7 +92,7 @@ def settings_from(document: Mapping[str, Any]) -> ClusterSettings:
 
 
 def within_ttl(settings: ClusterSettings) -> ClusterSettings:
-    """Enforce `loop_wait + 2 * retry_timeout <= ttl`, lowering loop_wait first (patroni.md §3.27)."""
+    """Enforce `loop_wait + 2 * retry_timeout <= ttl`, lowering loop_wait first (after Patroni)."""
     spare = settings.ttl - settings.loop_wait - 2 * settings.retry_timeout
     if spare >= 0:
         return settings

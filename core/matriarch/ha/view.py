@@ -27,7 +27,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """A member's tags (patroni.md §3.24)."""
+    """A member's tags (after Patroni)."""
 
     nofailover: bool = False
     nosync: bool = False

@@ -30,7 +30,7 @@ class HttpKube:
     """A client for one API server; use it as `async with HttpKube(connection) as kube`.
 
     `silence_s` is how long a peer may leave our bytes unacknowledged before the kernel gives the connection up; a
-    lock's client sets it to the lock's ttl (patroni.md §1.11). Calls share at most `connections` connections and wait
+    lock's client sets it to the lock's ttl (after Patroni). Calls share at most `connections` connections and wait
     for a free one within their own timeout; watches have connections of their own. Traffic that must never queue
     behind another's gets a client of its own.
     """

@@ -1,6 +1,6 @@
 """A local copy of the objects of one kind, kept up to date by list and watch.
 
-Two rules are borrowed from Patroni's cache (patroni.md §1.11): an object with an older resourceVersion never replaces a
+Two rules are borrowed from Patroni's cache: an object with an older resourceVersion never replaces a
 newer one, so the result of an own write can be put in at once; and a write that met a conflict makes the copy suspect.
 """
 

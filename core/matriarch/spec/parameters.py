@@ -1,6 +1,6 @@
 """Which Postgres parameters a manifest may set, and which must grow and shrink in a certain order.
 
-The list of parameters that the agent owns follows patroni.md §4.3 and §4.6: they hold the cluster together, so a second
+The list of parameters that the agent owns follows Patroni's: they hold the cluster together, so a second
 opinion about them in a manifest could only break it.
 """
 
@@ -59,7 +59,7 @@ REPLICAS_FIRST_WHEN_RAISED = frozenset(
         "max_worker_processes",
     }
 )
-"""A replica must not have less of these than the primary had when it wrote the WAL (patroni.md §4.4)."""
+"""A replica must not have less of these than the primary had when it wrote the WAL (after Patroni)."""
 
 _NAME = re.compile(NAME_PATTERN)
 

@@ -12,7 +12,7 @@ ROLE_REPLICA = "replica"
 
 GROUP = "matriarch.dev"
 STATUS = "status"
-"""Annotation on a member's own pod (patroni.md §1.8)."""
+"""Annotation on a member's own pod (after Patroni)."""
 
 WRITTEN = f"{GROUP}/written"
 """Annotation on the sync object: when it was last written, for people; it makes every write a new version."""
@@ -33,7 +33,7 @@ REFUSED = f"{GROUP}/refused"
 
 
 def cluster_labels(cluster: str) -> dict[str, str]:
-    """The exact label set of pods and of the four lock objects: discovery is by these (patroni.md §1.2)."""
+    """The exact label set of pods and of the four lock objects: discovery is by these (after Patroni)."""
     return {APPLICATION: APPLICATION_VALUE, CLUSTER: cluster}
 
 

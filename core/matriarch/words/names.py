@@ -82,7 +82,7 @@ _SLOT_SAFE = re.compile(r"[a-z0-9_]")
 
 def slot_name(member: str) -> str:
     """A member's replication slot: lower case, `-` and `.` become `_`, other characters `uNNNN`, at most 63
-    characters (the rule of patroni.md §4.9, so that a mixed cluster agrees)."""
+    characters (Patroni's rule, so that a mixed cluster agrees)."""
 
     def one(char: str) -> str:
         if _SLOT_SAFE.match(char):

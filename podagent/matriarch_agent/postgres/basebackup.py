@@ -13,7 +13,7 @@ async def copy(place: Place, source: Source, target: Path) -> None:
     """pg_basebackup of `source` into `target`, with the WAL that it needs. Raises ProgramFailed.
 
     The short wal_sender_timeout of our servers would break it off while files are being synced, so the connection asks
-    for a longer one (operators.md §6, trap 20).
+    for a longer one (a lesson of CloudNativePG's).
     """
     where = connection(source, application_name=f"{place.member}-clone", options="-c wal_sender_timeout=300s")
     argv = [

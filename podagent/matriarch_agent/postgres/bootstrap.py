@@ -22,7 +22,7 @@ _REWIND_FUNCTIONS = (
     "pg_read_binary_file(text)",
     "pg_read_binary_file(text, bigint, bigint, boolean)",
 )
-"""What pg_rewind calls on its source, in the database `postgres` (patroni.md §4.7)."""
+"""What pg_rewind calls on its source, in the database `postgres` (after Patroni)."""
 
 
 async def build(place: Place, target: Path) -> None:

@@ -52,7 +52,7 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         """The environment of Postgres and its programs: nothing of the container's own leaks into backends
-        (patroni.md §6.1, trap 16)."""
+        (after Patroni)."""
         return {
             "PATH": f"{self.programs}:/usr/local/bin:/usr/bin:/bin",
             "LC_ALL": "C.UTF-8",

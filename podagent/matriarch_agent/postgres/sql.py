@@ -30,8 +30,8 @@ _SESSION = {
     "pgaudit.log": "none",
     "default_transaction_read_only": "off",
 }
-"""For our own sessions: never blocked by a missing synchronous standby (operators.md §6, trap 25), never led to another
-schema's functions and never in a log (trap 42), never for ever."""
+"""For our own sessions: never blocked by a missing synchronous standby, never led to another
+schema's functions and never in a log, never for ever."""
 
 
 class Session:

@@ -1,4 +1,4 @@
-"""Requests for another leader (patroni.md §2.10): check, write the request down, tell what became of it."""
+"""Requests for another leader (after Patroni): check, write the request down, tell what became of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLL_S = 0.2
 SETTLE_S = 0.6
 """How long an emptied request with an unchanged leader must last before it counts as refused, in seconds."""
 ASK_TIMEOUT_S = 2.0
-"""For a candidate's answer, in seconds (patroni.md §2.5)."""
+"""For a candidate's answer, in seconds (after Patroni)."""
 
 
 class Leadership:

@@ -1,4 +1,4 @@
-"""Requests that change nothing (patroni.md §2.2 to §2.8). Each is a view of the agent at this moment."""
+"""Requests that change nothing (after Patroni). Each is a view of the agent at this moment."""
 
 from __future__ import annotations
 

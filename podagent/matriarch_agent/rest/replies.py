@@ -1,4 +1,4 @@
-"""Bodies in and out: what a request may carry, and the forms of an answer (patroni.md §2.1, §2.9)."""
+"""Bodies in and out: what a request may carry, and the forms of an answer (after Patroni)."""
 
 from __future__ import annotations
 

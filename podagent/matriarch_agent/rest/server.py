@@ -1,4 +1,4 @@
-"""The agent's REST API: a thin HTTP face, compatible with Patroni's (patroni.md §2.1)."""
+"""The agent's REST API: a thin HTTP face, compatible with Patroni's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that change the settings or this member (patroni.md §2.9, §2.11): check, pass on, tell what became of it."""
+"""Requests that change the settings or this member (after Patroni): check, pass on, tell what became of it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "pods", ("get", "list", "watch", "patch")),
     ("", "events", ("create", "patch")),
 )
-"""API group, resource and verbs (patroni.md §1.15). The operator can grant only what it holds itself."""
+"""API group, resource and verbs (after Patroni). The operator can grant only what it holds itself."""
 
 
 def service_account(view: ClusterView) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def services(view: ClusterView, spec: Spec) -> tuple[dict[str, Any], ...]:
             names.pods_service(cluster),
             {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": own},
         ),
-        # Without a Service of its name the endpoints controller removes the settings object (patroni.md §1.4).
+        # Without a Service of its name the endpoints controller removes the settings object (after Patroni).
         {
             "apiVersion": "v1",
             "kind": "Service",

@@ -19,7 +19,7 @@ it carries this annotation. The sync object tells who may be promoted: losing it
 
 
 def settings(spec: Spec) -> dict[str, Any]:
-    """The settings that the spec determines, in wire names (patroni.md §4.2)."""
+    """The settings that the spec determines, in wire names (after Patroni)."""
     postgresql: dict[str, Any] = {
         "parameters": {name: as_text(value) for name, value in sorted(spec.parameters.items())},
         "use_pg_rewind": True,

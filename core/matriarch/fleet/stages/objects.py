@@ -19,7 +19,8 @@ from matriarch.words import labels, names
 
 FINALIZER = f"{labels.GROUP}/cleanup"
 """Holds the PostgresCluster until its pods are gone and its lock objects are removed: a member that is still alive
-would write them again, and a later cluster of that name would wait for a leader that is gone (operators.md §7.2)."""
+would write them again, and a later cluster of that name would wait for a leader that is gone. A lesson of
+Zalando's operator."""
 
 
 @dataclass(frozen=True, slots=True)

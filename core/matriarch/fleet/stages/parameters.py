@@ -35,7 +35,7 @@ def change_settings(view: ClusterView, spec: Spec) -> Patch | None:
 def restarts(view: ClusterView, spec: Spec) -> Step | None:
     """Restarts one member whose settings need it; None when none does.
 
-    A parameter of which a replica must not have less than the primary (patroni.md §4.4) is raised on the replicas first
+    A parameter of which a replica must not have less than the primary (after Patroni) is raised on the replicas first
     and lowered on the primary first. Each restart waits until all members are well again.
     """
     waiting = [member for member in view.members if member.pending_restart and not member.deleting]

@@ -1,6 +1,6 @@
 """Planned changes of the primary: asked for by a person's annotation, or by a procedure of ours.
 
-The request goes through the cluster's failover object, as Patroni's does (patroni.md §1.5), and the members carry it
+The request goes through the cluster's failover object, as Patroni's does, and the members carry it
 out. Each look takes one step, and which step follows only from what is observed:
 
 1. the request is valid: record it in status as Pending, with the time as its id;

@@ -1,4 +1,4 @@
-"""Changes to the cluster settings that come in over REST (patroni.md §2.9), and refusals in general."""
+"""Changes to the cluster settings that come in over REST (after Patroni), and refusals in general."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Me, View
 
 PATRONI_VERSION = "4.1.5"
-"""The Patroni release whose formats we speak; readers branch on it (patroni.md §8, row 13)."""
+"""The Patroni release whose formats we speak; readers branch on it."""
 VERSION = "0.1.0"
 """Our own version."""
 CAPABILITIES: tuple[str, ...] = ("takeover",)

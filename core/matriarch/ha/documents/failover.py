@@ -1,4 +1,4 @@
-"""Requests for a switchover or a failover: every check, code and text of patroni.md §2.10, in its order."""
+"""Requests for a switchover or a failover: every check, code and text of Patroni's, in its order."""
 
 from __future__ import annotations
 

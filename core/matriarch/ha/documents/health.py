@@ -1,4 +1,4 @@
-"""Health checks and probes as one pure function (patroni.md §2.2, §2.3).
+"""Health checks and probes as one pure function (after Patroni).
 
 Paths are matched by substring, in an order, first hit wins: load balancers in the field rely on it.
 """

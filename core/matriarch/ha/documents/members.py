@@ -97,7 +97,7 @@ def _position(document: Mapping[str, Any]) -> int | None:
 
 
 def tags_from(value: object) -> Tags:
-    """Tags as a person may have written them: booleans and numbers also as text (patroni.md §3.24)."""
+    """Tags as a person may have written them: booleans and numbers also as text (after Patroni)."""
     tags = value if isinstance(value, Mapping) else {}
     priority = whole(tags.get("failover_priority"), 1)
     sync_priority = whole(tags.get("sync_priority"), 1)
@@ -153,7 +153,7 @@ def _is_from(name: str, scope: str | None, identity: Mapping[str, Any]) -> bool:
 
 
 def _in_recovery(role: str, location: int | None, told: bool) -> bool | None:
-    """A primary tells a `location` or its role; a standby tells its positions (patroni.md §2.5)."""
+    """A primary tells a `location` or its role; a standby tells its positions (after Patroni)."""
     if location or role == "primary":
         return False
     return True if told else None

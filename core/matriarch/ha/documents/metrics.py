@@ -1,4 +1,4 @@
-"""Patroni's metrics, name for name (patroni.md §2.8), in Prometheus' text format.
+"""Patroni's metrics, name for name, in Prometheus' text format.
 
 Written out here and not by a client library: those insist on a `_total` suffix that some of these counters lack.
 """

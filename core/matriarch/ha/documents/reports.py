@@ -1,4 +1,4 @@
-"""The JSON that the REST API serves (patroni.md §2.4 to §2.7). Keys in the order in which Patroni emits them."""
+"""The JSON that the REST API serves (after Patroni). Keys in the order in which Patroni emits them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests to restart or to rebuild this member (patroni.md §2.11)."""
+"""Requests to restart or to rebuild this member (after Patroni)."""
 
 from __future__ import annotations
 

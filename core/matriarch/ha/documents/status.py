@@ -1,4 +1,4 @@
-"""The `status` annotation of a member's own pod (patroni.md §1.8)."""
+"""The `status` annotation of a member's own pod (after Patroni)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words for a member's state and role (patroni.md §1.7, §1.9), derived from a view."""
+"""The words for a member's state and role (after Patroni), derived from a view."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def role_of(view: View) -> str:
 
 
 def role_label(view: View) -> str | None:
-    """The value of the pod's role label; None takes the label away (patroni.md §1.7)."""
+    """The value of the pod's role label; None takes the label away (after Patroni)."""
     if view.lock.leader == view.me.name:
         return ROLE_PRIMARY
     if state_of(view) == "running" and role_of(view) == "replica":
