@@ -44,7 +44,7 @@ simulate: $(READY)
 	cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
 
 e2e: $(READY)
-	$(PYTEST) -v -m e2e e2e
+	$(PYTEST) -v --durations=20 -m e2e e2e
 
 crds: $(READY)
 	$(BIN)/python -m matriarch.spec.crdgen
