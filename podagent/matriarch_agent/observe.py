@@ -114,13 +114,15 @@ class Observer:
         heard = self._agent.memory.leader_heard_at
         if leader is None or self._listens_to != (leader, lock.epoch) or heard is None:
             self._listens_to = (leader, lock.epoch)
-            self._agent.remember(leader_heard_at=now if leader is not None else None)
+            self._agent.remember(leader_heard_at=now if leader is not None else None, leader_refused_since=None)
             return
         followed, age = self._agent.memory.followed, self.postgres.heard_age
         if followed is not None and followed.member == leader and age is not None:
             heard = max(heard, now - age)
+            self._agent.remember(leader_refused_since=None)
         self._agent.remember(leader_heard_at=heard)
-        if now - heard > ASK_AFTER_S and not self._asking and takeover.watches_closely(self.build()):
+        lost = followed is not None and followed.member == leader and not self.postgres.streaming
+        if (lost or now - heard > ASK_AFTER_S) and not self._asking and takeover.watches_closely(self.build()):
             self._asking = True
             self._agent.jobs.aside(self._ask_leader(leader), "ask-leader")
 
@@ -128,9 +130,19 @@ class Observer:
         """Beside the loop: a leader that does not answer must not delay what follows from its silence."""
         try:
             member = next((m for m in self._agent.store.members() if m.name == leader), None)
-            answered = member is not None and (await self._agent.ask_peer(member, LISTEN_TIMEOUT_S)).reachable
-            if answered and self._listens_to[0] == leader:
-                self._agent.remember(leader_heard_at=self._agent.now())
+            if member is None:
+                return
+            answer = await self._agent.ask_peer(member, LISTEN_TIMEOUT_S)
+            if self._listens_to[0] != leader:
+                return
+            now, since = self._agent.now(), self._agent.memory.leader_refused_since
+            if answer.reachable:
+                self._agent.remember(leader_heard_at=now, leader_refused_since=None)
+            elif not answer.refused:
+                self._agent.remember(leader_refused_since=None)
+            elif since is None:
+                self._agent.remember(leader_refused_since=now)
+                self._agent.wake()
         finally:
             self._asking = False
 

@@ -43,7 +43,10 @@ class HttpPeers:
 
     async def ask(self, name: str, api_url: str, *, timeout: float) -> PeerAnswer:
         """`GET /patroni` of a member. `timeout` in seconds, for everything from the connect to the last byte."""
-        body = await self._call("GET", api_url, "/patroni", timeout)
+        try:
+            body = await self._call("GET", api_url, "/patroni", timeout)
+        except ConnectionRefusedError:
+            return PeerAnswer(name, reachable=False, refused=True)
         document = decode_object(body[1]) if body is not None else None
         return peer_answer_from(name, document, self._cluster)
 
@@ -55,7 +58,10 @@ class HttpPeers:
             "conn_url": claim.conn_url,
             "slots": dict(claim.slots),
         }
-        answer = await self._call("POST", api_url, "/failsafe", timeout, document)
+        try:
+            answer = await self._call("POST", api_url, "/failsafe", timeout, document)
+        except ConnectionRefusedError:
+            return False
         return answer is not None and answer[0] == 200 and answer[1].strip() == "Accepted"
 
     async def _call(
@@ -68,6 +74,10 @@ class HttpPeers:
             body = json.dumps(document).encode() if document is not None else None
             async with asyncio.timeout(timeout):
                 return await self._exchange(method, url, body)
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, ConnectionRefusedError):
+                raise error.os_error from error
+            return None
         except _FAILURES:
             return None
 

@@ -251,5 +251,5 @@ class _Rest:
         member = self._member
         await member.gate.opened()
         if member.agent is None:
-            raise ConnectionError("connection refused")
+            raise ConnectionRefusedError("connection refused")
         return member.agent

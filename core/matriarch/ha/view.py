@@ -171,6 +171,8 @@ class PeerAnswer:
     sysid: str | None = None
     heard_age: float | None = None
     """Seconds since its WAL receiver last had a message from the primary."""
+    refused: bool = False
+    """Not reachable because nobody listens at its address: its agent is gone, not merely silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,8 @@ class Memory:
     process, and after one without an answer."""
     leader_heard_at: float | None = None
     """When the leader last gave a sign of life, by WAL stream or by REST; None before the first."""
+    leader_refused_since: float | None = None
+    """Since when nobody has listened at the leader's REST address; None while somebody does, or nothing answers."""
     promised: str | None = None
     """The lock's version on which this member promised to hear no more of its holder; void once the lock moved on."""
     terminating: bool = False

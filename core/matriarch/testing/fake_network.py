@@ -135,6 +135,8 @@ class SimPeers:
         try:
             async with asyncio.timeout(timeout):
                 body = await self._network.ask(self._host, target, rest.status)
+        except ConnectionRefusedError:
+            return PeerAnswer(name, reachable=False, refused=True)
         except (TimeoutError, ConnectionError):
             return PeerAnswer(name, reachable=False)
         return self._decode(name, body)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import ME, NOW, a_view, answer, leading, lock, members, poll, silent
+from unit.ha.views import ME, NOW, a_view, answer, leading, lock, members, poll, replica, silent
 
 from matriarch.ha.actions import Acquire, Claim, PollPeers, Promise, Renew, WriteSync
 from matriarch.ha.decide import decide
@@ -30,6 +30,15 @@ def test_a_silent_leader_is_succeeded_in_the_order_that_is_safe() -> None:
 
 def test_the_other_members_are_asked_first_and_the_silent_one_is_not() -> None:
     assert decide(quiet(poll=None)).actions == (PollPeers(skip=("demo-0",)),)
+
+
+def test_a_leader_whose_machine_says_that_it_is_gone_is_succeeded_sooner() -> None:
+    gone = Memory(**FOLLOWED, leader_heard_at=NOW - 0.5, leader_refused_since=NOW - 0.5)
+    closed = replica(streaming=False)
+    assert decide(quiet(memory=gone, postgres=closed)).actions == (Promise("77"), Claim("9"), Acquire("77"))
+    assert not any(isinstance(a, Promise) for a in decide(quiet(memory=gone)).actions), "its WAL still comes"
+    soon = replace(gone, leader_refused_since=NOW - 0.2)
+    assert not any(isinstance(a, Promise) for a in decide(quiet(memory=soon, postgres=closed)).actions)
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,13 @@ async def test_silence_ends_in_time() -> None:
             assert loop.time() - started < 1.5
 
 
-@pytest.mark.parametrize(
-    "url", ["", "nonsense", "file:///etc/passwd", "http://u:p@127.0.0.1:1/", "http://[", "http://127.0.0.1:1/"]
-)
+async def test_an_address_where_nobody_listens_tells_so() -> None:
+    async with HttpPeers("demo") as peers:
+        assert await peers.ask("demo-1", "http://127.0.0.1:1/", timeout=1) == replace(SILENT, refused=True)
+        assert await peers.claim("http://127.0.0.1:1/", CLAIM, timeout=1) is False
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "file:///etc/passwd", "http://u:p@127.0.0.1:1/", "http://["])
 async def test_an_unusable_address_is_not_reachable(url: str) -> None:
     async with HttpPeers("demo") as peers:
         assert await peers.ask("demo-1", url, timeout=1) == SILENT

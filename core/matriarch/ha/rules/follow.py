@@ -7,7 +7,7 @@ from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.race import poll_ahead
 from matriarch.ha.rules.recover import diverged, known_remote
-from matriarch.ha.rules.takeover import LOOK_S, watches_closely
+from matriarch.ha.rules.takeover import LOOK_CLOSELY_S, LOOK_S, watches_closely
 from matriarch.ha.rules.upstream import leader_upstream
 from matriarch.ha.view import Upstream, View
 
@@ -85,4 +85,7 @@ def _wake(view: View) -> float:
     """Look again when the lock would expire, if it is not renewed before."""
     left = view.lock.seen_at + view.lock.ttl - view.now
     ahead = left - 1.4 if left > 1.4 else left
-    return max(0.05, min(LOOK_S if watches_closely(view) else view.settings.loop_wait, ahead))
+    if not watches_closely(view):
+        return max(0.05, min(view.settings.loop_wait, ahead))
+    look = LOOK_CLOSELY_S if view.memory.leader_refused_since is not None else LOOK_S
+    return max(0.05, min(look, ahead))

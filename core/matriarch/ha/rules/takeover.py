@@ -27,10 +27,14 @@ CAPABILITY = "takeover"
 """Told in the pod's status: where the leader or a listed standby does not speak it, the TTL is waited out."""
 SILENCE_S = 2.0
 """Seconds without a WAL message and without an answer over REST before the leader counts as silent."""
+REFUSED_S = 0.4
+"""Seconds for which nobody listens at the leader's REST address, its WAL stream being closed, before it counts as gone.
+That is more than silence: its machine answers, and says that neither agent nor Postgres is there."""
 PEER_HEARD_S = 1.5
 """A peer that had a WAL message from the leader within this time proves that the leader lives."""
 POLL_FRESH_S = 0.5
 LOOK_S = 0.4
+LOOK_CLOSELY_S = 0.15
 
 
 def takeover(view: View) -> Decision | None:
@@ -65,12 +69,17 @@ def _applies(view: View) -> bool:
         return False
     if lock.leader is None or view.lock_is_mine or not watches_closely(view) or view.me.tags.nofailover:
         return False
-    silent = _silent_for(view) >= SILENCE_S or _claimed(view)
+    silent = _silent_for(view) >= SILENCE_S or _gone(view) or _claimed(view)
     return silent and not _bound(view) and _all_capable(view)
 
 
 def _claimed(view: View) -> bool:
     return view.promise_binds and view.sync.claim == view.me.name
+
+
+def _gone(view: View) -> bool:
+    since = view.memory.leader_refused_since
+    return since is not None and view.now - since >= REFUSED_S and not view.postgres.streaming
 
 
 def _silent_for(view: View) -> float:
