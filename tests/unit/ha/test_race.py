@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from unit.ha.views import ME, NOW, a_view, answer, lock, poll, replica, silent
 
-from matriarch.ha.actions import Acquire, Decision, PollPeers, Promote, WriteSync
+from matriarch.ha.actions import Acquire, Decision, PollPeers, Promote, Reclaim, Release, WriteSync
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
@@ -124,3 +124,10 @@ def test_nobody_races_in_pause() -> None:
 def test_the_peers_are_asked_shortly_before_a_silent_lock_expires() -> None:
     view = a_view(lock=lock("demo-0", seen_at=NOW - 8.0))
     assert PollPeers() in decide(view).actions
+
+
+def test_a_lock_that_came_late_is_given_back_when_others_got_further() -> None:
+    late = a_view(lock=lock("demo-1"), settings=ASYNC, sync=NO_SYNC, postgres=replica())
+    assert decide(late).actions == (PollPeers(),)
+    assert decide(replace(late, poll=poll(silent("demo-0"), answer("demo-2", lsn=1001)))).actions == (Release(),)
+    assert decide(replace(late, poll=poll(silent("demo-0"), answer("demo-2")))).actions == (Reclaim("77"),)

@@ -16,7 +16,7 @@ from matriarch.ha.actions import (
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules import requests, sync
 from matriarch.ha.rules.fence import is_sysid
-from matriarch.ha.rules.race import sync_active
+from matriarch.ha.rules.race import reconsider, sync_active
 from matriarch.ha.rules.recover import reclaim
 from matriarch.ha.view import View
 from matriarch.words.names import slot_name
@@ -31,7 +31,7 @@ def hold(view: View) -> Decision | None:
         return None
     if not view.holds_lease:
         # A writable Postgres without a lease was fenced by an earlier rule: this one is in recovery.
-        return reclaim(view)
+        return reconsider(view) or reclaim(view)
     if not view.postgres.running:
         return Decision((), Reason.STARTING_PRIMARY, "not yet accepting connections", lead=True, wake_in=0.2)
     if view.postgres.in_recovery is True:

@@ -7,7 +7,7 @@ not farther than `maximum_lag_on_failover` behind the last known position.
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Acquire, Decision, PollPeers
+from matriarch.ha.actions import Acquire, Decision, PollPeers, Release
 from matriarch.ha.lease import expired
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
@@ -38,6 +38,23 @@ def race(view: View) -> Decision | None:
     if poll is None:
         return Decision((PollPeers(),), Reason.ASKING_PEERS, "the lock is free", wake_in=0.0)
     return _candidate_first(view, poll.answers) or _compare(view, poll.answers)
+
+
+def reconsider(view: View) -> Decision | None:
+    """A lock that names this member, taken by a write that landed late: the race that it won may be long over.
+
+    In asynchronous mode the others may have got further meanwhile; then the lock is given back (rule 4). None: it may
+    be taken up.
+    """
+    if sync_active(view) or view.postgres.in_recovery is not True:
+        return None
+    poll = fresh_poll(view)
+    if poll is None:
+        return Decision((PollPeers(),), Reason.ASKING_PEERS, "the lock came late", wake_in=0.0)
+    ahead = [a.name for a in poll.answers if a.reachable and not a.nofailover and _ahead(view, a)]
+    if not ahead or _forced(view):
+        return None
+    return Decision((Release(),), Reason.NOT_MOST_ADVANCED, f"{', '.join(ahead)} got further", wake_in=AGAIN_S)
 
 
 def poll_ahead(view: View) -> tuple[PollPeers, ...]:
