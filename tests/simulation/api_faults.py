@@ -77,6 +77,28 @@ def lagging_watch(world: World, rng: random.Random) -> None:
     _with(world, rng, "watches late", watch_lag=(0.5, rng.choice([2.0, 8.0])))
 
 
+def stall(world: World, rng: random.Random) -> None:
+    """Requests and replies are held up, and delivered when everybody has given them up."""
+    victims, seconds = _victims(world, rng), rng.uniform(2, 9)
+    world.trace.add("api", f"stalls for {', '.join(victims)} for {seconds:.1f} s")
+    for name in victims:
+        world.kube.faults_for(name).late = 1.0
+        world.api_dark(name, True)
+
+    def back() -> None:
+        for name in victims:
+            world.api_dark(name, False)
+        # What waits is sent again at doubling intervals: give it time before the road forgets.
+        world.later(10.0, lambda: _forget_late(world, victims))
+
+    world.later(seconds, back)
+
+
+def _forget_late(world: World, victims: list[str]) -> None:
+    for name in victims:
+        world.kube.faults_for(name).late = 0.0
+
+
 def compaction(world: World, rng: random.Random) -> None:
     """410 Gone for everybody who watches."""
     del rng
@@ -92,6 +114,7 @@ def dropped_streams(world: World, rng: random.Random) -> None:
 API_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "api-outage": outage,
     "api-slow": slow,
+    "api-stall": stall,
     "api-flaky": flaky,
     "api-read-only": read_only,
     "api-silent-watch": silent_watch,

@@ -62,6 +62,34 @@ def one_way(world: World, rng: random.Random) -> None:
     world.later(seconds, lambda: world.network.mend(source, target))
 
 
+def estrange(world: World, rng: random.Random) -> None:
+    """The leader loses all other members, or is heard by none of them while it hears them; it keeps the API server.
+
+    The others' requests to the API server may be slow: the fast failover is then a slow race with the leader.
+    """
+    leader = next((m for m in world.members if m.name == world.truth.holder), None)
+    if leader is None:
+        return
+    others = [member.name for member in world.members if member is not leader]
+    seconds, most = rng.uniform(4, 30), rng.choice([0.006, 0.5, 2.0, 2.9])
+    world.trace.add("network", f"{leader.name} alone with the API for {seconds:.1f} s, latency {most} s for the others")
+    pairs = [(leader.name, other) for other in others]
+    if rng.random() < 0.5:
+        pairs += [(other, leader.name) for other in others]
+    for pair in pairs:
+        world.network.cut(*pair)
+    for other in others:
+        world.kube.faults_for(other).latency = (0.001, most)
+
+    def back() -> None:
+        for pair in pairs:
+            world.network.mend(*pair)
+        for other in others:
+            world.kube.faults_for(other).latency = world.calm_api().latency
+
+    world.later(seconds, back)
+
+
 def loss(world: World, rng: random.Random) -> None:
     """Requests and answers vanish at random."""
     seconds, share = rng.uniform(5, 60), rng.choice([0.05, 0.2, 0.5])
@@ -92,4 +120,5 @@ NETWORK_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "one-way": one_way,
     "loss": loss,
     "delay": delay,
+    "estrange": estrange,
 }
