@@ -41,7 +41,7 @@ class Result:
 
     seed: int
     violation: tuple[int, str, str] | None
-    """Rule number (0: an agent crashed, 8: liveness), member, what."""
+    """Rule number (0: an agent crashed, 8: liveness, 9: politeness), member, what."""
     virtual_s: float
     converged_after_s: float | None
     acknowledged: int
@@ -55,7 +55,7 @@ class Result:
         if self.violation is None:
             return f"seed {self.seed}: no violation in {self.virtual_s:.0f} virtual seconds"
         rule, who, what = self.violation
-        name = {0: "the agent crashed", 8: "liveness"}.get(rule, f"rule {rule}")
+        name = {0: "the agent crashed", 8: "liveness", 9: "politeness"}.get(rule, f"rule {rule}")
         lines = [*self.trace[-last:], "", f"{self.profile} seed {self.seed}: {name} violated by {who}: {what}"]
         lines.append(f"replay: cd tests && python -m simulation --profile {self.profile} --seed {self.seed} --trace")
         return "\n".join(lines)

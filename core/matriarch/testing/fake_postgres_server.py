@@ -122,6 +122,7 @@ class Server:
         self.process = "starting"
         self.in_recovery = None
         self._stops = 0
+        self._replaying = False
         self.sync = [sync]
         self.sync_lsn = 0
         self.upstream = upstream
@@ -387,6 +388,8 @@ class Server:
             asyncio.get_running_loop().call_later(delay, self._replay, self.life)
 
     def _replay(self, life: int) -> None:
+        if life != self.life:
+            return
         self._replaying = False
-        if life == self.life and self.volume.data is not None:
+        if self.volume.data is not None:
             self.volume.data.replayed = self.volume.data.flushed

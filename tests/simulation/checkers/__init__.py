@@ -13,6 +13,7 @@ from simulation.checkers.identity import Identity
 from simulation.checkers.lease import Lease
 from simulation.checkers.no_lost_ack import NoLostAck
 from simulation.checkers.nothing_destroyed import NothingDestroyed
+from simulation.checkers.politeness import Politeness
 from simulation.checkers.single_writer import SingleWriter
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Checkers(Checker):
             AsyncLag(world),
             Identity(world),
             NothingDestroyed(world),
+            Politeness(world),
         ]
 
     def changed(self, server: Server) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 STEADY_S = 4.0
 """For how long a rival must have been reachable and ahead before it counts as overlooked."""
+BRISK_S = 0.2
+"""Where answers may take longer, a rival can rightly count as out of reach."""
 ASKED_S = 60.0
 """A person's request for a failover stands above this rule for so long."""
 
@@ -39,7 +41,9 @@ class AsyncLag(Checker):
                 samples.append((now, self._lsn(member)))
             else:
                 samples.clear()
-        pairs = {(a.name, b.name) for a in fit for b in fit if self.world.network.both_ways(a.ip, b.ip)}
+        network = self.world.network
+        brisk = not network.loss and network.delay[1] + self.world.plan.hazards.query[1] < BRISK_S
+        pairs = {(a.name, b.name) for a in fit for b in fit if brisk and network.both_ways(a.ip, b.ip)}
         self._steady = {pair: self._steady.get(pair, now) for pair in sorted(pairs)}
 
     def holder_changed(self, before: str | None, after: str | None) -> None:
