@@ -139,6 +139,7 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
         case WriteHistory(timeline):
             await _write_history(agent, view, timeline)
         case ClearRequest(version, why):
+            agent.remember(handovers_kept=0)
             await agent.store.clear_request(version, why)
         case _:
             assert_never(action)

@@ -267,6 +267,10 @@ class Memory:
     reload: bool = False
     """A person asked for the configuration to be written and loaded again."""
     last_label_change: float = -1e9
+    handover_kept_at: float | None = None
+    """When a handover last kept the lock, since no replica had the last record."""
+    handovers_kept: int = 0
+    """How many times in a row."""
     handover_done_at: float | None = None
     """When this member last released the lock on purpose."""
     data_held: bool = True

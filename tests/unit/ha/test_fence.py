@@ -55,3 +55,8 @@ def test_unreadable_data_allows_no_conclusion() -> None:
     assert decision.actions == ()
     assert decision.reason == Reason.DATA_UNREADABLE
     assert not decision.lead
+
+
+def test_a_handover_that_has_stopped_postgres_may_end_its_lease_itself() -> None:
+    releasing = leading(activity=Activity("HandOver", NOW - 1), postgres=stopped("shut down"), lease_until=None)
+    assert decide(releasing).actions == ()

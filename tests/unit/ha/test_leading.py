@@ -138,3 +138,12 @@ def test_an_unreadable_document_changes_no_setting(text: str) -> None:
 def test_settings_keep_the_ttl_formula() -> None:
     settings = parse_settings('{"ttl": 9, "loop_wait": 10, "retry_timeout": 10}')
     assert settings.loop_wait + 2 * settings.retry_timeout <= settings.ttl
+
+
+def test_a_handover_that_kept_the_lock_is_tried_again_once_a_replica_streams_and_not_for_ever() -> None:
+    alone = primary(sync_names=("demo-0",))
+    kept = Memory(sync_unsure=False, handover_kept_at=NOW - 1, handovers_kept=1)
+    waiting = asked("demo-1", "demo-0", memory=kept, postgres=alone)
+    assert not any(isinstance(action, HandOver | ClearRequest) for action in decide(waiting).actions)
+    assert isinstance(decide(asked("demo-1", "demo-0", memory=kept)).actions[0], HandOver)
+    assert "attempts" in refused(asked("demo-1", "demo-0", memory=replace(kept, handovers_kept=3)))

@@ -6,8 +6,11 @@ from matriarch.ha.actions import ClearRequest, Decision, HandOver, PollPeers
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.polling import fresh_poll
 from matriarch.ha.rules.race import sync_active
-from matriarch.ha.view import MemberView, PeerAnswer, View
+from matriarch.ha.view import MemberView, PeerAnswer, Poll, View
 
+TRIES = 3
+SETTLE_S = 10.0
+"""Seconds within which the replicas have to stream again after a handover that kept the lock."""
 QUIET_S = 1.1
 """See rules/terminating.py: the swap of the primary's address must be the only change of that second."""
 
@@ -32,6 +35,11 @@ def answer(view: View) -> Decision | None:
     poll = fresh_poll(view)
     if poll is None:
         return Decision((PollPeers(),), Reason.ASKING_PEERS, "who can take over?", lead=True, wake_in=0.0)
+    return _hand_over(view, poll)
+
+
+def _hand_over(view: View, poll: Poll) -> Decision | None:
+    request = view.request
     good = {a.name for a in poll.answers if _fit(view, a)}
     able = [member.name for member in _candidates(view) if member.name in good]
     if not able and _streams(view, _silent(view, poll.answers)):
@@ -39,6 +47,12 @@ def answer(view: View) -> Decision | None:
         return Decision((PollPeers(),), Reason.ASKING_PEERS, "asking again", lead=True, wake_in=0.3)
     if not able:
         return _refuse(view, _why_nobody(view, poll.answers))
+    if view.memory.handovers_kept >= TRIES:
+        return _refuse(view, f"{', '.join(able)} did not get the last record in {TRIES} attempts")
+    kept = view.memory.handover_kept_at
+    if kept is not None and view.now - kept < SETTLE_S and not _streams(view, able):
+        # The last attempt restarted this primary: its replicas have to find it again first.
+        return None
     if sync_active(view):
         listed = [name for name in able if name in view.sync.standbys]
         if not listed:
