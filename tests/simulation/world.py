@@ -142,7 +142,8 @@ class World:
         """Whose REST answers at an address; None when nothing does, not even a refusal."""
         host = api_url.split("://", 1)[-1].split(":", 1)[0].split("/", 1)[0]
         for member in self.members:
-            if member.ip == host and member.init is not None:
+            # A pod whose container is down still has its address: its machine refuses connections.
+            if member.ip == host and member.node_up and not member.restarts_blocked:
                 return member.ip, member.rest()
         return None
 

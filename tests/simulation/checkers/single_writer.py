@@ -19,20 +19,18 @@ class SingleWriter(Checker):
             self.tick()
 
     def acknowledged(self, server: Server, branch: Branch, lsn: int) -> None:
-        """An acknowledgement while somebody else could give one as well."""
-        del branch, lsn
-        self._only(server)
+        """An acknowledgement while somebody else could give one as well, unless that one has the commit: then it is
+        the late word on a commit from before the change of primaries."""
+        others = [m.server for m in self.world.members if m.server is not server and m.server.can_acknowledge()]
+        unaware = [other for other in others if not other.disk.holds(branch, lsn)]
+        if unaware:
+            self._complain([server, *unaware])
 
     def tick(self) -> None:
         """Look at all."""
         able = [member.server for member in self.world.members if member.server.can_acknowledge()]
         if len(able) > 1:
             self._complain(able)
-
-    def _only(self, server: Server) -> None:
-        others = [m.server for m in self.world.members if m.server is not server and m.server.can_acknowledge()]
-        if others:
-            self._complain([server, *others])
 
     def _complain(self, able: list[Server]) -> None:
         what = " and ".join(f"{server.member} on {server.disk}" for server in able)
