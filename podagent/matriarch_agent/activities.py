@@ -134,7 +134,7 @@ async def _hand_over(agent: Agent, action: HandOver) -> None:
     view = agent.observer.build()
     if not await _somebody_has(agent, view, action.candidate, last_lsn):
         agent.log("no replica has the last record; keeping the lock", lsn=last_lsn)
-        agent.remember(handover_kept_at=agent.now(), handovers_kept=agent.memory.handovers_kept + 1)
+        agent.remember(handovers_kept=agent.memory.handovers_kept + 1)
         return
     agent.remember(handover_done_at=agent.now(), handovers_kept=0)
     try:

@@ -12,7 +12,6 @@ from matriarch.ha.actions import Long, Restart, Rewind
 from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
-from matriarch.ha.lease import expired
 from matriarch.ha.records import Renewal
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, View
@@ -254,8 +253,7 @@ class Agent:
 
     def _bound_by_claim(self) -> bool:
         """This member agreed that another one goes on as primary, and its word still binds."""
-        heard = self.failsafe.heard_at
-        return heard is not None and not expired(heard, self.settings().ttl, self.now())
+        return self.observer.build().claim_binds
 
     # --- records --------------------------------------------------------------------------------------------------
 

@@ -127,6 +127,9 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
             await agent.keeper.take(version)
             agent.log("lock taken", epoch=agent.store.lock().epoch)
         case Release():
+            if agent.keeper.armed:
+                # A promotion that was begun cannot be taken back: what was under the leash must not live on without.
+                await agent.fence()
             await agent.keeper.release(None)
         case Renew():
             await agent.keeper.renew_now()
@@ -139,7 +142,6 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
         case WriteHistory(timeline):
             await _write_history(agent, view, timeline)
         case ClearRequest(version, why):
-            agent.remember(handovers_kept=0)
             await agent.store.clear_request(version, why)
         case _:
             assert_never(action)

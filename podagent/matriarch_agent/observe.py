@@ -29,6 +29,7 @@ class Observer:
         self.looked_at = agent.now()
         self._probed_at = -1e9
         self._asking = False
+        self._asked: tuple[str | None, str | None] | None = None
         self._listens_to: tuple[str | None, int] = (None, 0)
 
     async def look(self) -> View:
@@ -58,6 +59,7 @@ class Observer:
             self._agent.remember(handover_done_at=None)
         members = self._agent.store.members()
         self._note_starvation(now)
+        self._note_request(now)
         self._note_slots({slot_name(member.name) for member in members}, now)
         return View(
             now=now,
@@ -96,6 +98,14 @@ class Observer:
                 await self._agent.store.read_lock_object(timeout=min(1.0, settings.retry_timeout))
             except MatriarchError as error:
                 self._agent.log("the API server does not answer", error=str(error))
+
+    def _note_request(self, now: float) -> None:
+        """Since when the present request has been pending."""
+        request = self._agent.store.request()
+        asked = (request.leader, request.candidate) if request.pending else None
+        if asked != self._asked:
+            self._asked = asked
+            self._agent.remember(request_seen_at=now if asked is not None else None, handovers_kept=0)
 
     def _note_starvation(self, now: float) -> None:
         """Since when a replica that follows somebody has had no stream."""

@@ -267,10 +267,10 @@ class Memory:
     reload: bool = False
     """A person asked for the configuration to be written and loaded again."""
     last_label_change: float = -1e9
-    handover_kept_at: float | None = None
-    """When a handover last kept the lock, since no replica had the last record."""
+    request_seen_at: float | None = None
+    """When this leader first saw the pending request."""
     handovers_kept: int = 0
-    """How many times in a row."""
+    """How many handovers in a row kept the lock, since no replica had the last record."""
     handover_done_at: float | None = None
     """When this member last released the lock on purpose."""
     data_held: bool = True
@@ -315,6 +315,13 @@ class View:
     def lock_is_mine(self) -> bool:
         """Whether the lock names this member, expired or not."""
         return self.lock.holder == self.me.name
+
+    @property
+    def claim_binds(self) -> bool:
+        """This member agreed to another's failsafe claim, and its word still counts: for the TTL, unless the lock was
+        renewed or released after it, which then says more."""
+        heard = self.failsafe.heard_at
+        return heard is not None and self.now < heard + self.settings.ttl and self.lock.seen_at <= heard
 
     @property
     def promise_binds(self) -> bool:

@@ -142,8 +142,15 @@ def test_settings_keep_the_ttl_formula() -> None:
 
 def test_a_handover_that_kept_the_lock_is_tried_again_once_a_replica_streams_and_not_for_ever() -> None:
     alone = primary(sync_names=("demo-0",))
-    kept = Memory(sync_unsure=False, handover_kept_at=NOW - 1, handovers_kept=1)
+    kept = Memory(sync_unsure=False, request_seen_at=NOW - 1, handovers_kept=1)
     waiting = asked("demo-1", "demo-0", memory=kept, postgres=alone)
     assert not any(isinstance(action, HandOver | ClearRequest) for action in decide(waiting).actions)
     assert isinstance(decide(asked("demo-1", "demo-0", memory=kept)).actions[0], HandOver)
+    late = replace(kept, request_seen_at=NOW - 11)
+    assert "does not stream" in refused(asked("demo-1", "demo-0", memory=late, postgres=alone))
     assert "attempts" in refused(asked("demo-1", "demo-0", memory=replace(kept, handovers_kept=3)))
+
+
+def test_the_replicas_slots_come_before_any_request() -> None:
+    view = asked("demo-1", "demo-0", postgres=replace(leading().postgres, slots=()))
+    assert any(isinstance(action, SyncSlots) for action in decide(view).actions)

@@ -97,9 +97,14 @@ def test_nofailover_never_races(tags: Tags) -> None:
 
 
 def test_a_primary_kept_by_failsafe_is_not_raced() -> None:
-    view = released(failsafe=Failsafe(leader="demo-0", heard_at=NOW - 5))
+    heard = lock(None, seen_at=NOW - 6)
+    view = released(failsafe=Failsafe(leader="demo-0", heard_at=NOW - 5), lock=heard)
     assert decide(view).reason == Reason.NOT_ELIGIBLE
-    assert took(decide(released(failsafe=Failsafe(leader="demo-0", heard_at=NOW - 9.1))))
+    assert took(
+        decide(released(failsafe=Failsafe(leader="demo-0", heard_at=NOW - 9.1), lock=replace(heard, seen_at=0)))
+    )
+    since = replace(view, lock=replace(heard, seen_at=NOW - 1))
+    assert took(decide(since)), "the leader reached the API server again after its claim, and gave the lock up"
 
 
 def test_a_member_outside_the_failsafe_topology_does_not_race() -> None:

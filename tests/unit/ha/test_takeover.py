@@ -52,7 +52,7 @@ def test_a_leader_whose_machine_says_that_it_is_gone_is_succeeded_sooner() -> No
         {"settings": ClusterSettings(synchronous_mode="off")},
         {"settings": ClusterSettings(pause=True)},
         {"me": replace(ME, tags=Tags(nofailover=True))},
-        {"failsafe": Failsafe(leader="demo-0", heard_at=NOW - 3)},
+        {"failsafe": Failsafe(leader="demo-0", heard_at=NOW - 0.5)},
         {"poll": poll(silent("demo-0"), answer("demo-2", heard_age=0.3))},
         {"poll": poll(answer("demo-0", in_recovery=False), answer("demo-2"))},
         {"api_ok": False},

@@ -7,7 +7,6 @@ nobody for longer than the TTL. Rule 7: a member that does not know that all oth
 from __future__ import annotations
 
 from matriarch.ha.actions import Acquire, Bootstrap, Clone, Decision, PollPeers, Reclaim, Release, WriteInitialize
-from matriarch.ha.lease import expired
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid, never_used
 from matriarch.ha.rules.polling import fresh_poll
@@ -61,8 +60,7 @@ def _race(view: View) -> Decision:
     if with_data:
         facts = f"{', '.join(with_data)} has data and will lead"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
-    heard = view.failsafe.heard_at
-    if heard is not None and not expired(heard, view.settings.ttl, view.now):
+    if view.claim_binds:
         facts = f"{view.failsafe.leader} is primary under failsafe"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
     silent = [answer.name for answer in poll.answers if not answer.reachable]

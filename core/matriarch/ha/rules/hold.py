@@ -59,13 +59,15 @@ def _lead(view: View) -> Decision:
         return Decision(
             (*records, *sync.certain(view), restart), Reason.RESTARTING, "asked for by a person", lead=True, wake_in=0.5
         )
-    answer = requests.answer(view)
+    upkeep = _upkeep(view)
+    # Without their slots no replica can stream, and so none could take over.
+    answer = None if any(isinstance(action, SyncSlots) for action in upkeep) else requests.answer(view)
     if answer is not None:
         return answer
     steps = sync.step(view)
     reason = Reason.CHANGING_SYNC if steps else Reason.LEADING
     wake = SYNC_LOOK_S if view.settings.synchronous else view.settings.loop_wait
-    return Decision((*records, *_upkeep(view), *steps), reason, _facts(view), lead=True, wake_in=wake)
+    return Decision((*records, *upkeep, *steps), reason, _facts(view), lead=True, wake_in=wake)
 
 
 def _records(view: View) -> tuple[Action, ...]:

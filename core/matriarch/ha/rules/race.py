@@ -8,7 +8,6 @@ not farther than `maximum_lag_on_failover` behind the last known position.
 from __future__ import annotations
 
 from matriarch.ha.actions import Acquire, Decision, PollPeers, Release
-from matriarch.ha.lease import expired
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.isolation import failsafe_applies
@@ -77,8 +76,7 @@ def _not_eligible(view: View) -> str | None:
         return "paused"
     if view.settings.failsafe_mode and view.lock.holder and view.lock.failsafe and not failsafe_applies(view):
         return "not in the failsafe topology"
-    heard = view.failsafe.heard_at
-    if heard is not None and not expired(heard, view.settings.ttl, view.now):
+    if view.claim_binds:
         return f"{view.failsafe.leader} is primary under failsafe"
     if sync_active(view) and not view.sync.lists(me.name):
         # Not even when a person names it: they switch synchronous mode off first, and so say that they accept the loss.

@@ -10,7 +10,7 @@ from matriarch.ha.view import MemberView, PeerAnswer, Poll, View
 
 TRIES = 3
 SETTLE_S = 10.0
-"""Seconds within which the replicas have to stream again after a handover that kept the lock."""
+"""Seconds within which a candidate has to stream, from when the request was seen."""
 QUIET_S = 1.1
 """See rules/terminating.py: the swap of the primary's address must be the only change of that second."""
 
@@ -49,15 +49,16 @@ def _hand_over(view: View, poll: Poll) -> Decision | None:
         return _refuse(view, _why_nobody(view, poll.answers))
     if view.memory.handovers_kept >= TRIES:
         return _refuse(view, f"{', '.join(able)} did not get the last record in {TRIES} attempts")
-    kept = view.memory.handover_kept_at
-    if kept is not None and view.now - kept < SETTLE_S and not _streams(view, able):
-        # The last attempt restarted this primary: its replicas have to find it again first.
-        return None
+    if not _streams(view, able):
+        # Only who streams gets the last record. A primary that has just begun is found within moments.
+        seen = view.memory.request_seen_at
+        waits = seen is None or view.now - seen < SETTLE_S
+        return None if waits else _refuse(view, f"{', '.join(able)} does not stream")
     if sync_active(view):
         listed = [name for name in able if name in view.sync.standbys]
         if not listed:
             # The sync rule prefers the candidate: it will be listed as soon as it has caught up.
-            return None if _streams(view, able) else _refuse(view, f"{', '.join(able)} does not stream")
+            return None
     quiet = max(0.0, QUIET_S - (view.now - view.memory.last_label_change))
     facts = f"to {request.candidate or 'the best replica'}"
     return Decision((HandOver(request.candidate, quiet),), Reason.HANDING_OVER, facts, lead=True, wake_in=0.5)

@@ -17,7 +17,6 @@ renewal tells the primary that it has lost. tests/model checks every interleavin
 from __future__ import annotations
 
 from matriarch.ha.actions import Acquire, Claim, Decision, PollPeers, Promise
-from matriarch.ha.lease import expired
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.polling import fresh_poll
 from matriarch.ha.rules.race import sync_active
@@ -70,7 +69,7 @@ def _applies(view: View) -> bool:
     if lock.leader is None or view.lock_is_mine or not watches_closely(view) or view.me.tags.nofailover:
         return False
     silent = _silent_for(view) >= SILENCE_S or _gone(view) or _claimed(view)
-    return silent and not _bound(view) and _all_capable(view)
+    return silent and not view.claim_binds and _all_capable(view)
 
 
 def _claimed(view: View) -> bool:
@@ -85,12 +84,6 @@ def _gone(view: View) -> bool:
 def _silent_for(view: View) -> float:
     heard = view.memory.leader_heard_at
     return view.now - heard if heard is not None else 0.0
-
-
-def _bound(view: View) -> bool:
-    """An accepted failsafe claim binds for the TTL."""
-    heard = view.failsafe.heard_at
-    return heard is not None and not expired(heard, view.settings.ttl, view.now)
 
 
 def _all_capable(view: View) -> bool:
