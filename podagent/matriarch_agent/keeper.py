@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from matriarch.ha.lease import lease_end
 from matriarch.ha.records import Renewal
@@ -60,11 +61,9 @@ class Keeper:
             delay = self._delay()
             if delay > 0:
                 self._kick.clear()
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(delay):
                         await self._kick.wait()
-                except TimeoutError:
-                    pass
                 continue
             await self._renew()
 

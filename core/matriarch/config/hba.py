@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from matriarch.words.errors import Invalid
@@ -106,11 +107,9 @@ def _address(text: str) -> bool:
     """Whether it is complete as it is. False: a bare IP address, which needs a mask. Raises Invalid."""
     if text in _KEYWORD_ADDRESSES:
         return True
-    try:
+    with suppress(ValueError):
         ipaddress.ip_address(text)
         return False
-    except ValueError:
-        pass
     if "/" in text:
         try:
             ipaddress.ip_network(text, strict=False)
