@@ -29,6 +29,7 @@ class Observer:
         self.looked_at = agent.now()
         self._probed_at = -1e9
         self._asking = False
+        self._holder: str | None = None
         self._asked: tuple[str | None, str | None] | None = None
         self._listens_to: tuple[str | None, int] = (None, 0)
 
@@ -58,6 +59,7 @@ class Observer:
             # Somebody else has led since: what this member once handed over counts no more.
             self._agent.remember(handover_done_at=None)
         members = self._agent.store.members()
+        self._note_move(lock.holder, now)
         self._note_starvation(now)
         self._note_request(now)
         self._note_slots({slot_name(member.name) for member in members}, now)
@@ -98,6 +100,14 @@ class Observer:
                 await self._agent.store.read_lock_object(timeout=min(1.0, settings.retry_timeout))
             except MatriarchError as error:
                 self._agent.log("the API server does not answer", error=str(error))
+
+    def _note_move(self, holder: str | None, now: float) -> None:
+        """When the lock went from one member to another; a release in between is part of the move."""
+        if holder is None or holder == self._holder:
+            return
+        if self._holder is not None:
+            self._agent.remember(lock_moved_at=now)
+        self._holder = holder
 
     def _note_request(self, now: float) -> None:
         """Since when the present request has been pending."""

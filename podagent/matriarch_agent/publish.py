@@ -24,6 +24,10 @@ from matriarch_agent.store import ClusterStore
 MOVING = frozenset({"xlog_location", "replay_lsn", "receive_lsn"})
 """Keys whose change alone is not worth a write out of turn."""
 
+QUIET_S = 1.2
+"""Seconds after a move of the lock in which no role label is given: a label changes the EndpointSlice of the replicas'
+Service, kube-proxy applies at most one change a second, and the first has to be the primary's new address."""
+
 
 class Publisher:
     """Writes the pod's label and annotation when they differ from what the pod shows."""
@@ -50,7 +54,8 @@ class Publisher:
         present = decode_object(annotations_of(pod).get(labels.STATUS)) or {}
         metadata: dict[str, Any] = {}
         role = role_label(view)
-        if ((pod.get("metadata") or {}).get("labels") or {}).get(labels.ROLE) != role:
+        moving = role is not None and self._now() - view.memory.lock_moved_at < QUIET_S
+        if not moving and ((pod.get("metadata") or {}).get("labels") or {}).get(labels.ROLE) != role:
             metadata["labels"] = {labels.ROLE: role}
         changed = {key for key in wanted.keys() | present.keys() if wanted.get(key) != present.get(key)}
         due = self._now() - self._written_at >= view.settings.loop_wait

@@ -266,6 +266,8 @@ class Memory:
     """A person asked for a restart."""
     reload: bool = False
     """A person asked for the configuration to be written and loaded again."""
+    lock_moved_at: float = -1e9
+    """When this member saw the lock go from one member to another."""
     last_label_change: float = -1e9
     request_seen_at: float | None = None
     """When this leader first saw the pending request."""
