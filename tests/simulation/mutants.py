@@ -83,8 +83,8 @@ def _names_first(step: Callable[[View], tuple[Any, ...]]) -> Callable[[View], tu
     return swapped
 
 
-def _agree(view: View, claim: Any, now: float, **_: Any) -> FailsafeVerdict:
-    del view, claim, now
+def _agree(self: Agent, claim: Any) -> FailsafeVerdict:
+    del self, claim
     return FailsafeVerdict(200, "Accepted")
 
 
@@ -171,12 +171,8 @@ MUTANTS: tuple[Mutant, ...] = (
         frozenset({1, 2}),
     ),
     Mutant(
-        "a member agrees to every failsafe claim and races all the same",
-        _many(
-            lambda: mock.patch("matriarch_agent.agent.judge_failsafe", _agree),
-            lambda: mock.patch.object(Agent, "_bound_by_claim", lambda self: False),
-            lambda: mock.patch(f"{_RULES}.race.expired", lambda *_: True),
-        ),
+        "a member agrees to every failsafe claim and forgets it",
+        lambda: mock.patch.object(Agent, "accept_failsafe", _agree),
         _plan(("api-outage", "api-outage", "one-way", "isolate"), failsafe_mode=True, fault_every_s=4.0),
         frozenset({1, 2, 3}),
     ),

@@ -1,0 +1,110 @@
+"""Sequences of events that once broke a rule, step by step: a seed that found one changes its story with the code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from matriarch.testing.virtual_time import run
+from simulation.member import Member
+from simulation.plan import Plan
+from simulation.test_scenarios import a_plan
+from simulation.world import World
+
+Story = Callable[[World, Member], Awaitable[None]]
+
+
+def tell(story: Story, plan: Plan, seed: int = 1) -> World:
+    """Let a cluster form and the story happen; every checker looks on, and the cluster must be whole again."""
+
+    async def live() -> World:
+        world = World(seed, plan)
+        world.start()
+        await world.whole(60.0)
+        await asyncio.sleep(3.0)
+        primary = next(member for member in world.members if member.server.writable)
+        await story(world, primary)
+        await world.whole(90.0)
+        assert world.found is None, "\n".join(world.trace.lines(60))
+        return world
+
+    return run(live())
+
+
+async def until(happened: Callable[[], bool], within_s: float = 60.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not happened():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def doing(member: Member) -> str:
+    agent = member.agent
+    activity = agent.view.activity if agent is not None and agent.view is not None else None
+    return activity.name if activity is not None else ""
+
+
+def test_a_promotion_that_nobody_waits_for_is_not_let_off_the_leash() -> None:
+    """Postgres goes on promoting when the agent that asked for it dies. The next agent finds a server in recovery and
+    the cluster paused, and gives the lock up: it must not leave that server running (rule 2)."""
+
+    async def story(world: World, primary: Member) -> None:
+        world.spawn(primary.restart_container("killed", 40.0))
+        promoting: list[Member] = []
+
+        def somebody_promotes() -> bool:
+            promoting[:] = [member for member in world.members if doing(member) == "Promote"]
+            return bool(promoting)
+
+        await until(somebody_promotes)
+        world.spawn(promoting[0].restart_agent(0.1))
+        await world.administrator.set_settings({"pause": True})
+        await asyncio.sleep(30.0)
+        await world.administrator.set_settings({"pause": False})
+        await asyncio.sleep(15.0)
+
+    plan = a_plan(synchronous_mode=False)
+    plan.hazards.promote = (4.0, 4.0)
+    tell(story, plan)
+
+
+def test_a_switchover_asked_of_a_fresh_primary_does_not_go_round_in_circles() -> None:
+    """The replicas have no slots on it yet, so nobody can take over; it must not stop and start for ever."""
+
+    async def story(world: World, primary: Member) -> None:
+        target = next(member for member in world.members if member is not primary)
+        world.administrator.ask(primary.name, target.name)
+        await until(lambda: world.truth.holder == target.name)
+        world.administrator.ask(target.name, None)
+        await asyncio.sleep(20.0)
+
+    for mode in (True, False):
+        tell(story, a_plan(synchronous_mode=mode))
+
+
+def test_a_late_write_of_the_sync_object_promises_nothing_that_is_not_kept() -> None:
+    """The primary lists a standby, gets no answer, loses that standby and its API server: the write arrives after all.
+    Commits must go on waiting until the primary knows what the object says (rule 3)."""
+
+    async def story(world: World, primary: Member) -> None:
+        road = world.kube.faults_for(primary.name)
+        replicas = [member for member in world.members if member is not primary]
+        for member in replicas:
+            member.server.die("killed")
+        await until(lambda: not world.truth.sync.standbys)
+        road.late = 1.0
+        await until(lambda: any(primary.server.links.get(m.name) is not None for m in replicas))
+        world.api_dark(primary.name, True)
+        await asyncio.sleep(3.5)
+        world.network.darken(primary.name)
+        await asyncio.sleep(0.3)
+        world.api_dark(primary.name, False)
+        await asyncio.sleep(1.5)
+        world.api_dark(primary.name, True)
+        await asyncio.sleep(25.0)
+        world.network.lighten(primary.name)
+        world.api_dark(primary.name, False)
+        road.late = 0.0
+
+    plan = a_plan()
+    plan.sticky = 3
+    tell(story, plan)
