@@ -107,18 +107,18 @@ async def switch_over(world: World, primary: Member) -> None:
 
 ASYNC = {"synchronous_mode": False}
 SCENARIOS: list[tuple[str, Deed, dict[str, Any], float, float]] = [
-    ("the agent is killed", kill_agent, {}, 0.4, 20.0),
+    ("the agent is killed", kill_agent, {}, 0.3, 20.0),
     ("the agent hangs past the TTL", pause_agent, {}, 14.0, 45.0),
     ("Postgres is killed", kill_postgres, {}, 5.0, 20.0),
-    ("the container is killed", kill_container, {}, 7.0, 30.0),
-    ("the pod is deleted", delete_pod, {}, 3.0, 40.0),
-    ("the node is isolated", isolate, {}, 13.0, 60.0),
-    ("the node is isolated, asynchronous", isolate, ASYNC, 13.0, 60.0),
-    ("the API server is gone for a minute", lose_api, {}, 0.4, 90.0),
-    ("both replicas die", lose_replicas, {}, 9.0, 45.0),
-    ("both replicas die, asynchronous", lose_replicas, ASYNC, 0.4, 45.0),
-    ("a switchover is asked for", switch_over, {}, 3.0, 10.0),
-    ("a switchover is asked for, asynchronous", switch_over, ASYNC, 3.0, 10.0),
+    ("the container is killed", kill_container, {}, 3.5, 30.0),
+    ("the pod is deleted", delete_pod, {}, 2.0, 40.0),
+    ("the node is isolated", isolate, {}, 5.0, 60.0),
+    ("the node is isolated, asynchronous", isolate, ASYNC, 11.5, 60.0),
+    ("the API server is gone for a minute", lose_api, {}, 0.3, 90.0),
+    ("both replicas die", lose_replicas, {}, 1.0, 45.0),
+    ("both replicas die, asynchronous", lose_replicas, ASYNC, 0.3, 45.0),
+    ("a switchover is asked for", switch_over, {}, 2.0, 10.0),
+    ("a switchover is asked for, asynchronous", switch_over, ASYNC, 2.0, 10.0),
 ]
 
 
