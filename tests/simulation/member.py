@@ -232,7 +232,7 @@ class _Rest:
     async def status(self) -> Mapping[str, Any]:
         agent = await self._agent()
         # A task of its own: when that agent is killed meanwhile, the one who asked must not be cancelled with it.
-        answer = asyncio.create_task(agent.answer_status(), name=f"{self._member.name}-status")
+        answer = self._member.world.spawn(agent.answer_status())
         await asyncio.wait([answer])
         if answer.cancelled():
             raise ConnectionError("connection reset by peer")

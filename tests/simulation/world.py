@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from matriarch.kube.api import ENDPOINTS
 from matriarch.testing.fake_kube import FakeKubeServer
@@ -29,6 +29,7 @@ from simulation.plan import Plan, plan_for
 from simulation.trace import Trace
 from simulation.truth import Truth
 
+T = TypeVar("T")
 TICK_S = 0.25
 STEADY_S = 4.0
 """For how long the cluster must stay whole to count as converged."""
@@ -106,11 +107,15 @@ class World:
         """UTC epoch seconds."""
         return EPOCH + asyncio.get_running_loop().time()
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run something beside everything else, to its end or that of the world."""
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run something beside everything else, to its end or that of the world.
+
+        Kept here: a task that nobody refers to would be collected as garbage some time, and end the determinism.
+        """
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
+        return task
 
     def later(self, seconds: float, undo: Callable[[], None]) -> None:
         """Undo a fault after a while, or when the world heals."""
