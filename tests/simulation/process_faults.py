@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from matriarch.testing.fake_kube_faults import vars_of
+
 if TYPE_CHECKING:
     from simulation.member import Member
     from simulation.world import World
@@ -111,6 +113,8 @@ def _crash(world: World, member: Member, seconds: float) -> None:
 def _expendable(world: World, member: Member) -> bool:
     """Whether some other live member that may be promoted has all the data: rule 3 speaks of single faults."""
     truth = world.truth
+    if vars_of(world.kube.faults_for(member.name)) != vars_of(world.calm_api()):
+        return False  # a write of the sync object may be under way, and arrive when its author is no more
     if truth.holder is None or not truth.config.initialize or world.volumes_lost:
         return False
     keeper = [m for m in world.members if m is not member and m.server.process == "running"]

@@ -117,13 +117,11 @@ class FakePostgres:
         self.failures = 0
 
     async def rewind(self, source: Upstream) -> int:
-        """pg_rewind, also of a directory that an earlier one left half-way."""
+        """pg_rewind. ProgramFailed when there is nothing to rewind, or an earlier one was cut short."""
         if self.server.process != "stopped":
             raise ProgramFailed("pg_rewind: the target server must be shut down cleanly")
         before = self.server.disk
         data = await rewound(self.server, source)
-        if data is None:
-            return 0
         self._replace(data, f"rewind to {source.member}")
         common = before.branch.common(before.flushed, data.branch, data.flushed)
         return before.flushed - (common[1] if common else 0)

@@ -38,24 +38,25 @@ async def base_backup(server: Server, source: Upstream) -> DataDir:
     return other.disk.copy()
 
 
-async def rewound(server: Server, source: Upstream) -> DataDir | None:
-    """The data after pg_rewind; None when it found nothing to do."""
+async def rewound(server: Server, source: Upstream) -> DataDir:
+    """The data after pg_rewind. Nothing to do is a failure, and what an earlier one left half-way cannot be mended."""
+    if server.disk.half_rewound:
+        raise ProgramFailed("an earlier pg_rewind was interrupted: only a new copy helps")
     other = await _connect(server, source)
     mine, theirs = server.disk, other.disk
     if mine.sysid != theirs.sysid:
         raise ProgramFailed("pg_rewind: source and target clusters are from different systems")
     if other.in_recovery is not False:
         raise ProgramFailed("pg_rewind: source server is in recovery")
-    claimed = None if mine.half_rewound else _claimed_fork(mine, theirs)
-    if not mine.half_rewound:
-        if mine.branch.timeline == theirs.branch.timeline or (claimed is not None and mine.flushed <= claimed):
-            return None
-        if claimed is None:
-            raise ProgramFailed("pg_rewind: could not find common ancestor of the source and target timelines")
-        real = mine.branch.common(mine.flushed, theirs.branch, theirs.flushed)
-        if real is None or real[1] < claimed:
-            what = f"pg_rewind keeps {claimed:X} as common, but the data parted at {real[1] if real else 0:X}"
-            server.site.watcher.violation(5, server.member, what)
+    claimed = _claimed_fork(mine, theirs)
+    if mine.branch.timeline == theirs.branch.timeline or (claimed is not None and mine.flushed <= claimed):
+        raise ProgramFailed("pg_rewind: no divergence found")
+    if claimed is None:
+        raise ProgramFailed("pg_rewind: could not find common ancestor of the source and target timelines")
+    real = mine.branch.common(mine.flushed, theirs.branch, theirs.flushed)
+    if real is None or real[1] < claimed:
+        what = f"pg_rewind keeps {claimed:X} as common, but the data parted at {real[1] if real else 0:X}"
+        server.site.watcher.violation(5, server.member, what)
     mine.half_rewound = True
     await _work(server, other, between(server.rng, server.hazards.rewind), "pg_rewind")
     if server.rng.random() < server.hazards.rewind_fails:

@@ -104,7 +104,7 @@ class DataDir:
     """The oldest WAL that is still here."""
     slots: dict[str, int] = field(default_factory=dict)
     half_rewound: bool = False
-    """pg_rewind was interrupted: only another pg_rewind or a new copy makes it usable."""
+    """pg_rewind was interrupted: only a new copy helps."""
     unborn: bool = False
     """Made by initdb here and never started as a primary."""
     led_timeline: int | None = None
