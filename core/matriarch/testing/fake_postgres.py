@@ -247,8 +247,9 @@ class FakePostgres:
     async def promote(self) -> None:
         """pg_promote: goes on in the server when the caller goes away."""
         server = self.server
-        if server.process != "running" or server.in_recovery is not True:
-            raise QueryFailed("the server is not in recovery")
+        self._need_running()
+        if server.in_recovery is False:
+            return
         life = server.life
         await asyncio.shield(server.spawn(self._leave_recovery(life)))
         if server.life != life or server.in_recovery is not False:

@@ -1,0 +1,203 @@
+"""What the agent relies on in a Postgres, in words of the port: one suite for the fake and for the real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import pytest
+
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import PostgresView, Upstream
+from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
+from matriarch_agent.ports import Postgres, StartMode
+
+SETTINGS = ClusterSettings(parameters={"fsync": "off", "shared_buffers": "16MB"})
+
+
+class Party(Protocol):
+    """One member as a test sees it."""
+
+    name: str
+
+    @property
+    def postgres(self) -> Postgres: ...
+
+    @property
+    def upstream(self) -> Upstream: ...
+
+    async def write(self) -> None:
+        """One commit; returns when it is acknowledged."""
+
+
+class Stage(Protocol):
+    """Makes members."""
+
+    async def primary(self) -> Party: ...
+
+    async def replica(self, of: Party, name: str) -> Party: ...
+
+
+async def seen(party: Party, check: Callable[[PostgresView], bool], within_s: float = 20.0) -> PostgresView:
+    view = await party.postgres.observe()
+    try:
+        async with asyncio.timeout(within_s):
+            while not check(view):
+                await asyncio.sleep(0.05)
+                view = await party.postgres.observe()
+    except TimeoutError:
+        raise AssertionError(f"{party.name}: {view}") from None
+    return view
+
+
+async def a_replica_streams_and_is_promoted(stage: Stage) -> None:
+    primary = await stage.primary()
+    replica = await stage.replica(primary, "demo-1")
+    view = await seen(replica, lambda view: view.streaming)
+    assert (view.data, view.process, view.in_recovery, view.timeline) == ("present", "running", True, 1)
+    assert view.upstream == primary.name and view.led_timeline is None and not view.unborn
+    assert view.control is not None and not view.control.was_primary
+    await primary.write()
+    lead = await primary.postgres.observe()
+    assert (lead.in_recovery, lead.led_timeline, lead.upstream) == (False, 1, None) and lead.lsn is not None
+    await seen(replica, lambda view: (view.replayed_lsn or 0) >= (lead.lsn or 0))
+    assert [row.state for row in (await seen(primary, lambda view: bool(view.standbys))).standbys] == ["streaming"]
+    await primary.postgres.kill()
+    await seen(replica, lambda view: not view.streaming)
+    await replica.postgres.promote()
+    view = await replica.postgres.observe()
+    assert (view.in_recovery, view.timeline, view.led_timeline, view.upstream) == (False, 2, 2, None)
+    history = await replica.postgres.local_history()
+    assert [entry.timeline for entry in history] == [1] and history[0].lsn >= (lead.lsn or 0)
+    await replica.postgres.promote()
+    assert (await replica.postgres.observe()).timeline == 2, "promoting a primary changes nothing"
+
+
+async def a_diverged_primary_is_rewound(stage: Stage) -> None:
+    primary = await stage.primary()
+    replica = await stage.replica(primary, "demo-1")
+    await seen(replica, lambda view: view.streaming)
+    await replica.postgres.follow(None, SETTINGS)
+    await seen(replica, lambda view: not view.streaming)
+    for _ in range(5):
+        await primary.write()
+    await replica.postgres.promote()
+    await replica.write()
+    await replica.postgres.checkpoint()
+    await primary.postgres.kill()
+    view = await primary.postgres.observe()
+    assert view.process == "stopped" and view.control is not None
+    assert view.control.was_primary and not view.control.clean and view.control.timeline == 1
+    remote = await primary.postgres.ask_history(replica.upstream, 7)
+    assert (remote.member, remote.epoch, remote.timeline, remote.in_recovery) == ("demo-1", 7, 2, False)
+    assert (view.sysid, view.control.sysid) == (remote.sysid, remote.sysid), remote
+    assert list(remote.switches) == [1], remote
+    assert remote.oldest is not None and remote.oldest <= remote.switches[1]
+    await primary.postgres.rewind(replica.upstream)
+    await replica.postgres.sync_slots(("demo_0",), ())
+    await primary.postgres.start(StartMode(False, replica.upstream), SETTINGS)
+    back = await seen(primary, lambda view: view.streaming and view.timeline == 2)
+    assert back.led_timeline is None and back.in_recovery is True
+
+
+async def nothing_to_rewind_is_a_failure(stage: Stage) -> None:
+    primary = await stage.primary()
+    replica = await stage.replica(primary, "demo-1")
+    await seen(replica, lambda view: view.streaming)
+    await replica.postgres.stop(fast=True)
+    with pytest.raises(ProgramFailed):
+        await replica.postgres.rewind(primary.upstream)
+
+
+async def a_killed_primary_comes_back(stage: Stage) -> None:
+    primary = await stage.primary()
+    changed = asyncio.ensure_future(_changes(primary))
+    await asyncio.sleep(0.1)
+    await primary.postgres.kill()
+    view = await primary.postgres.observe()
+    assert view.process == "stopped" and view.in_recovery is None and not view.writable
+    async with asyncio.timeout(5.0):
+        await changed
+    await primary.postgres.start(StartMode(primary=True), SETTINGS)
+    assert (await primary.postgres.observe()).in_recovery is False
+    with pytest.raises(NotRunning):
+        await primary.postgres.start(StartMode(primary=True), SETTINGS)
+    await primary.write()
+
+
+async def _changes(party: Party) -> None:
+    # The first call may return at once for the start that nobody waited for.
+    while (await party.postgres.observe()).process != "stopped":
+        await party.postgres.wait_for_change()
+
+
+async def a_fast_stop_tells_its_last_position(stage: Stage) -> None:
+    primary = await stage.primary()
+    replica = await stage.replica(primary, "demo-1")
+    await seen(replica, lambda view: view.streaming)
+    told: list[int] = []
+
+    async def note(lsn: int) -> None:
+        told.append(lsn)
+
+    await primary.postgres.stop(fast=True, on_shutdown_checkpoint=note)
+    control = (await primary.postgres.observe()).control
+    assert control is not None and control.clean and control.was_primary
+    assert told == [control.end_lsn]
+    await seen(replica, lambda view: (view.lsn or 0) >= told[0])
+
+
+async def commits_wait_for_the_named_standby(stage: Stage) -> None:
+    primary = await stage.primary()
+    await primary.postgres.set_sync_names(("nobody-here",), strict=False)
+    view = await primary.postgres.observe()
+    assert view.sync_names == ("nobody-here",) and not view.sync_names_strict
+    writing = asyncio.ensure_future(primary.write())
+    await asyncio.sleep(0.5)
+    assert not writing.done()
+    await primary.postgres.set_sync_names((), strict=False)
+    async with asyncio.timeout(10.0):
+        await writing
+    await primary.postgres.set_sync_names((), strict=True)
+    view = await primary.postgres.observe()
+    assert view.sync_names_strict and view.sync_names == ()
+    writing = asyncio.ensure_future(primary.write())
+    await asyncio.sleep(0.5)
+    assert not writing.done()
+    await primary.postgres.set_sync_names((), strict=False)
+    await writing
+
+
+async def slots_are_made_and_dropped(stage: Stage) -> None:
+    primary = await stage.primary()
+    await primary.postgres.sync_slots(("demo_1", "demo_2"), ())
+    assert (await primary.postgres.observe()).slots == ("demo_1", "demo_2")
+    replica = await stage.replica(primary, "demo-1")
+    await seen(replica, lambda view: view.streaming)
+    await primary.postgres.sync_slots(("demo_1",), ("demo_1", "demo_2"))
+    assert (await primary.postgres.observe()).slots == ("demo_1",), "one in use is not dropped"
+
+
+async def an_unreachable_source_changes_nothing(stage: Stage) -> None:
+    primary = await stage.primary()
+    before: Any = (await primary.postgres.observe()).sysid
+    await primary.postgres.stop(fast=True)
+    nobody = Upstream("demo-9", "127.0.0.9", 1)
+    with pytest.raises(ProgramFailed):
+        await primary.postgres.clone(nobody, SETTINGS)
+    with pytest.raises(PostgresError):
+        await primary.postgres.ask_history(nobody, 1)
+    assert (await primary.postgres.observe()).sysid == before
+
+
+CONTRACT: tuple[Callable[[Stage], Awaitable[None]], ...] = (
+    a_replica_streams_and_is_promoted,
+    a_diverged_primary_is_rewound,
+    nothing_to_rewind_is_a_failure,
+    a_killed_primary_comes_back,
+    a_fast_stop_tells_its_last_position,
+    commits_wait_for_the_named_standby,
+    slots_are_made_and_dropped,
+    an_unreachable_source_changes_nothing,
+)
