@@ -19,12 +19,16 @@ from matriarch.ha.actions import (
     StopPostgres,
 )
 from matriarch.ha.rules.race import sync_active
+from matriarch.ha.rules.terminating import QUIET_S
 from matriarch.ha.view import Failsafe, Upstream, View
 from matriarch.words.errors import ConflictError, ProgramFailed
 from matriarch_agent.ports import StartMode
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
+
+STOP_S = 2.0
+"""Seconds that a stop may take without a renewal in between."""
 
 
 async def carry_out(agent: Agent, action: Long) -> None:
@@ -119,7 +123,7 @@ async def _promote(agent: Agent) -> None:
 
 
 async def _hand_over(agent: Agent, action: HandOver) -> None:
-    """Quiet second with the checkpoint in it, stop, see that a candidate has everything, release.
+    """Quiet second with the checkpoint in it, stop, see that a candidate has everything, release to it.
 
     When no candidate has it, the lock is kept: this member starts again, or comes back after its pod does.
     """
@@ -129,32 +133,33 @@ async def _hand_over(agent: Agent, action: HandOver) -> None:
         nonlocal last_lsn
         last_lsn = lsn
 
-    await asyncio.gather(asyncio.sleep(action.quiet_s), agent.postgres.checkpoint())
+    quiet = max(action.quiet_s, QUIET_S - agent.keeper.since_renewal(), 0.0)
+    agent.keeper.rest(quiet + STOP_S)
+    await asyncio.gather(asyncio.sleep(quiet), agent.postgres.checkpoint())
     await agent.postgres.stop(fast=True, on_shutdown_checkpoint=shut_down)
-    view = agent.observer.build()
-    if not await _somebody_has(agent, view, action.candidate, last_lsn):
+    successor = await _successor(agent, action.candidate, last_lsn)
+    if successor is None:
         agent.log("no replica has the last record; keeping the lock", lsn=last_lsn)
         agent.remember(handovers_kept=agent.memory.handovers_kept + 1)
         return
     agent.remember(handover_done_at=agent.now(), handovers_kept=0)
     try:
-        await agent.keeper.release(last_lsn)
+        await agent.keeper.release(last_lsn, successor)
     except ConflictError as error:
         agent.log("the lock was gone before its release", error=str(error))
 
 
-async def _somebody_has(agent: Agent, view: View, candidate: str | None, lsn: int) -> bool:
-    if lsn == 0:
-        return False
+async def _successor(agent: Agent, candidate: str | None, lsn: int) -> str | None:
+    """The candidate, or the most advanced member that may lead, once it has everything up to `lsn`."""
+    view = agent.observer.build()
     others = [member.name for member in view.peers() if not _may_succeed(view, member.name, candidate)]
-    for _ in range(10):
+    for _ in range(10 if lsn else 0):
         poll = await agent.poll_peers(skip=tuple(others))
-        for answer in poll.answers:
-            fit = answer.reachable and answer.running and not answer.nofailover and (answer.lsn or 0) >= lsn
-            if fit and _may_succeed(view, answer.name, candidate):
-                return True
+        fit = [a for a in poll.answers if a.reachable and a.running and not a.nofailover and (a.lsn or 0) >= lsn]
+        if fit:
+            return max(fit, key=lambda answer: (answer.lsn or 0, answer.priority)).name
         await asyncio.sleep(0.05)
-    return False
+    return None
 
 
 def _may_succeed(view: View, name: str, candidate: str | None) -> bool:

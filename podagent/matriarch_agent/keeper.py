@@ -41,6 +41,7 @@ class Keeper:
         self._turn = asyncio.Lock()
         self._kick = asyncio.Event()
         self._sent_at = -1e9
+        self._rest_until = -1e9
         self.lease_until: float | None = None
         self.lead = False
         """Whether to renew: the last decision's word."""
@@ -95,13 +96,22 @@ class Keeper:
         if self.counts["granted"] == before:
             raise ConflictError("the lock could not be renewed")
 
-    async def release(self, optime: int | None) -> None:
+    def rest(self, seconds: float) -> None:
+        """Make no renewal for so long, when the lease allows it: each one is a change that kube-proxy has to apply."""
+        if self.lease_until is not None and self.lease_until - self._now() > seconds + self._settings().retry_timeout:
+            self._rest_until = self._now() + seconds
+
+    def since_renewal(self) -> float:
+        """Seconds since the last renewal was sent."""
+        return self._now() - self._sent_at
+
+    async def release(self, optime: int | None, successor: str | None = None) -> None:
         """Give the lock up; Postgres must not be writable any more."""
         self.set_lead(False)
         async with self._turn:
             self.lease_until = None
             await self.disarm()
-            await self._store.release_lock(optime, self._settings().retry_timeout)
+            await self._store.release_lock(optime, successor, self._settings().retry_timeout)
 
     async def extend(self, sent: float) -> None:
         """Failsafe: every member agreed to questions sent at `sent`."""
@@ -132,7 +142,7 @@ class Keeper:
         if not self._store.synced:
             # An adopted lease: until the first listing has arrived, an absent lock proves nothing (rule 7).
             return AGAIN_S
-        return self._sent_at + self._settings().loop_wait - self._now()
+        return max(self._sent_at + self._settings().loop_wait, self._rest_until) - self._now()
 
     async def _renew(self) -> None:
         async with self._turn:

@@ -186,13 +186,15 @@ class ClusterStore:
                 raise
             await self._swap_lock(body, records.version_of(fresh), renewal, timeout)
 
-    async def release_lock(self, optime: int | None, timeout: float) -> None:
-        """Give the lock up. Raises ConflictError when it was not this member's any more."""
+    async def release_lock(self, optime: int | None, successor: str | None, timeout: float) -> None:
+        """Give the lock up, with the primary's address already that of the successor. Raises ConflictError when it was
+        not this member's any more."""
         for _ in range(2):
             obj = self._object(names.lock_object(self._me.cluster))
             if obj is None or records.read_lock(obj).holder != self._me.name:
                 raise ConflictError("the lock names another member")
-            body = records.with_version(records.release_body(optime), records.version_of(obj))
+            body = records.release_body(optime, self._identity(successor))
+            body = records.with_version(body, records.version_of(obj))
             try:
                 await self._patch(names.lock_object(self._me.cluster), body, timeout)
             except ConflictError:
@@ -200,6 +202,15 @@ class ClusterStore:
                 continue
             return
         raise ConflictError("the lock keeps changing")
+
+    def _identity(self, name: str | None) -> Me | None:
+        """Another member as it will name itself in the lock; None while its pod has no address."""
+        pod = self._pods.cache.get((self._namespace, name or ""))
+        address = ((pod or {}).get("status") or {}).get("podIP")
+        if pod is None or name is None or not address:
+            return None
+        node = (pod.get("spec") or {}).get("nodeName") or ""
+        return Me(name, self._me.cluster, str(address), str(pod["metadata"].get("uid", "")), str(node))
 
     async def read_lock_object(self, timeout: float) -> None:
         """Read the lock past the watch, which may be silent or late."""

@@ -146,13 +146,17 @@ def renew_body(me: Me, renewal: Renewal, correct_subset: bool) -> Object:
     return body
 
 
-def release_body(optime: int | None) -> Object:
-    """Annotations of a release. The subset stays: the next holder swaps its own address in with one write, so that
-    kube-proxy sees one change instead of two (it applies at most one a second)."""
+def release_body(optime: int | None, successor: Me | None) -> Object:
+    """Annotations of a release, and the successor's address where one is certain.
+
+    kube-proxy applies at most one change of any EndpointSlice a second, and the annotations are mirrored into the
+    slice: were the address left to the successor's own write, it would reach clients a second after this one.
+    """
     notes: dict[str, str | None] = {"leader": None}
     if optime is not None:
         notes["optime"] = str(optime)
-    return {"metadata": {"annotations": notes}}
+    body: Object = {"metadata": {"annotations": notes}}
+    return body if successor is None else body | {"subsets": [subset(successor)]}
 
 
 def sync_body(cluster: str, leader: str | None, standbys: tuple[str, ...], now_iso: str) -> Object:

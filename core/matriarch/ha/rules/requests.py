@@ -6,13 +6,12 @@ from matriarch.ha.actions import ClearRequest, Decision, HandOver, PollPeers
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.polling import fresh_poll
 from matriarch.ha.rules.race import sync_active
+from matriarch.ha.rules.terminating import QUIET_S
 from matriarch.ha.view import MemberView, PeerAnswer, Poll, View
 
 TRIES = 3
 SETTLE_S = 10.0
 """Seconds within which a candidate has to stream, from when the request was seen."""
-QUIET_S = 1.1
-"""See rules/terminating.py: the swap of the primary's address must be the only change of that second."""
 
 
 def answer(view: View) -> Decision | None:

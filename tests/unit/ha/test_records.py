@@ -1,0 +1,57 @@
+"""The lock objects' wire format: what is written is read back, and nonsense is survived."""
+
+import pytest
+
+from matriarch.ha import records
+from matriarch.ha.view import Me
+
+ME = Me("demo-1", "demo", "10.0.0.1", "uid-1", "n1")
+OTHER = Me("demo-2", "demo", "10.0.0.2", "uid-2", "n2")
+RENEWAL = records.Renewal(
+    "2026-11-21T10:00:00.000001+00:00", 9.0, 1000, None, {"demo-1": "http://10.0.0.1:8008/patroni"}
+)
+
+
+def stored(body: records.Object, version: str = "7") -> records.Object:
+    return records.without_nulls(records.with_version(body, version))
+
+
+def test_an_acquired_lock_is_read_back() -> None:
+    lock = records.read_lock(stored(records.acquire_body(ME, RENEWAL, None)))
+    assert (lock.holder, lock.version, lock.ttl, lock.epoch, lock.optime) == ("demo-1", "7", 9, 0, 1000)
+    assert (lock.address_uid, lock.address_node) == ("uid-1", "n1")
+    assert lock.failsafe == {"demo-1": "http://10.0.0.1:8008/patroni"}
+
+
+def test_the_epoch_grows_only_when_the_holder_changes() -> None:
+    first = records.read_lock(stored(records.acquire_body(ME, RENEWAL, None)))
+    again = records.read_lock(stored(records.acquire_body(ME, RENEWAL, first)))
+    other = records.read_lock(stored(records.acquire_body(OTHER, RENEWAL, first)))
+    assert (first.epoch, again.epoch, other.epoch) == (0, 0, 1)
+    assert again.acquire_time == first.acquire_time
+
+
+def test_a_release_leaves_the_address_to_the_successor() -> None:
+    body = stored(records.release_body(2000, OTHER))
+    lock = records.read_lock(body)
+    assert (lock.holder, lock.optime) == (None, 2000)
+    assert records.subset_is_mine(body, OTHER)
+    assert "subsets" not in records.release_body(2000, None)
+
+
+@pytest.mark.parametrize("annotations", [None, {}, {"leader": "", "ttl": "x", "optime": "-", "failsafe": "[" * 99999}])
+def test_nonsense_is_an_unlocked_cluster(annotations: dict[str, str] | None) -> None:
+    lock = records.read_lock({"metadata": {"annotations": annotations, "resourceVersion": "3"}, "subsets": None})
+    assert (lock.holder, lock.ttl, lock.optime, lock.failsafe, lock.version) == (None, None, None, None, "3")
+
+
+def test_a_sync_object_is_read_back_and_each_write_is_a_change() -> None:
+    body = records.sync_body("demo", "demo-1", ("demo-2", "demo-0"), "now")
+    sync = records.read_sync(stored(body))
+    assert (sync.leader, sync.standbys, sync.claim) == ("demo-1", ("demo-0", "demo-2"), None)
+    assert body != records.sync_body("demo", "demo-1", ("demo-2", "demo-0"), "later")
+
+
+@pytest.mark.parametrize("text", ["x", "{}", "[1]", '[["a", 1]]', "[" * 99999])
+def test_an_unreadable_history_is_none(text: str) -> None:
+    assert records.read_history(text) is None
