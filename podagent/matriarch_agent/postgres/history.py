@@ -44,12 +44,11 @@ async def ask_history(source: Source, epoch: int, application_name: str) -> Remo
     """Another member's system identifier, timeline and history. Raises NotRunning or QueryFailed."""
     where = connection(source, application_name=application_name, replication="true")
     answers, in_recovery = await sql.replication_rows(where, ["IDENTIFY_SYSTEM"])
-    sysid, timeline = str(answers[0][0]), int(answers[0][1])
+    sysid, timeline = _text(answers[0][0]), int(answers[0][1])
     entries: tuple[HistoryEntry, ...] = ()
     if timeline > 1:
         answers, _ = await sql.replication_rows(where, [f"TIMELINE_HISTORY {timeline}"])
-        content = answers[0][1]
-        entries = parse_history(content if isinstance(content, str) else bytes(content).decode(errors="replace"))
+        entries = parse_history(_text(answers[0][1]))
     return RemoteHistory(
         member=source.member,
         epoch=epoch,
@@ -74,3 +73,8 @@ async def _oldest_wal(source: Source, application_name: str) -> int | None:
 def oldest_segment(first: str, size: int) -> int | None:
     """The position at which a WAL segment begins, by the last two thirds of its file's name."""
     return None if len(first) != 16 else int(first[:8], 16) * (1 << 32) + int(first[8:], 16) * size
+
+
+def _text(value: object) -> str:
+    """A replication connection answers in bytes."""
+    return bytes(value).decode(errors="replace") if isinstance(value, bytes | bytearray | memoryview) else str(value)
