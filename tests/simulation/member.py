@@ -41,7 +41,7 @@ class Member:
         rate = 1 + self.rng.uniform(-world.plan.clock_drift, world.plan.clock_drift)
         self.clock = MemberClock(rate, self.rng.uniform(0, 1e5))
         self.volume = Volume(ordinal)
-        self.tags = Tags()
+        self.tags = world.plan.tags.get(ordinal, Tags())
         self.pods = 0
         self.uid = ""
         self.ip = ""
@@ -87,8 +87,8 @@ class Member:
         except NotFound:
             return
 
-    async def replace_pod(self, *, graceful: bool, lose_volume: bool = False) -> None:
-        """Delete the pod; the StatefulSet makes another one of the same name."""
+    async def replace_pod(self, *, graceful: bool, away_s: float = 0.0) -> None:
+        """Delete the pod; the StatefulSet makes another one of its name, after `away_s` or when the world heals."""
         if self.restarts_blocked:
             return
         self.restarts_blocked = True
@@ -98,8 +98,7 @@ class Member:
             if self.agent_task is not None:
                 await asyncio.wait([self.agent_task], timeout=GRACE_S)
         self.drop_pod()
-        if lose_volume:
-            self.lose_volume()
+        await self.world.pass_time(away_s)
         await asyncio.sleep(self.rng.uniform(0.3, 2.0))
         self.new_pod()
         self.restarts_blocked = False

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from matriarch.ha.view import Tags
 from matriarch.testing.fake_postgres_site import Hazards
 
 Mutation = Callable[[Any], None]
@@ -36,6 +37,8 @@ class Plan:
     sticky: int = 1
     admin_every_s: float = 60.0
     admin_kinds: tuple[str, ...] = ()
+    tags: dict[int, Tags] = field(default_factory=dict)
+    """By ordinal. At least two members, or the only one, have none that keeps them from leading."""
     foreign: bool = False
     """One member starts with data of another cluster."""
     lock_exists: bool = True
@@ -100,7 +103,18 @@ def _mixed(seed: int, kinds: tuple[str, ...]) -> Plan:
     plan.admin_kinds = tuple(sorted(rng.sample(kinds_of_admin, rng.randint(1, len(kinds_of_admin)))))
     plan.foreign = members >= 3 and rng.random() < 0.03
     plan.lock_exists = rng.random() < 0.7
+    if members >= 3 and rng.random() < 0.25:
+        plan.tags = {ordinal: _tags(rng) for ordinal in range(2, members)}
     return plan
+
+
+def _tags(rng: random.Random) -> Tags:
+    return Tags(
+        nofailover=rng.random() < 0.4,
+        nosync=rng.random() < 0.4,
+        failover_priority=rng.choice([1, 1, 2, 5]),
+        sync_priority=rng.choice([1, 1, 2]),
+    )
 
 
 def _settings(rng: random.Random) -> dict[str, Any]:

@@ -75,6 +75,13 @@ def pod_force_delete(world: World, rng: random.Random) -> None:
     world.spawn(_somebody(world, rng).replace_pod(graceful=False))
 
 
+def scale_down(world: World, rng: random.Random) -> None:
+    """A member goes in order and stays away for a while, its volume kept: scaled down and up again."""
+    seconds = rng.uniform(10, 90)
+    world.trace.add("fault", f"a member goes away for {seconds:.1f} s")
+    world.spawn(rng.choice(world.members).replace_pod(graceful=True, away_s=seconds))
+
+
 def all_pods(world: World, rng: random.Random) -> None:
     """Everything is deleted at once."""
     for member in world.members:
@@ -130,7 +137,7 @@ def _expendable(world: World, member: Member) -> bool:
 def _can_replace(world: World, member: Member, lost: Member) -> bool:
     """Whether `member` may lead once `lost` is gone: it has what was promised, and is not a timeline behind."""
     mine, theirs = member.volume.data, lost.volume.data
-    if mine is None or world.checkers.no_lost_ack.missing_in(mine) is not None:
+    if mine is None or member.tags.nofailover or world.checkers.no_lost_ack.missing_in(mine) is not None:
         return False
     if theirs is None:
         return True
@@ -162,6 +169,7 @@ PROCESS_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "pod-delete": pod_delete,
     "pod-force-delete": pod_force_delete,
     "all-pods": all_pods,
+    "scale-down": scale_down,
     "node-crash": node_crash,
     "node-loss": node_loss,
     "volume-unreadable": volume_unreadable,

@@ -88,6 +88,7 @@ class World:
         self.found: tuple[int, str, str] | None = None
         self.faults: Counter[str] = Counter()
         self._over = asyncio.Event()
+        self._healed = asyncio.Event()
         self._measured_from = 0.0
         self._undo: dict[int, Callable[[], None]] = {}
         self._undone = 0
@@ -116,6 +117,14 @@ class World:
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
         return task
+
+    async def pass_time(self, seconds: float) -> None:
+        """Wait, but not beyond the moment of healing."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._healed.wait()
+        except TimeoutError:
+            return
 
     def later(self, seconds: float, undo: Callable[[], None]) -> None:
         """Undo a fault after a while, or when the world heals."""
@@ -286,6 +295,7 @@ class World:
         """No more faults, and nobody who interferes."""
         self.trace.add("world", "heals")
         self.healing = True
+        self._healed.set()
         undo, self._undo = self._undo, {}
         for number in sorted(undo):
             undo[number]()

@@ -50,7 +50,11 @@ class AsyncLag(Checker):
         """Somebody took the lock."""
         now = asyncio.get_running_loop().time()
         winner = next((member for member in self.world.members if member.name == after), None)
-        if winner is None or before == after or self.world.truth.sync.leader is not None:
+        if winner is None or before == after:
+            return
+        if winner.tags.nofailover and winner.server.in_recovery is True:
+            self.broken(winner.name, "took the lock in a race although it is tagged nofailover")
+        if self.world.truth.sync.leader is not None:
             return
         if now - self.world.truth.requested_at < ASKED_S or winner.server.in_recovery is not True:
             return

@@ -50,9 +50,10 @@ def _records_problem(world: World, primary: Member) -> str | None:
         wanted = labels.ROLE_PRIMARY if member is primary else labels.ROLE_REPLICA
         if member not in world.set_aside and roles.get(member.name) != wanted:
             return f"{member.name} is labelled {roles.get(member.name)}"
-    replicas = [member for member in world.members if member is not primary and member not in world.set_aside]
+    apart = [primary, *world.set_aside]
+    able = [member for member in world.members if member not in apart and not member.tags.nosync]
     sync = world.truth.sync
-    if world.truth.settings.synchronous and replicas and (sync.leader != primary.name or not sync.standbys):
+    if world.truth.settings.synchronous and able and (sync.leader != primary.name or not sync.standbys):
         return f"the sync object says {sync.leader} with {sync.standbys}"
     if not world.truth.settings.synchronous and sync.leader is not None:
         return "the sync object is not empty"
