@@ -103,7 +103,7 @@ def _mixed(seed: int, kinds: tuple[str, ...]) -> Plan:
     plan.admin_kinds = tuple(sorted(rng.sample(kinds_of_admin, rng.randint(1, len(kinds_of_admin)))))
     plan.foreign = members >= 3 and rng.random() < 0.03
     plan.lock_exists = rng.random() < 0.7
-    if members >= 3 and rng.random() < 0.25:
+    if members >= 3 and not plan.foreign and rng.random() < 0.25:
         plan.tags = {ordinal: _tags(rng) for ordinal in range(2, members)}
     return plan
 
