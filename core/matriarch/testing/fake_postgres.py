@@ -252,7 +252,7 @@ class FakePostgres:
             return
         life = server.life
         await asyncio.shield(server.spawn(self._leave_recovery(life)))
-        if server.life != life or server.in_recovery is not False:
+        if not self._alive(life) or not server.writable:
             raise QueryFailed("the promotion did not happen")
 
     async def _leave_recovery(self, life: int) -> None:
