@@ -82,6 +82,8 @@ def test_all_pods_deleted_at_once(healthy: PostgresCluster, figures: Figures) ->
         healthy.kubectl("delete", "pod", "-n", healthy.namespace, "--wait=false", *names)
         time.sleep(AFTER_S)
         healthy.wait_healthy(within=120)
+        # Members are ready a moment before kube-proxy leads the writers to the new address.
+        time.sleep(AFTER_S)
         report = probe.finish()
     figures.note("all pods deleted at once", report)
     survived(healthy, report, within=60)

@@ -27,6 +27,8 @@ from matriarch_agent.ports import StartMode
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
 
+CONFIRM_S = 1.0
+"""Seconds for a candidate to confirm the last record. Nobody is served meanwhile, and who streamed has it already."""
 STOP_S = 2.0
 """Seconds that a stop may take without a renewal in between."""
 
@@ -153,7 +155,8 @@ async def _successor(agent: Agent, candidate: str | None, lsn: int) -> str | Non
     """The candidate, or the most advanced member that may lead, once it has everything up to `lsn`."""
     view = agent.observer.build()
     others = [member.name for member in view.peers() if not _may_succeed(view, member.name, candidate)]
-    for _ in range(10 if lsn else 0):
+    until = agent.now() + CONFIRM_S
+    while lsn and agent.now() < until:
         poll = await agent.poll_peers(skip=tuple(others))
         fit = [a for a in poll.answers if a.reachable and a.running and not a.nofailover and (a.lsn or 0) >= lsn]
         if fit:
