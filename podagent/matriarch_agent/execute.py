@@ -36,7 +36,7 @@ from matriarch.ha.actions import (
 )
 from matriarch.ha.records import history_text
 from matriarch.ha.view import HistoryEntry, View
-from matriarch.words.errors import DeadlineSpent, MatriarchError, TransientError
+from matriarch.words.errors import ConflictError, DeadlineSpent, MatriarchError, TransientError
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
@@ -64,6 +64,13 @@ async def execute(agent: Agent, view: View, decision: Decision) -> float:
                 changed = await _quick(agent, view, action) or changed
         except MatriarchError as error:
             agent.log("action failed", action=type(action).__name__, error=str(error), kind=type(error).__name__)
+            if (
+                isinstance(error, ConflictError)
+                and isinstance(action, Claim | Acquire)
+                and view.lock.leader is not None
+            ):
+                # Somebody renewed the lock or overrode the claim: the leader lives, and its silence counts from now.
+                agent.remember(leader_heard_at=agent.now())
             return max(AFTER_FAILURE_S, decision.wake_in)
     return 0.0 if changed else decision.wake_in
 

@@ -152,6 +152,8 @@ def test_the_holder_of_the_lock_initialises_under_its_lease() -> None:
     view = leading(postgres=EMPTY, config=NEW)
     assert decide(view).actions == (WriteInitialize("", "5"), Bootstrap())
     assert decide(replace(view, lease_until=None)).actions == (Reclaim("77"),)
+    claimed = replace(view, config=replace(NEW, initialize=""))
+    assert decide(claimed).actions == (WriteInitialize("", "5"), Bootstrap()), "an old record must not let it through"
 
 
 def test_a_leader_that_lost_its_volume_gives_the_lock_up() -> None:

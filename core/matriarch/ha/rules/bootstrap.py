@@ -37,8 +37,9 @@ def _as_holder(view: View) -> Decision:
         if view.lock.version is None or not view.memory.data_held:
             return Decision((), Reason.WAITING_FOR_BOOTSTRAP, "the lock is not readable yet", wake_in=0.5)
         return Decision((Reclaim(view.lock.version),), Reason.RECLAIMING_LOCK, "bootstrap goes on", wake_in=0.1)
-    claim = () if view.config.initialize == "" else (WriteInitialize("", view.config.version),)
-    return Decision((*claim, Bootstrap()), Reason.BOOTSTRAPPING, "first member of the cluster", True, 1.0)
+    # Written even when it reads so already: a watch that is late shows an old record, and the swap then fails.
+    claim = WriteInitialize("", view.config.version)
+    return Decision((claim, Bootstrap()), Reason.BOOTSTRAPPING, "first member of the cluster", True, 1.0)
 
 
 def _copy(view: View) -> Decision:
