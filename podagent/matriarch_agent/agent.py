@@ -219,10 +219,9 @@ class Agent:
     async def poll_peers(self, skip: tuple[str, ...] = ()) -> Poll:
         """Ask every other member at once; those to skip count as not reachable."""
         others = [member for member in self.store.members() if member.name != self.me.name]
-        version = self.store.lock().version
         answers = await asyncio.gather(*(self.ask_peer(other) for other in others if other.name not in skip))
         silent = [PeerAnswer(other.name, reachable=False) for other in others if other.name in skip]
-        return Poll((*answers, *silent), self.now(), version)
+        return Poll((*answers, *silent), self.now())
 
     async def ask_peer(self, member: MemberView, timeout: float = POLL_TIMEOUT_S) -> PeerAnswer:
         """Ask one member for its state, within `timeout` seconds."""

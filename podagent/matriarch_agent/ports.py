@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import HistoryEntry, PeerAnswer, PostgresView, RemoteHistory, Upstream
@@ -146,6 +146,3 @@ class Peers(Protocol):
     async def claim(self, api_url: str, claim: FailsafeClaim, *, timeout: float) -> bool:
         """`POST /failsafe`; True when the member accepted."""
         ...
-
-
-Document = dict[str, Any]

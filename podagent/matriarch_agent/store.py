@@ -16,7 +16,7 @@ from matriarch.ha import records
 from matriarch.ha.documents.members import member_from_pod, status_of
 from matriarch.ha.lease import expired
 from matriarch.ha.settings import ClusterSettings, parse_settings
-from matriarch.ha.view import ConfigView, HistoryEntry, LockView, Me, MemberView, Request, SyncView
+from matriarch.ha.view import ConfigView, LockView, Me, MemberView, Request, SyncView
 from matriarch.kube.api import ENDPOINTS, PODS, SERVICES, Kube, Object
 from matriarch.kube.informer import Informer
 from matriarch.words import labels, names
@@ -265,10 +265,6 @@ class ClusterStore:
         """A renewal with the present wall-clock time, which others only compare for change."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")
         return records.Renewal(stamp, self.settings().ttl, optime, None, topology)
-
-    def history(self) -> tuple[HistoryEntry, ...] | None:
-        """The published timeline history."""
-        return self.config().history
 
     # --- plumbing -------------------------------------------------------------------------------------------------
 

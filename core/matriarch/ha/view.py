@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from matriarch.ha.postgres_view import ControlData as ControlData
 from matriarch.ha.postgres_view import PostgresView as PostgresView
@@ -181,7 +180,6 @@ class Poll:
 
     answers: tuple[PeerAnswer, ...]
     at: float
-    lock_version: str | None
 
     def of(self, name: str) -> PeerAnswer | None:
         """One peer's answer."""
@@ -212,8 +210,6 @@ class Activity:
 
     name: str
     since: float
-    cancellable: bool = True
-    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +273,6 @@ class Memory:
     """When this member last released the lock on purpose."""
     data_held: bool = True
     """init holds the exclusive lock on the volume: no other Postgres can be running on it."""
-    bad_start_at: float | None = None
-    """When Postgres last failed to start as a primary."""
     checkpointed: bool = True
     """The checkpoint after the promotion is done."""
     slots_missing_since: Mapping[str, float] = field(default_factory=dict)

@@ -85,7 +85,7 @@ def silent(name: str) -> PeerAnswer:
 
 
 def poll(*answers: PeerAnswer) -> Poll:
-    return Poll(answers, NOW - 0.1, "77")
+    return Poll(answers, NOW - 0.1)
 
 
 def standby(name: str, sync_state: str = "sync", flush: int = 1000, state: str = "streaming") -> Standby:
