@@ -46,8 +46,11 @@ simulate: $(READY)
 e2e: $(READY)
 	$(PYTEST) -v --durations=20 -m e2e e2e
 
+# The CustomResourceDefinition, its copy in the chart, and the plain manifests that are rendered from the chart.
 crds: $(READY)
-	$(BIN)/python -m matriarch.spec.crdgen
+	$(BIN)/python -m matriarch.spec.crdgen > crds/matriarch.dev_postgresclusters.yaml
+	cp crds/matriarch.dev_postgresclusters.yaml helm/matriarch/files/
+	PATH="$$HOME/.cache/localkube/bin:$$PATH" $(BIN)/python helm/render_install.py
 
 images: $(READY)
 	$(BIN)/python -m e2e.images

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from matriarch.ha.view import Me, Tags
+from matriarch.ha.view import Me
 from matriarch.kube.auth import in_cluster
 from matriarch.kube.http import HttpKube
 from matriarch.words.names import REST_PORT
@@ -52,7 +52,6 @@ def me_from(environ: Mapping[str, str]) -> Me:
         pod_ip=need("MATRIARCH_POD_IP"),
         pod_uid=need("MATRIARCH_POD_UID"),
         node=environ.get("MATRIARCH_NODE", ""),
-        tags=Tags(nofailover=environ.get("MATRIARCH_NOFAILOVER", "") == "true"),
     )
 
 

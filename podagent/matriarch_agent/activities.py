@@ -85,7 +85,12 @@ async def _clone(agent: Agent, source: Upstream) -> None:
     await agent.postgres.clone(source, agent.settings())
     agent.announcer.say("Cloned", f"data copied from {source.member}")
     agent.remember(
-        rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None, reinitialize=False
+        rewound_epoch=epoch,
+        rewound_from=source.member,
+        rewind_failed=False,
+        clones_failed=0,
+        remote=None,
+        reinitialize=False,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from matriarch.ha.actions import Long, Restart, Rewind
+from matriarch.ha.actions import Clone, Long, Restart, Rewind
 from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
@@ -155,7 +155,7 @@ class Agent:
     def facts(self) -> Facts:
         """This moment, for documents."""
         return Facts(
-            me=self.me,
+            me=self.identity(),
             now=self.now(),
             wall=self.wall(),
             view=self.view,
@@ -173,6 +173,10 @@ class Agent:
     def settings(self) -> ClusterSettings:
         """The cluster settings as last seen."""
         return self.store.settings()
+
+    def identity(self) -> Me:
+        """Who this member is, with the tags that the cluster settings give it."""
+        return replace(self.me, tags=self.settings().member_tags.get(self.me.name, self.me.tags))
 
     # --- execute --------------------------------------------------------------------------------------------------
 
@@ -215,6 +219,8 @@ class Agent:
         del error
         if isinstance(action, Rewind):
             self.remember(remote=None)
+        elif isinstance(action, Clone):
+            self.remember(clones_failed=self.memory.clones_failed + 1)
 
     async def poll_peers(self, skip: tuple[str, ...] = ()) -> Poll:
         """Ask every other member at once; those to skip count as not reachable."""

@@ -66,7 +66,7 @@ class Observer:
         return View(
             now=now,
             wall=self._agent.wall(),
-            me=self._agent.me,
+            me=self._agent.identity(),
             settings=self._agent.store.settings(),
             lock=lock,
             config=self._agent.store.config(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from matriarch.ha.documents.status import status_document
-from matriarch.ha.documents.vocabulary import role_label
+from matriarch.ha.documents.vocabulary import member_labels
 from matriarch.ha.documents.wire import decode_object, encode
 from matriarch.ha.records import annotations_of
 from matriarch.ha.view import Me, View
@@ -53,10 +53,11 @@ class Publisher:
         wanted = status_document(view)
         present = decode_object(annotations_of(pod).get(labels.STATUS)) or {}
         metadata: dict[str, Any] = {}
-        role = role_label(view)
-        moving = role is not None and self._now() - view.memory.lock_moved_at < QUIET_S
-        if not moving and ((pod.get("metadata") or {}).get("labels") or {}).get(labels.ROLE) != role:
-            metadata["labels"] = {labels.ROLE: role}
+        role = member_labels(view)
+        shown = (pod.get("metadata") or {}).get("labels") or {}
+        moving = role[labels.ROLE] is not None and self._now() - view.memory.lock_moved_at < QUIET_S
+        if not moving and any(shown.get(key) != value for key, value in role.items()):
+            metadata["labels"] = role
         changed = {key for key in wanted.keys() | present.keys() if wanted.get(key) != present.get(key)}
         due = self._now() - self._written_at >= view.settings.loop_wait
         if changed and (due or changed - MOVING):

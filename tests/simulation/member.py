@@ -161,7 +161,7 @@ class Member:
         self.gate = Gate()
         if self.init.frozen:
             self.gate.stop()
-        me = Me(self.name, self.world.cluster, self.ip, self.uid, self.node, self.tags)
+        me = Me(self.name, self.world.cluster, self.ip, self.uid, self.node)
         kube = Gated(self.world.kube.client(self.name), self.gate)
         peers = SimPeers(self.ip, self.world.network, self.world.rest_at, self._decode)
         self.agent = Agent(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from matriarch.ha.view import Tags
+from matriarch.ha.tags import Tags, tags_document
 from matriarch.testing.fake_postgres_site import Hazards
 
 Mutation = Callable[[Any], None]
@@ -105,6 +105,8 @@ def _mixed(seed: int, kinds: tuple[str, ...]) -> Plan:
     plan.lock_exists = rng.random() < 0.7
     if members >= 3 and not plan.foreign and rng.random() < 0.25:
         plan.tags = {ordinal: _tags(rng) for ordinal in range(2, members)}
+        tags = {f"demo-{ordinal}": tags_document(one) for ordinal, one in plan.tags.items()}
+        plan.settings["member_tags"] = tags
     return plan
 
 
@@ -114,6 +116,7 @@ def _tags(rng: random.Random) -> Tags:
         nosync=rng.random() < 0.4,
         failover_priority=rng.choice([1, 1, 2, 5]),
         sync_priority=rng.choice([1, 1, 2]),
+        clonefrom=rng.random() < 0.3,
     )
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from matriarch.ha.tags import Tags, member_tags_from
+
 LARGEST = 1e18
 """Bound on every number: infinity, NaN and absurd values count as absent."""
 _TRUE = frozenset({"on", "true", "yes", "1"})
@@ -40,6 +42,8 @@ class ClusterSettings:
     replaces it only once it is complete."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()
+    member_tags: Mapping[str, Tags] = field(default_factory=dict)
+    """What each member may become, by its name; ours, where Patroni has a file on each machine."""
 
     @property
     def synchronous(self) -> bool:
@@ -87,6 +91,7 @@ def settings_from(document: Mapping[str, Any]) -> ClusterSettings:
         reclone_on_diverged=_flag(postgres, "remove_data_directory_on_diverged_timelines", True),
         parameters=dict(parameters) if isinstance(parameters, dict) else {},
         pg_hba=tuple(str(line) for line in hba) if isinstance(hba, list) else (),
+        member_tags=member_tags_from(document.get("member_tags")),
     )
     return within_ttl(settings)
 

@@ -13,6 +13,7 @@ from matriarch.ha.postgres_view import ControlData as ControlData
 from matriarch.ha.postgres_view import PostgresView as PostgresView
 from matriarch.ha.postgres_view import Standby as Standby
 from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.tags import Tags as Tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +26,6 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
-class Tags:
-    """A member's tags (after Patroni)."""
-
-    nofailover: bool = False
-    nosync: bool = False
-    noloadbalance: bool = False
-    clonefrom: bool = False
-    failover_priority: int = 1
-    sync_priority: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Me:
     """Who is deciding."""
 
@@ -45,7 +34,7 @@ class Me:
     pod_ip: str
     pod_uid: str
     node: str
-    tags: Tags = Tags()
+    tags: Tags = field(default_factory=Tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +137,9 @@ class MemberView:
     role: str = "unknown"
     timeline: int | None = None
     lsn: int | None = None
-    tags: Tags = Tags()
+    tags: Tags = field(default_factory=Tags)
+    streaming: bool = False
+    """It is a replica and streams, by its own word."""
     checkpoint_after_promote: bool = True
     capabilities: tuple[str, ...] = ()
     """Protocol extensions that its agent speaks; none for a Patroni member."""
@@ -236,6 +227,8 @@ class Memory:
     """When this member first saw the lock free, in this run of it being free."""
     remote: RemoteHistory | None = None
     rewind_failed: bool = False
+    clones_failed: int = 0
+    """Base backups that failed in a row."""
     rewound_epoch: int | None = None
     """The lock epoch whose leader the data was made to match (by rewind or clone)."""
     rewound_from: str | None = None

@@ -22,6 +22,7 @@ from matriarch.spec.scheduling import (
     Toleration,
     TopologySpread,
 )
+from matriarch.spec.tags import MemberTags
 
 Seconds = Annotated[int, Meta(ge=1, le=3600)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=63, pattern=rules.IDENTIFIER)]
@@ -160,6 +161,14 @@ class Spec(_Section, frozen=True, rename="camel", omit_defaults=True):
     bootstrap: Annotated[Bootstrap, Meta(extra_json_schema=rules.cel(rules.BOOTSTRAP_FIXED, rules.RESERVED_NAMES))] = (
         Bootstrap()
     )
+    tags: Annotated[
+        tuple[Annotated[MemberTags, Meta(extra_json_schema=rules.cel(rules.NOT_FROM_ITSELF))], ...],
+        Meta(
+            max_length=9,
+            description="Tags of single members.",
+            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ordinal"]},
+        ),
+    ] = ()
     node_selector: Annotated[
         Labels, Meta(description="Labels that a node must have.", extra_json_schema=rules.cel(rules.KEYS))
     ] = {}

@@ -105,6 +105,15 @@ RESERVED_NAMES = Rule(
     "bootstrap: choose another database than postgres, template0 and template1, and another owner than postgres, "
     "replicator, public and pg_*",
 )
+SOMEBODY_MAY_LEAD = Rule(
+    "!has(self.tags) || self.instances > self.tags.filter(one, one.ordinal < self.instances"
+    " && (one.noFailover || one.failoverPriority == 0)).size()",
+    "tags: every member has noFailover or failoverPriority 0, so nobody could be primary: leave one without",
+)
+NOT_FROM_ITSELF = Rule(
+    "!has(self.replicateFrom) || self.replicateFrom != self.ordinal",
+    "tags: a member cannot replicate from itself: name another ordinal in replicateFrom",
+)
 STRICT_NEEDS_REPLICAS = Rule(
     "!self.synchronous.strict || self.instances > self.synchronous.count",
     "synchronous.strict with so few instances would block every write: have more instances than synchronous.count",

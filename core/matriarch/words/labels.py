@@ -11,6 +11,8 @@ ROLE_PRIMARY = "primary"
 ROLE_REPLICA = "replica"
 
 GROUP = "matriarch.dev"
+READS = f"{GROUP}/reads"
+"""Label on a replica's pod, "true" while it serves reads: what the replicas' Service selects."""
 STATUS = "status"
 """Annotation on a member's own pod (after Patroni)."""
 

@@ -8,6 +8,8 @@ MAX_CLUSTER_NAME = 44
 """Characters. The tightest derived limits: 63 for `<cluster>-<ordinal>` as a host name and for labels that carry
 `<statefulset>-<hash>`; 63 for Service names. 44 leaves room for every suffix below and for two-digit ordinals."""
 
+MAX_POD_NAME = 253
+
 CLUSTER_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """A cluster's name is also its primary Service's name, so RFC 1035 applies: it starts with a letter."""
 

@@ -33,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
         "synchronous": {"mode": "on", "strict": True, "count": 2},
         "failover": {"ttl": 30, "loopWait": 10, "retryTimeout": 10, "failsafe": False, "maximumLag": "16Mi"},
         "bootstrap": {"database": "shop", "owner": "keeper", "locale": "de_DE.UTF-8", "dataChecksums": False},
+        "tags": [{"ordinal": 3, "noFailover": True, "replicateFrom": 2}, {"ordinal": 2, "syncPriority": 5}],
         "nodeSelector": {"disk": "nvme"},
         "tolerations": [{"key": "db", "operator": "Exists", "effect": "NoSchedule"}],
         "affinity": {

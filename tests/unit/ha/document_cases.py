@@ -43,6 +43,7 @@ def member(name: str, role: str = "replica") -> MemberView:
         role=role,
         timeline=2,
         lsn=PRIMARY_LSN if role == "primary" else REPLICA_LSN,
+        streaming=role != "primary",
     )
 
 

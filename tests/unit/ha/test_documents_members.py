@@ -17,8 +17,8 @@ from matriarch.ha.documents import (
     patroni_document,
     peer_answer_from,
     status_of,
-    tags_from,
 )
+from matriarch.ha.tags import tags_from
 from matriarch.ha.view import MemberView, PeerAnswer, PostgresView, Tags
 
 JSON = st.recursive(
@@ -47,6 +47,7 @@ def test_a_patroni_members_status_is_read() -> None:
         role="replica",
         timeline=2,
         lsn=83886424,
+        streaming=True,
     )
 
 

@@ -17,6 +17,7 @@ from unit.ha.document_cases import (
 )
 
 from matriarch.ha.documents import member_from_status, role_label, role_of, state_of, status_document
+from matriarch.ha.documents.vocabulary import member_labels
 from matriarch.ha.view import Activity, ControlData, LockView, Memory, PostgresView, Tags
 
 OFF = ControlData(state="shut down in recovery", sysid="7", timeline=1, checkpoint_lsn=1)
@@ -125,3 +126,11 @@ def test_what_is_written_is_read_back() -> None:
     text = json.loads(json.dumps(status_document(view_of("demo-1"))))
     member = member_from_status("demo-1", text, "10.0.0.11")
     assert member == replace(next(m for m in view_of().members if m.name == "demo-1"), capabilities=("takeover",))
+
+
+def test_a_replica_that_serves_no_reads_has_no_label_for_the_replicas_service() -> None:
+    assert member_labels(view_of("demo-1")) == {"role": "replica", "matriarch.dev/reads": "true"}
+    assert member_labels(view_of()) == {"role": "primary", "matriarch.dev/reads": None}
+    view = view_of("demo-1")
+    view = replace(view, me=replace(view.me, tags=Tags(noloadbalance=True)))
+    assert member_labels(view) == {"role": "replica", "matriarch.dev/reads": None}

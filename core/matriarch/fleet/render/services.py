@@ -13,7 +13,7 @@ from matriarch.words import labels, names
 def services(view: ClusterView, spec: Spec) -> tuple[dict[str, Any], ...]:
     """All five. The primary's has no selector: its Endpoints object is the lock, and only members write it."""
     cluster, own = view.name, labels.cluster_labels(view.name)
-    replicas = {**own, labels.ROLE: labels.ROLE_REPLICA}
+    replicas = {**own, labels.ROLE: labels.ROLE_REPLICA, labels.READS: "true"}
     return (
         _service(view, spec, names.primary_service(cluster), {"type": "ClusterIP"}),
         _service(view, spec, names.replicas_service(cluster), {"type": "ClusterIP", "selector": replicas}),

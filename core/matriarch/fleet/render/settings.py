@@ -10,6 +10,7 @@ from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.spec.parameters import as_text
 from matriarch.spec.quantity import parse_bytes
+from matriarch.spec.tags import wire_tags
 from matriarch.words import labels, names
 
 CHANGED_AT = f"{labels.GROUP}/settings-changed-at"
@@ -18,8 +19,8 @@ NO_SERVICE_NEEDED = "control-plane.alpha.kubernetes.io/leader"
 it carries this annotation. The sync object tells who may be promoted: losing it could lose acknowledged writes."""
 
 
-def settings(spec: Spec) -> dict[str, Any]:
-    """The settings that the spec determines, in wire names (after Patroni)."""
+def settings(spec: Spec, cluster: str) -> dict[str, Any]:
+    """The settings that the spec of `cluster` determines, in wire names (after Patroni)."""
     postgresql: dict[str, Any] = {
         "parameters": {name: as_text(value) for name, value in sorted(spec.parameters.items())},
         "use_pg_rewind": True,
@@ -39,16 +40,18 @@ def settings(spec: Spec) -> dict[str, Any]:
     }
     if spec.paused:
         found["pause"] = True
+    if spec.tags:
+        found["member_tags"] = wire_tags(cluster, spec.tags)
     return found
 
 
-_OPTIONAL = ("pause",)
+_OPTIONAL = ("pause", "member_tags")
 _OPTIONAL_POSTGRESQL = ("pg_hba",)
 
 
-def merged(live: dict[str, Any], spec: Spec) -> dict[str, Any]:
+def merged(live: dict[str, Any], spec: Spec, cluster: str) -> dict[str, Any]:
     """The live settings with ours in force. Keys that the spec does not determine stay: people may set them."""
-    wanted = settings(spec)
+    wanted = settings(spec, cluster)
     before = live.get("postgresql")
     postgresql = {
         key: value
@@ -69,7 +72,7 @@ def lock_objects(view: ClusterView, spec: Spec) -> tuple[dict[str, Any], ...]:
     cluster = view.name
     state = {NO_SERVICE_NEEDED: ""}
     return (
-        _endpoints(view, names.config_object(cluster), {**state, "config": as_annotation(settings(spec))}),
+        _endpoints(view, names.config_object(cluster), {**state, "config": as_annotation(settings(spec, cluster))}),
         _endpoints(view, names.failover_object(cluster), state),
         _endpoints(view, names.sync_object(cluster), state),
         # Not on the lock itself: with that annotation its address would not be mirrored to an EndpointSlice.

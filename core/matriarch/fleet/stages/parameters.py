@@ -24,7 +24,7 @@ def change_settings(view: ClusterView, spec: Spec) -> Patch | None:
     if live is None:
         return None
     document = json_annotation(view.child_annotations("Endpoints", name).get("config"))
-    wanted = merged(document, spec)
+    wanted = merged(document, spec, view.name)
     if wanted == document:
         return None
     annotations = {"config": as_annotation(wanted), CHANGED_AT: view.facts.now.isoformat()}

@@ -20,7 +20,6 @@ from matriarch.ha.documents.members import (
     member_from_status,
     peer_answer_from,
     status_of,
-    tags_from,
 )
 from matriarch.ha.documents.metrics import patroni_samples, render
 from matriarch.ha.documents.reports import (
@@ -37,7 +36,7 @@ from matriarch.ha.documents.restart import (
     read_reinitialize_request,
     read_restart_request,
 )
-from matriarch.ha.documents.status import api_url, conn_url, status_document, tags_document
+from matriarch.ha.documents.status import api_url, conn_url, status_document
 from matriarch.ha.documents.vocabulary import ROLES, STATES, role_label, role_of, state_of
 from matriarch.ha.documents.wire import decode_object, encode
 
@@ -85,7 +84,5 @@ __all__ = [
     "state_of",
     "status_document",
     "status_of",
-    "tags_document",
-    "tags_from",
     "timed_out",
 ]

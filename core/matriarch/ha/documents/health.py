@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from matriarch.ha.documents.facts import Facts
-from matriarch.ha.documents.status import tags_document
 from matriarch.ha.documents.vocabulary import role_of, state_of
+from matriarch.ha.tags import tags_document
 
 Query = Mapping[str, str]
 

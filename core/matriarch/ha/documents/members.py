@@ -10,15 +10,14 @@ from matriarch.ha.documents.vocabulary import ROLES, STATES
 from matriarch.ha.documents.wire import (
     Document,
     decode_object,
-    flag,
     lsn_of,
     object_of,
     text_of,
     timeline_of,
     url_of,
-    whole,
 )
-from matriarch.ha.view import MemberView, PeerAnswer, Tags
+from matriarch.ha.tags import tags_from
+from matriarch.ha.view import MemberView, PeerAnswer
 from matriarch.words.labels import STATUS
 
 
@@ -73,6 +72,7 @@ def member_from_status(name: str, document: Mapping[str, Any], pod_ip: str | Non
         timeline=timeline_of(document),
         lsn=_position(document),
         tags=tags_from(document.get("tags")),
+        streaming=document.get("replication_state") == "streaming",
         checkpoint_after_promote=document.get("checkpoint_after_promote") is not False,
         capabilities=_words(object_of(document, "matriarch").get("capabilities")),
     )
@@ -94,21 +94,6 @@ def _role(document: Mapping[str, Any]) -> str:
 def _position(document: Mapping[str, Any]) -> int | None:
     known = [lsn_of(document, key) for key in ("xlog_location", "receive_lsn", "replay_lsn")]
     return max((lsn for lsn in known if lsn is not None), default=None)
-
-
-def tags_from(value: object) -> Tags:
-    """Tags as a person may have written them: booleans and numbers also as text (after Patroni)."""
-    tags = value if isinstance(value, Mapping) else {}
-    priority = whole(tags.get("failover_priority"), 1)
-    sync_priority = whole(tags.get("sync_priority"), 1)
-    return Tags(
-        nofailover=flag(tags.get("nofailover")) if "nofailover" in tags else priority <= 0,
-        nosync=flag(tags.get("nosync")) if "nosync" in tags else sync_priority <= 0,
-        noloadbalance=flag(tags.get("noloadbalance")),
-        clonefrom=flag(tags.get("clonefrom")),
-        failover_priority=priority,
-        sync_priority=sync_priority,
-    )
 
 
 def peer_answer_from(name: str, document: object, scope: str | None = None) -> PeerAnswer:

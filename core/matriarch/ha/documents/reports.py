@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from matriarch.ha.documents.facts import CAPABILITIES, PATRONI_VERSION, VERSION, Facts
 from matriarch.ha.documents.health import is_quorum_standby, is_sync_standby
 from matriarch.ha.documents.members import member_from_status
-from matriarch.ha.documents.status import pending_reason, status_document, tags_document
+from matriarch.ha.documents.status import pending_reason, status_document
 from matriarch.ha.documents.vocabulary import role_of, state_of
 from matriarch.ha.documents.wire import Document, decode_object, lsn_of, text_of
+from matriarch.ha.tags import tags_document
 from matriarch.ha.view import HistoryEntry, MemberView, PostgresView, Request, Standby, View
 from matriarch.words.lsn import format_lsn
 from matriarch.words.names import POSTGRES_PORT

@@ -10,7 +10,7 @@ from typing import Any
 from matriarch.ha.documents.edits import Refusal
 from matriarch.ha.documents.facts import Facts
 from matriarch.ha.documents.vocabulary import role_of
-from matriarch.ha.documents.wire import flag
+from matriarch.ha.written import flag
 
 _KEYS = frozenset({"schedule", "role", "postgres_version", "timeout", "restart_pending"})
 _FILTER_ROLES = ("primary", "standby_leader", "replica")

@@ -6,7 +6,8 @@ from typing import Any
 
 from matriarch.ha.documents.facts import CAPABILITIES, PATRONI_VERSION, VERSION
 from matriarch.ha.documents.vocabulary import role_of, state_of
-from matriarch.ha.view import Me, Tags, View
+from matriarch.ha.tags import tags_document
+from matriarch.ha.view import Me, View
 from matriarch.words.names import POSTGRES_PORT, REST_PORT
 
 LONGEST_PROBLEM = 300
@@ -25,17 +26,6 @@ def api_url(me: Me) -> str:
 def conn_url(me: Me) -> str:
     """Where a member's Postgres is; without credentials."""
     return f"postgres://{_host(me.pod_ip)}:{POSTGRES_PORT}/postgres"
-
-
-def tags_document(tags: Tags) -> dict[str, Any]:
-    """The tags that differ from their defaults."""
-    document: dict[str, Any] = {
-        name: True for name in ("nofailover", "nosync", "noloadbalance", "clonefrom") if getattr(tags, name)
-    }
-    for name in ("failover_priority", "sync_priority"):
-        if getattr(tags, name) != 1:
-            document[name] = getattr(tags, name)
-    return document
 
 
 def status_document(view: View) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from matriarch.ha.view import PostgresView, View
-from matriarch.words.labels import ROLE_PRIMARY, ROLE_REPLICA
+from matriarch.words.labels import READS, ROLE, ROLE_PRIMARY, ROLE_REPLICA
 
 STATES: tuple[str, ...] = (
     "initializing new cluster",
@@ -70,3 +70,10 @@ def role_label(view: View) -> str | None:
     if state_of(view) == "running" and role_of(view) == "replica":
         return ROLE_REPLICA
     return None
+
+
+def member_labels(view: View) -> dict[str, str | None]:
+    """The labels by which Services select this member; None takes one away."""
+    role = role_label(view)
+    reads = role == ROLE_REPLICA and not view.me.tags.noloadbalance
+    return {ROLE: role, READS: "true" if reads else None}

@@ -88,19 +88,3 @@ def object_of(document: Mapping[str, Any], key: str) -> Document:
     """A nested object, empty when there is none."""
     value = document.get(key)
     return value if isinstance(value, dict) else {}
-
-
-def flag(value: object) -> bool:
-    """A boolean that may have been written as text."""
-    return str(value).lower() in ("true", "on", "yes", "1")
-
-
-def whole(value: object, default: int) -> int:
-    """An integer that may have been written as text; `default` for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return default
-    try:
-        number = int(value)
-    except ValueError:
-        return default
-    return number if abs(number) <= MAX_LSN else default

@@ -10,7 +10,7 @@ from matriarch.ha.actions import Acquire, Bootstrap, Clone, Decision, PollPeers,
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid, never_used
 from matriarch.ha.rules.polling import fresh_poll
-from matriarch.ha.rules.upstream import upstream_of
+from matriarch.ha.rules.upstream import copy_source, upstream_of
 from matriarch.ha.view import View
 
 
@@ -48,6 +48,7 @@ def _copy(view: View) -> Decision:
     ready = leader is not None and leader.state == "running" and leader.role in ("primary", "master")
     if source is None or not ready or not is_sysid(view.config.initialize):
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, f"{view.lock.leader} is not ready to be copied", wake_in=0.5)
+    source = copy_source(view, source)
     return Decision((Clone(source),), Reason.CLONING, f"from {source.member}", wake_in=1.0)
 
 

@@ -8,7 +8,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.race import poll_ahead
 from matriarch.ha.rules.recover import diverged, known_remote
 from matriarch.ha.rules.takeover import LOOK_CLOSELY_S, LOOK_S, watches_closely
-from matriarch.ha.rules.upstream import leader_upstream
+from matriarch.ha.rules.upstream import copy_source, leader_upstream, stream_source
 from matriarch.ha.view import Upstream, View
 
 STARVED_S = 10.0
@@ -29,8 +29,9 @@ def follow(view: View) -> Decision | None:
         facts = f"promised to hear no more of {source.member} until the lock moves"
         return Decision(poll_ahead(view), Reason.TAKING_OVER, facts, wake_in=0.3)
     if view.memory.reinitialize:
-        return Decision((Clone(source),), Reason.RECLONING, "asked for by a person", wake_in=1.0)
-    if view.memory.followed != source or view.memory.followed_epoch != view.lock.epoch:
+        copy = copy_source(view, source)
+        return Decision((Clone(copy),), Reason.RECLONING, "asked for by a person", wake_in=1.0)
+    if view.memory.followed != stream_source(view, source) or view.memory.followed_epoch != view.lock.epoch:
         return _repoint(view, source)
     starved = view.memory.starved_since
     if starved is not None and view.now - starved > STARVED_S and not view.settings.pause:
@@ -40,7 +41,8 @@ def follow(view: View) -> Decision | None:
         return Decision((Restart(False, (), False, source),), Reason.RESTARTING, facts, wake_in=1.0)
     if view.memory.restart:
         return Decision((Restart(False, (), False, source),), Reason.RESTARTING, "asked for by a person", wake_in=1.0)
-    return Decision((*_upkeep(view), *poll_ahead(view)), Reason.FOLLOWING, source.member, wake_in=_wake(view))
+    followed = view.memory.followed.member
+    return Decision((*_upkeep(view), *poll_ahead(view)), Reason.FOLLOWING, followed, wake_in=_wake(view))
 
 
 def _starved(view: View, source: Upstream) -> Decision:
@@ -63,7 +65,8 @@ def _repoint(view: View, source: Upstream) -> Decision:
         return Decision((AskLeader(source), *poll_ahead(view)), Reason.ASKING_LEADER, facts, wake_in=0.2)
     verdict = judge(view.postgres, remote, view.me.name, view.config.history)
     if verdict is Verdict.STREAM:
-        return Decision((Follow(source),), Reason.REPOINTING, f"to {source.member}", wake_in=0.5)
+        target = stream_source(view, source)
+        return Decision((Follow(target),), Reason.REPOINTING, f"to {target.member}", wake_in=0.5)
     if verdict is Verdict.UNKNOWN:
         return Decision((), Reason.ASKING_LEADER, "own position unknown", wake_in=0.3)
     if view.settings.pause:

@@ -20,7 +20,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.sync import certain, start_primary
-from matriarch.ha.rules.upstream import leader_upstream
+from matriarch.ha.rules.upstream import copy_source, leader_upstream
 from matriarch.ha.view import RemoteHistory, Upstream, View
 
 FAILURES_BEFORE_RELEASE = 2
@@ -99,7 +99,7 @@ def _as_replica(view: View) -> Decision:
         return Decision((), Reason.ASKING_LEADER, f"{view.lock.leader} has no address yet", wake_in=0.5)
     if view.postgres.failures >= FAILURES_BEFORE_RECLONE and view.settings.reclone_on_diverged:
         facts = f"does not start: {view.postgres.last_error}"
-        return Decision((Clone(source),), Reason.RECLONING, facts, wake_in=1.0)
+        return Decision((Clone(copy_source(view, source)),), Reason.RECLONING, facts, wake_in=1.0)
     if view.memory.rewound_epoch == view.lock.epoch and view.memory.rewound_from == source.member:
         return Decision((StartReplica(source),), Reason.STARTING_REPLICA, f"following {source.member}", wake_in=0.5)
     remote = known_remote(view, source)
@@ -129,6 +129,6 @@ def diverged(view: View, source: Upstream, verdict: Verdict) -> Decision:
         return Decision((Rewind(source),), Reason.REWINDING, f"data diverged from {source.member}'s", wake_in=1.0)
     if view.settings.reclone_on_diverged:
         facts = f"data diverged from {source.member}'s and cannot be rewound"
-        return Decision((Clone(source),), Reason.RECLONING, facts, wake_in=1.0)
+        return Decision((Clone(copy_source(view, source)),), Reason.RECLONING, facts, wake_in=1.0)
     facts = f"data diverged from {source.member}'s: reinitialize this member"
     return Decision((), Reason.DIVERGED, facts, wake_in=view.settings.loop_wait)

@@ -1,8 +1,11 @@
-"""Whom a replica follows, and where that member's Postgres listens."""
+"""Whom a replica follows and copies from, and where that member's Postgres listens."""
 
 from __future__ import annotations
 
 from matriarch.ha.view import MemberView, Upstream, View
+
+PATIENCE_S = 5.0
+"""Seconds without WAL from the member that `replicatefrom` names, after which the leader is asked for it."""
 
 
 def upstream_of(member: MemberView | None) -> Upstream | None:
@@ -18,3 +21,46 @@ def leader_upstream(view: View) -> Upstream | None:
     if leader is None or leader == view.me.name:
         return None
     return upstream_of(view.member(leader))
+
+
+def stream_source(view: View, leader: Upstream) -> Upstream:
+    """Whom to stream from while `leader` leads: the member that the tag `replicatefrom` names, as long as it streams
+    the leader's timeline itself, else the leader. Data that diverged is thus never handed on (rule 5)."""
+    wanted = view.member(view.me.tags.replicatefrom)
+    if wanted is None or wanted.name in (view.me.name, leader.member):
+        return leader
+    starved = view.memory.starved_since
+    patient = starved is None or view.now - starved < PATIENCE_S
+    fit = patient and _streams_with(view, wanted) and _ends_at_leader(view, wanted)
+    return (upstream_of(wanted) or leader) if fit else leader
+
+
+def copy_source(view: View, leader: Upstream) -> Upstream:
+    """Whom to copy data from while `leader` leads: the first member with the tag `clonefrom` that streams, to spare the
+    leader. The leader itself after a copy that failed, since a new member must not wait for a broken source."""
+    if view.memory.clones_failed % 2 == 1:
+        return leader
+    for member in view.peers():
+        source = upstream_of(member)
+        if member.tags.clonefrom and member.name != leader.member and source and _streams_with(view, member):
+            return source
+    return leader
+
+
+def _streams_with(view: View, member: MemberView) -> bool:
+    leader = view.member(view.lock.leader)
+    same = leader is not None and leader.timeline is not None and leader.timeline == member.timeline
+    return same and member.streaming and member.state == "running"
+
+
+def _ends_at_leader(view: View, member: MemberView) -> bool:
+    """Whether the chain of sources that begins with `member` comes to an end, without this member in it: two that
+    stream from each other would both seem to be healthy for ever."""
+    seen = {view.me.name}
+    at: MemberView | None = member
+    while at is not None and at.name != view.lock.leader and at.tags.replicatefrom is not None:
+        if at.name in seen:
+            return False
+        seen.add(at.name)
+        at = view.member(at.tags.replicatefrom)
+    return at is None or at.name not in seen
