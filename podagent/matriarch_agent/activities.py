@@ -71,10 +71,14 @@ async def _bootstrap(agent: Agent) -> None:
     agent.announcer.say("Initialised", f"new cluster with system identifier {sysid}")
 
 
+def _note_followed(agent: Agent, upstream: Upstream | None) -> None:
+    epoch, into = agent.store.lock().epoch, agent.settings().standby_cluster
+    agent.remember(followed=upstream, followed_epoch=epoch, followed_into=into)
+
+
 async def _start_replica(agent: Agent, upstream: Upstream | None) -> None:
-    epoch = agent.store.lock().epoch
     await agent.keeper.disarm()
-    agent.remember(followed=upstream, followed_epoch=epoch)
+    _note_followed(agent, upstream)
     await agent.postgres.start(StartMode(False, upstream), agent.settings())
 
 
@@ -117,6 +121,9 @@ async def _restart(agent: Agent, action: Restart) -> None:
     mode = StartMode(action.as_primary, action.upstream, action.sync_names, action.strict)
     if action.as_primary:
         await agent.keeper.arm()
+    else:
+        await agent.keeper.disarm()
+        _note_followed(agent, action.upstream)
     await agent.postgres.start(mode, agent.settings())
 
 

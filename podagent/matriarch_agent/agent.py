@@ -263,7 +263,9 @@ class Agent:
     # --- records --------------------------------------------------------------------------------------------------
 
     def _renewal(self) -> Renewal:
-        fresh = self.observer.postgres.in_recovery is False and self.now() - self.observer.postgres.observed_at < 10
+        standby = self.settings().standby_cluster is not None
+        leads = self.observer.postgres.in_recovery is False or standby
+        fresh = leads and self.now() - self.observer.postgres.observed_at < 10
         topology = None
         if self.settings().failsafe_mode:
             topology = {member.name: member.api_url for member in self.store.members() if member.api_url}

@@ -100,7 +100,7 @@ async def _ask(agent: Agent, view: View, action: Question) -> bool:
         case AskLeader(upstream):
             remote = await agent.postgres.ask_history(upstream, view.lock.epoch)
             agent.remember(remote=replace(remote, asked_at=agent.now()))
-            return not remote.in_recovery
+            return not remote.in_recovery or view.settings.standby_cluster is not None
         case _:
             assert_never(action)
 
@@ -115,7 +115,8 @@ async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
             return True
         case Follow(upstream):
             await agent.postgres.follow(upstream, view.settings)
-            agent.remember(followed=upstream, followed_epoch=view.lock.epoch)
+            into = view.settings.standby_cluster
+            agent.remember(followed=upstream, followed_epoch=view.lock.epoch, followed_into=into)
             return True
         case ApplySettings():
             agent.remember(reload=False)
@@ -133,11 +134,13 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
         case Acquire(version) | Reclaim(version):
             await agent.keeper.take(version)
             agent.log("lock taken", epoch=agent.store.lock().epoch)
-        case Release():
+        case Release(handed_over):
             if agent.keeper.armed:
                 # A promotion that was begun cannot be taken back: what was under the leash must not live on without.
                 await agent.fence()
             await agent.keeper.release(None)
+            if handed_over:
+                agent.remember(handover_done_at=agent.now())
         case Renew():
             await agent.keeper.renew_now()
         case Claim(version):

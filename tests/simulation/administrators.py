@@ -31,6 +31,7 @@ class Administrator:
             "synchronous": self._synchronous,
             "pause": self._pause,
             "restart": self._restart,
+            "turn": self._turn,
         }
 
     async def run(self) -> None:
@@ -86,6 +87,22 @@ class Administrator:
             "synchronous_mode_strict": self._rng.random() < 0.2,
             "synchronous_node_count": self._rng.choice([1, 2]),
         }
+
+    def _turn(self) -> dict[str, Any] | None:
+        """Promote a standby cluster, or make a cluster follow a promoted copy of itself.
+
+        As a careful person does: neither while the leader's data is being made to match, nor from the copy of a primary
+        beside which another one may have been promoted to the same timeline number.
+        """
+        leader = next((m.server for m in self._world.members if m.name == self._world.truth.holder), None)
+        if leader is None or leader.process != "running":
+            return None
+        if self._world.plan.settings.get("standby_cluster") is not None:
+            return {"standby_cluster": None} if leader.receiver is not None else None
+        if [m.server for m in self._world.members if m.server.writable] != [leader]:
+            return None
+        self._world.remote.fork(leader)
+        return {"standby_cluster": self._world.remote.settings()}
 
     def _pause(self) -> dict[str, Any]:
         return {"pause": self._rng.random() < 0.5}

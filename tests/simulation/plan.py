@@ -43,6 +43,8 @@ class Plan:
     """One member starts with data of another cluster."""
     lock_exists: bool = True
     """The lock object was created beforehand, as an operator may do."""
+    standby: bool = False
+    """The cluster begins as the standby of another one, and administrators promote and demote it as a whole."""
     leash: bool = True
     mutate: Mutation = _untouched
     """Applied to each agent as it starts: how tests plant deliberate bugs."""
@@ -52,7 +54,7 @@ class Plan:
         return json.dumps(self.settings, separators=(",", ":"), sort_keys=True)
 
 
-PROFILES = ("mixed", "storm")
+PROFILES = ("mixed", "storm", "standby")
 STORM = (
     "agent-kill",
     "agent-pause",
@@ -75,7 +77,8 @@ STORM = (
 def plan_for(seed: int, kinds: tuple[str, ...], profile: str = "mixed") -> Plan:
     """The plan of a seed; `kinds` are the faults there are.
 
-    `mixed`: any cluster, any mix. `storm`: a synchronous cluster of three or more under dense faults.
+    `mixed`: any cluster, any mix. `storm`: a synchronous cluster of three or more under dense faults. `standby`: a
+    standby cluster, which is promoted and demoted again.
     """
     plan = _mixed(seed, kinds)
     if profile == "storm":
@@ -84,6 +87,10 @@ def plan_for(seed: int, kinds: tuple[str, ...], profile: str = "mixed") -> Plan:
         plan.weights = dict.fromkeys(STORM, 1.0)
         plan.fault_every_s = 2.5
         plan.clients, plan.sticky = 4, 3
+    if profile == "standby":
+        plan.standby, plan.foreign = True, False
+        plan.admin_kinds = (*plan.admin_kinds, "turn", "turn")
+        plan.admin_every_s = min(plan.admin_every_s, 40.0)
     return plan
 
 

@@ -18,8 +18,8 @@ SLICE = 50
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
 
-STORMS = SEEDS // 5
-"""Storms are run besides the mixed seeds."""
+STORMS = STANDBYS = SEEDS // 5
+"""Storms and standby clusters are run besides the mixed seeds."""
 
 
 def regressions(profile: str) -> list[int]:
@@ -51,6 +51,11 @@ def test_mixed_seeds_keep_every_rule(start: int, end: int) -> None:
 @pytest.mark.parametrize(("start", "end"), slices(STORMS))
 def test_storms_keep_every_rule(start: int, end: int) -> None:
     run("storm", list(range(start, end)))
+
+
+@pytest.mark.parametrize(("start", "end"), slices(STANDBYS))
+def test_standby_clusters_keep_every_rule(start: int, end: int) -> None:
+    run("standby", list(range(start, end)))
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -26,6 +26,7 @@ from simulation.clients import Client
 from simulation.faults import KINDS, torment
 from simulation.member import Member
 from simulation.plan import Plan, plan_for
+from simulation.remote import Remote
 from simulation.trace import Trace
 from simulation.truth import Truth
 
@@ -76,6 +77,7 @@ class World:
         self.network = FakeNetwork(random.Random(f"{seed}/network"))
         self.site = Site(self.network, self)
         self.truth = Truth(self)
+        self.remote = Remote(self)
         self.members: list[Member] = []
         self.foreign: list[str] = []
         """System identifiers of other clusters."""
@@ -176,6 +178,8 @@ class World:
 
     def changed(self, server: Server) -> None:
         """A server changed."""
+        if server is self.remote.server:
+            return
         if server.writable and server.disk.sysid not in self.opened:
             self.opened.append(server.disk.sysid)
         self.checkers.changed(server)
@@ -213,6 +217,10 @@ class World:
     def start(self) -> None:
         """Pods come up, clients begin to write, checkers begin to look."""
         asyncio.get_running_loop().set_exception_handler(self._unhandled)
+        if self.plan.standby:
+            self.remote.found()
+            self.plan.settings["standby_cluster"] = self.remote.settings()
+            self.spawn(self.remote.write())
         self._prepare()
         self.spawn(self._tick())
         for client in self.clients:
@@ -325,6 +333,8 @@ class World:
         return None
 
     async def _final_write(self) -> None:
+        if self.truth.settings.standby_cluster is not None:
+            return
         primary = next(member for member in self.members if member.server.writable)
         missing = self.checkers.no_lost_ack.missing_in(primary.server.disk)
         if missing is not None:

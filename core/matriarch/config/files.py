@@ -27,6 +27,8 @@ class Source:
     port: int
     user: str
     passfile: str
+    slot: str | None = None
+    """The replication slot to use there; None: the one that bears the follower's name."""
 
 
 MEMBER_SETTINGS = ("primary_conninfo", "primary_slot_name", "synchronous_standby_names", UPSTREAM_SETTING)
@@ -55,7 +57,7 @@ def standby_settings(member: str, source: Source | None) -> dict[str, str]:
         return {"primary_conninfo": "", "primary_slot_name": "", UPSTREAM_SETTING: ""}
     return {
         "primary_conninfo": connection(source, application_name=member),
-        "primary_slot_name": slot_name(member),
+        "primary_slot_name": slot_name(member) if source.slot is None else source.slot,
         UPSTREAM_SETTING: source.member,
     }
 

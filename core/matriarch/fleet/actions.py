@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 Manifest = Mapping[str, Any]
 
@@ -69,7 +69,8 @@ class Restart:
 
     member: str
     address: str
-    role: Literal["primary", "replica"]
+    role: str
+    """`primary`, `standby_leader` or `replica`."""
 
 
 Action = Apply | Create | Patch | Delete | Restart

@@ -13,7 +13,7 @@ from matriarch.fleet.member import Member, read_member
 from matriarch.spec.cluster import Spec
 from matriarch.spec.resource import check_name, read_spec, read_status
 from matriarch.spec.status import Status
-from matriarch.words import names
+from matriarch.words import labels, names
 from matriarch.words.errors import Invalid
 
 Key = tuple[str, str]
@@ -88,6 +88,12 @@ class ClusterView:
     def leader(self) -> Member | None:
         """The member that holds the lock, when its pod exists."""
         return next((member for member in self.members if member.name == self.lock.leader), None)
+
+    def role_of(self, member: Member) -> str:
+        """A member's role: the lock tells who leads, and the leader's own word whether as a standby leader."""
+        if member.name != self.lock.leader:
+            return member.role
+        return member.role if member.role == "standby_leader" else labels.ROLE_PRIMARY
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """An observed object, or None."""

@@ -30,7 +30,10 @@ class Reclaim:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give the lock up on purpose. Only with Postgres stopped or in recovery."""
+    """Give the lock up on purpose. Only with Postgres stopped or in recovery. `handed_over`: somebody else is to have
+    it; this member does not race for it again before the TTL is over."""
+
+    handed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Two members can both be promoted to the same timeline number when the first dies before anybody saw it. Timeline and
 LSN cannot tell their histories apart, and neither can pg_rewind, which compares only those. So a timeline that this
-member led itself counts as the cluster's only when the cluster's history names this member for it.
+member led itself counts as the cluster's only when the cluster's history names this member for it; and data whose own
+history left a timeline somewhere else than the leader's has parted, whatever the numbers say.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ def judge(local: PostgresView, remote: RemoteHistory, me: str, history: tuple[Hi
     """Compare local data with the leader's history. UNKNOWN when a fact is missing: ask again, do nothing."""
     if _led_unseen(local.led_timeline, remote, me, history):
         return Verdict.RECLONE
+    if _parted(local, remote):
+        # pg_rewind compares the numbers of the last timelines first, and would find nothing to do.
+        timeline = local.timeline or (local.control.timeline if local.control is not None else None)
+        return Verdict.RECLONE if timeline == remote.timeline else Verdict.REWIND
     if local.process == "stopped":
         return _judge_stopped(local, remote)
     if local.timeline is None or local.lsn is None:
@@ -44,6 +49,11 @@ def _led_unseen(led: int | None, remote: RemoteHistory, me: str, history: tuple[
         return True
     known = any(entry.timeline == led - 1 and entry.leader == me for entry in history or ())
     return led in remote.switches and not known
+
+
+def _parted(local: PostgresView, remote: RemoteHistory) -> bool:
+    """Both left a timeline of one number, at different positions."""
+    return any(remote.switches.get(timeline, lsn) != lsn for timeline, lsn in local.switches.items())
 
 
 def _judge_stopped(local: PostgresView, remote: RemoteHistory) -> Verdict:

@@ -66,6 +66,8 @@ class PostgresView:
     control: ControlData | None = None
     led_timeline: int | None = None
     """The last timeline on which this member itself was primary since its data was last copied or rewound."""
+    switches: Mapping[int, int] = field(default_factory=dict)
+    """Each past timeline of this data and the LSN where it was left, by the timeline history file."""
     server_version: int | None = None
     standbys: tuple[Standby, ...] = ()
     slots: tuple[str, ...] = ()

@@ -9,6 +9,8 @@ class Reason(StrEnum):
     """One code for one situation."""
 
     LEADING = "Leading"
+    LEADING_STANDBY = "LeadingStandby"
+    DEMOTING_CLUSTER = "DemotingCluster"
     FOLLOWING = "Following"
     FAILSAFE = "Failsafe"
     API_UNREACHABLE = "ApiUnreachable"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from matriarch.ha.standby_cluster import StandbyCluster, standby_cluster_from
 from matriarch.ha.tags import Tags, member_tags_from
 
 LARGEST = 1e18
@@ -45,10 +46,13 @@ class ClusterSettings:
     member_tags: Mapping[str, Tags] = field(default_factory=dict)
     """What each member may become, by its name; ours, where Patroni has a file on each machine."""
 
+    standby_cluster: StandbyCluster | None = None
+    """Whom the whole cluster follows; None: it has a primary of its own."""
+
     @property
     def synchronous(self) -> bool:
-        """Whether commits wait for a standby."""
-        return self.synchronous_mode != "off"
+        """Whether commits wait for a standby. A standby cluster has no commits of its own."""
+        return self.synchronous_mode != "off" and self.standby_cluster is None
 
 
 def parse_settings(text: str | None, previous: ClusterSettings | None = None) -> ClusterSettings:
@@ -92,6 +96,7 @@ def settings_from(document: Mapping[str, Any]) -> ClusterSettings:
         parameters=dict(parameters) if isinstance(parameters, dict) else {},
         pg_hba=tuple(str(line) for line in hba) if isinstance(hba, list) else (),
         member_tags=member_tags_from(document.get("member_tags")),
+        standby_cluster=standby_cluster_from(document.get("standby_cluster")),
     )
     return within_ttl(settings)
 

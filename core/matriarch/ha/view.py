@@ -13,16 +13,23 @@ from matriarch.ha.postgres_view import ControlData as ControlData
 from matriarch.ha.postgres_view import PostgresView as PostgresView
 from matriarch.ha.postgres_view import Standby as Standby
 from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.standby_cluster import StandbyCluster
 from matriarch.ha.tags import Tags as Tags
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Whom a replica follows: a member and the address of its Postgres."""
+    """Whom a replica follows: a member and the address of its Postgres.
+
+    `remote`: no member, but the primary of another cluster (a standby cluster follows it); `slot` is then the
+    replication slot to use there, if any. Members have slots of their followers' names.
+    """
 
     member: str
     host: str
     port: int = 5432
+    remote: bool = False
+    slot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +243,8 @@ class Memory:
     followed: Upstream | None = None
     """Whom the running replica was last pointed at, and at which epoch; forgotten when Postgres ends."""
     followed_epoch: int | None = None
+    followed_into: StandbyCluster | None = None
+    """The other cluster that this one was a standby of when it was pointed there."""
     starved_since: float | None = None
     """Since when this replica, pointed at somebody, has had no WAL stream; None while it streams."""
     sync_unsure: bool = True

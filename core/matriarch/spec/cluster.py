@@ -110,6 +110,25 @@ class Failover(_Section, frozen=True, rename="camel", omit_defaults=True):
     ] = "1Mi"
 
 
+class Standby(_Section, frozen=True, rename="camel", omit_defaults=True):
+    """Another cluster that this one follows. Taking the section away makes this cluster primary."""
+
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=253,
+            pattern=rules.HOST,
+            description="Name or address at which the other cluster's primary answers, such as its Service's.",
+        ),
+    ]
+    port: Annotated[int, Meta(ge=1, le=65535, description="Its port.")] = 5432
+    slot_name: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=63, pattern=rules.SLOT)] | None,
+        Meta(description="A physical replication slot over there, so that it keeps the WAL that this cluster needs."),
+    ] = None
+
+
 class Bootstrap(_Section, frozen=True, rename="camel", omit_defaults=True):
     """How the cluster is initialised. Read once, when the first member starts with an empty volume."""
 
@@ -169,6 +188,13 @@ class Spec(_Section, frozen=True, rename="camel", omit_defaults=True):
             extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ordinal"]},
         ),
     ] = ()
+    standby: Annotated[
+        Standby | None,
+        Meta(
+            description="Follow another cluster instead of having a primary. The Secrets of both must hold the same "
+            "users and passwords."
+        ),
+    ] = None
     node_selector: Annotated[
         Labels, Meta(description="Labels that a node must have.", extra_json_schema=rules.cel(rules.KEYS))
     ] = {}

@@ -35,6 +35,8 @@ def read_spec(raw: object) -> Spec:
     # To Python's `re`, unlike to RE2, `$` also matches before a last line break.
     boot = spec.bootstrap
     lines = (*spec.pg_hba, boot.database, boot.owner, boot.locale, boot.encoding, spec.image or "", spec.storage.size)
+    if spec.standby is not None:
+        lines = (*lines, spec.standby.host, spec.standby.slot_name or "")
     if any(has_control(line.replace("\t", " ")) for line in lines):
         raise Invalid("spec: line breaks and other control characters are allowed in annotations only")
     timing = spec.failover

@@ -16,6 +16,8 @@ IDENTIFIER = r"^[a-z_][a-z0-9_-]*$"
 LOCALE = r"^[A-Za-z][A-Za-z0-9_.@-]*$"
 ENCODING = r"^[A-Za-z][A-Za-z0-9_]*$"
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
+HOST = r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$"
+SLOT = r"^[a-z0-9_]+$"
 HBA_LINE = r"^(local|host|hostssl|hostnossl|hostgssenc|hostnogssenc)[ \t]+[^\x00-\x08\x0a-\x1f\x7f]+$"
 
 

@@ -35,7 +35,9 @@ async def base_backup(server: Server, source: Upstream) -> DataDir:
     await _work(server, other, between(server.rng, server.hazards.clone), "pg_basebackup")
     if server.rng.random() < server.hazards.clone_fails:
         raise ProgramFailed("pg_basebackup: could not write to file")
-    return other.disk.copy()
+    copy = other.disk.copy()
+    copy.unborn = source.remote
+    return copy
 
 
 async def rewound(server: Server, source: Upstream) -> DataDir:

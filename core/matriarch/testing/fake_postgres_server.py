@@ -165,6 +165,7 @@ class Server:
     def _out_of_recovery(self, disk: DataDir) -> None:
         disk.state, disk.was_primary = "in production", True
         disk.led_timeline = disk.branch.timeline
+        disk.unborn = False
         self.process, self.in_recovery = "running", False
         self.insert(RECORD)
         self.site.watcher.event(self.member, f"accepts writes on {disk} with {self._sync_text()}")
@@ -341,7 +342,7 @@ class Server:
         if life != self.life or not self.in_recovery or self.upstream != upstream or self.hung:
             return "interrupted"
         sender = self.site.servers.get(upstream.host)
-        slot = slot_name(self.member)
+        slot = (upstream.slot or "") if upstream.remote else slot_name(self.member)
         problem = refusal(sender, self, slot)
         if problem is not None or sender is None:
             return f"{upstream.member}: {problem}"

@@ -166,9 +166,9 @@ def refusal(sender: Server | None, receiver: Server, slot: str) -> str | None:
     mine, theirs = receiver.disk, sender.disk
     if mine.sysid != theirs.sysid:
         return "database system identifier differs"
-    if slot not in theirs.slots:
+    if slot and slot not in theirs.slots:
         return f"replication slot {slot} does not exist"
-    if any(link.slot == slot and link.sender_open for link in sender.links.values()):
+    if slot and any(link.slot == slot and link.sender_open for link in sender.links.values()):
         return f"replication slot {slot} is active"
     timeline, start = mine.branch.timeline, mine.flushed
     if timeline == theirs.branch.timeline:

@@ -32,6 +32,7 @@ def view_of(
         "sysid": data.sysid,
         "control": None if data.half_rewound else control_of(data),
         "led_timeline": data.led_timeline,
+        "switches": data.branch.switches(),
         "unborn": data.unborn,
         "server_version": VERSION,
         "upstream": server.upstream.member if server.upstream is not None and server.in_recovery else None,

@@ -88,7 +88,8 @@ class ConfFiles:
         """Another member as a source of WAL or data. Writes the password file."""
         credentials.write_passfile(self._place)
         user = credentials.role_name(self._place, credentials.REPLICATION)
-        return Source(upstream.member, upstream.host, upstream.port, user, str(self._place.passfile))
+        slot = (upstream.slot or "") if upstream.remote else None
+        return Source(upstream.member, upstream.host, upstream.port, user, str(self._place.passfile), slot)
 
     def drop_hba_lines(self, settings: ClusterSettings, complaints: Mapping[int, str]) -> bool:
         """Take lines out of which the running server complained. False when there is nothing to take out."""

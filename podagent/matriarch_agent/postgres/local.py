@@ -80,6 +80,9 @@ class LocalPostgres:
         target = await self._directory.begin()
         try:
             await basebackup.copy(self._place, self._files.source(source), target)
+            if source.remote:
+                # A copy of another cluster that nobody has used here gives way to the identifier on record.
+                past.note_unborn(self._place, (await read_control(self._place, target)).data.sysid)
         except BaseException:
             await asyncio.shield(self._directory.abandon())
             raise
@@ -123,6 +126,7 @@ class LocalPostgres:
 
     async def promote(self) -> None:
         """Leave recovery; returns when the server accepts writes."""
+        past.note_born(self._place)
         await self._server.promote()
         self._watcher.note_promoted()
         self._files.edit(self._files.following(None))

@@ -14,7 +14,7 @@ from matriarch.words.errors import PostgresError, QueryFailed
 from matriarch_agent.init import kernel
 from matriarch_agent.init.client import InitClient, PostmasterStatus
 from matriarch_agent.ports import StartMode
-from matriarch_agent.postgres import credentials, past, sql
+from matriarch_agent.postgres import credentials, history, past, sql
 from matriarch_agent.postgres.conf_files import ConfFiles
 from matriarch_agent.postgres.control import ServerControl, known_status
 from matriarch_agent.postgres.controldata import ControlCache
@@ -67,6 +67,7 @@ class Watcher:
         self._reloaded_at = -PENDING_FRESH_S
         self._timeline: tuple[tuple[str, int | None], int] | None = None
         self._disk: asyncio.Task[DataState] | None = None
+        self._switches: tuple[int, Mapping[int, int]] | None = None
         self._status: PostmasterStatus | None = None
 
     async def observe(self) -> PostgresView:
@@ -86,7 +87,7 @@ class Watcher:
             led_on = past.led_timeline(self._place, control.data)
             unborn = past.unborn(self._place, control.data)
             view = replace(view, control=control.data, sysid=control.data.sysid, led_timeline=led_on)
-            view = replace(view, unborn=unborn)
+            view = replace(view, unborn=unborn, switches=self._history(control.data.timeline))
             if self._least is not None and self._least != control.shared_memory:
                 # The primary changed what a standby must have at least: the files are to be written anew.
                 view = replace(view, applied=None)
@@ -192,6 +193,7 @@ class Watcher:
         self._upstream = None
         self._pending = {}
         self._timeline = None
+        self._switches = None
         self._roles.note_not_primary()
         self._session.drop()
 
@@ -218,6 +220,7 @@ class Watcher:
             view,
             in_recovery=facts.in_recovery,
             timeline=timeline,
+            switches=self._history(timeline),
             led_timeline=view.led_timeline if facts.in_recovery else timeline,
             lsn=facts.lsn,
             received_lsn=facts.received_lsn,
@@ -260,6 +263,18 @@ class Watcher:
         if told != self._in_force:
             self._in_force = told
             self._sync_lsn = facts.insert_lsn or facts.lsn or 0
+
+    def _history(self, timeline: int | None) -> Mapping[int, int]:
+        """Where the timelines before `timeline` were left. Empty when that is not told, which proves nothing."""
+        if timeline is None or timeline < 2:
+            return {}
+        if self._switches is None or self._switches[0] != timeline or not self._switches[1]:
+            try:
+                entries = history.read_history(self._place.pgdata, timeline)
+            except PostgresError:
+                entries = ()
+            self._switches = (timeline, {entry.timeline: entry.lsn for entry in entries})
+        return self._switches[1]
 
     async def _standby_timeline(self, facts: Facts) -> int | None:
         """A standby that receives nothing: the timeline that it has replayed, asked over a replication connection."""

@@ -9,12 +9,15 @@ from matriarch.kube.api import PODS
 from matriarch.words import labels
 
 if TYPE_CHECKING:
+    from matriarch.testing.fake_postgres_server import Server
     from simulation.member import Member
     from simulation.world import World
 
 
 def unsettled(world: World) -> str | None:
     """What keeps the cluster from being whole; None when it is."""
+    if world.truth.settings.standby_cluster is not None:
+        return _standby_problem(world)
     primaries = [member for member in world.members if member.server.writable]
     if len(primaries) != 1:
         return f"{len(primaries)} members accept writes"
@@ -30,13 +33,32 @@ def unsettled(world: World) -> str | None:
     return _records_problem(world, primary)
 
 
+def _standby_problem(world: World) -> str | None:
+    """A standby cluster: its leader streams from the remote, all others from the leader, and nobody accepts writes."""
+    leader = next((member for member in world.members if member.name == world.truth.holder), None)
+    if leader is None:
+        return "nobody leads"
+    for member in world.members:
+        source = world.remote.server if member is leader else leader.server
+        problem = _link_problem(member, source)
+        if member.server.writable:
+            return f"{member.name} accepts writes in a standby cluster"
+        if problem is not None and member not in world.set_aside:
+            return f"{member.name} {problem}"
+    return _records_problem(world, leader)
+
+
 def _replica_problem(member: Member, primary: Member) -> str | None:
-    link = primary.server.links.get(member.name)
+    return _link_problem(member, primary.server)
+
+
+def _link_problem(member: Member, primary: Server) -> str | None:
+    link = primary.links.get(member.name)
     if link is None or link.receiver is not member.server or not link.receiver_open:
         return "does not stream from the primary"
     if not link.streaming:
         return "has not caught up"
-    if primary.server.disk.flushed - member.server.disk.replayed > 64 * 1024 * 1024:
+    if primary.disk.flushed - member.server.disk.replayed > 64 * 1024 * 1024:
         return "is far behind"
     return None
 

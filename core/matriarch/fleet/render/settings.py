@@ -40,11 +40,19 @@ def settings(spec: Spec, cluster: str) -> dict[str, Any]:
     }
     if spec.paused:
         found["pause"] = True
+    if spec.standby is not None:
+        other: dict[str, Any] = {"host": spec.standby.host, "port": spec.standby.port}
+        if spec.standby.slot_name is not None:
+            other["primary_slot_name"] = spec.standby.slot_name
+        found["standby_cluster"] = {**other, FROM_SPEC: True}
     if spec.tags:
         found["member_tags"] = wire_tags(cluster, spec.tags)
     return found
 
 
+FROM_SPEC = "from_spec"
+"""Marks a section that the spec asked for: taking it out of the spec takes it away. One that a person wrote with
+patronictl stays: removing that would promote a cluster that was meant to follow."""
 _OPTIONAL = ("pause", "member_tags")
 _OPTIONAL_POSTGRESQL = ("pg_hba",)
 
@@ -59,6 +67,9 @@ def merged(live: dict[str, Any], spec: Spec, cluster: str) -> dict[str, Any]:
         if key not in _OPTIONAL_POSTGRESQL
     }
     rest = {key: value for key, value in live.items() if key not in _OPTIONAL}
+    other = rest.get("standby_cluster")
+    if isinstance(other, dict) and other.get(FROM_SPEC) is True:
+        del rest["standby_cluster"]
     return {**rest, **wanted, "postgresql": {**postgresql, **wanted["postgresql"]}}
 
 

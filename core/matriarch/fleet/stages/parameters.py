@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 from matriarch.fleet.actions import Patch, Restart
 from matriarch.fleet.member import Member
@@ -14,7 +13,7 @@ from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView, json_annotation
 from matriarch.spec.cluster import Spec
 from matriarch.spec.parameters import REPLICAS_FIRST_WHEN_RAISED
-from matriarch.words import names
+from matriarch.words import labels, names
 
 
 def change_settings(view: ClusterView, spec: Spec) -> Patch | None:
@@ -49,7 +48,7 @@ def restarts(view: ClusterView, spec: Spec) -> Step | None:
     if settling > 0:
         return Step(phase, "restarts wait until every member has read the settings", wake_after_s=settling)
     member = _next(view, waiting)
-    role: Literal["primary", "replica"] = "primary" if member.name == view.lock.leader else "replica"
+    role = view.role_of(member) if member.name == view.lock.leader else labels.ROLE_REPLICA
     return Step(
         phase,
         f"restarting Postgres of {role} {member.name}: {_changes(member)}",

@@ -54,14 +54,14 @@ def report(view: ClusterView, step: Step | None, trouble: tuple[str, ...]) -> Re
 
 
 def _member(view: ClusterView, member: Member) -> MemberStatus:
-    role = labels.ROLE_PRIMARY if member.name == view.lock.leader else member.role
+    role = view.role_of(member)
     return MemberStatus(
         name=member.name,
         role=role,
         state=member.state,
         ready=member.ready and not member.deleting,
         timeline=member.timeline,
-        lag_mebibytes=_lag(view, member) if role != labels.ROLE_PRIMARY else None,
+        lag_mebibytes=_lag(view, member) if member.name != view.lock.leader else None,
         pending_restart=member.pending_restart,
         node=member.node,
     )

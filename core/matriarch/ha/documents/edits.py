@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matriarch.ha.documents.wire import Document, encode
+from matriarch.ha.standby_cluster import standby_cluster_from
 
 MAX_SETTINGS = 64 * 1024
 """Bytes. The settings share 256 KiB of annotations with the history."""
@@ -45,6 +46,12 @@ def check_settings(document: Mapping[str, Any]) -> Refusal | None:
     """
     if len(encode(document).encode()) > MAX_SETTINGS:
         return Refusal(400, f"The cluster settings would be larger than {MAX_SETTINGS} bytes")
+    other = document.get("standby_cluster")
+    if other is not None and not isinstance(other, Mapping):
+        return Refusal(400, "standby_cluster must be an object; null makes the cluster primary")
+    wanted = standby_cluster_from(other)
+    if wanted is not None and not wanted.host:
+        return Refusal(400, "standby_cluster.host must be the name or address of the other cluster's primary")
     postgres = document.get("postgresql")
     if postgres is not None and not isinstance(postgres, Mapping):
         return Refusal(400, "postgresql must be an object")

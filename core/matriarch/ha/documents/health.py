@@ -120,8 +120,13 @@ def _has_tags(query: Query, facts: Facts) -> bool:
 
 
 def _standby_leader(query: Query, facts: Facts) -> bool:
-    """No cluster of ours follows another one, so nobody leads a standby cluster."""
-    return False
+    """Leads a cluster that follows another one."""
+    view = facts.view
+    return _leads(facts) and view is not None and role_of(view) == "standby_leader"
+
+
+def _primary(query: Query, facts: Facts) -> bool:
+    return _leads(facts) and facts.settings.standby_cluster is None
 
 
 def _leader(query: Query, facts: Facts) -> bool:
@@ -177,7 +182,7 @@ _CHECKS: tuple[_Check, ...] = (
     # which paths, what must hold, whether tag_* parameters filter as well
     (_having("standby_leader", "standby-leader"), _standby_leader, False),
     (_having("leader"), _leader, False),
-    (_primary_path, _leader, False),
+    (_primary_path, _primary, False),
     (_having("replica"), _serves_reads, True),
     (_read_only_path, _reads, True),
     (_having("health"), _running, True),

@@ -147,7 +147,7 @@ def iso_time(seconds: float | None) -> str | None:
 def cluster_role(view: View, member: MemberView) -> str:
     """A member's role as listings show it: by lock and sync object, not by its own word."""
     if member.name == view.lock.leader:
-        return "leader"
+        return "leader" if view.settings.standby_cluster is None else "standby_leader"
     listed = view.sync.leader is not None and member.name.lower() in (name.lower() for name in view.sync.standbys)
     if listed:
         return "quorum_standby" if view.settings.synchronous_mode == "quorum" else "sync_standby"

@@ -54,13 +54,19 @@ def role_of(view: View) -> str:
     if postgres.data == "empty" and postgres.process == "stopped":
         return "uninitialized"
     if postgres.in_recovery is not None and postgres.process != "stopped":
-        return "replica" if postgres.in_recovery else "primary"
+        follower = "standby_leader" if leads_standby(view) else "replica"
+        return follower if postgres.in_recovery else "primary"
     if postgres.process != "stopped":
         # Up but not answering. Whoever leads was told to be primary; nobody else was.
         return "primary" if view.lock.leader == view.me.name else "replica"
     if postgres.control is not None and postgres.control.was_primary:
         return "primary" if view.lock.leader == view.me.name else "demoted"
     return "replica"
+
+
+def leads_standby(view: View) -> bool:
+    """Whether this member leads a cluster that follows another one."""
+    return view.settings.standby_cluster is not None and view.lock.leader == view.me.name
 
 
 def role_label(view: View) -> str | None:

@@ -45,7 +45,7 @@ def _as_holder(view: View) -> Decision:
 def _copy(view: View) -> Decision:
     leader = view.member(view.lock.leader)
     source = upstream_of(leader)
-    ready = leader is not None and leader.state == "running" and leader.role in ("primary", "master")
+    ready = leader is not None and leader.state == "running" and leader.role in ("primary", "standby_leader")
     if source is None or not ready or not is_sysid(view.config.initialize):
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, f"{view.lock.leader} is not ready to be copied", wake_in=0.5)
     source = copy_source(view, source)

@@ -8,7 +8,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.race import poll_ahead
 from matriarch.ha.rules.recover import diverged, known_remote
 from matriarch.ha.rules.takeover import LOOK_CLOSELY_S, LOOK_S, watches_closely
-from matriarch.ha.rules.upstream import copy_source, leader_upstream, stream_source
+from matriarch.ha.rules.upstream import copy_source, leader_upstream, stream_source, waits_for_leader
 from matriarch.ha.view import Upstream, View
 
 STARVED_S = 10.0
@@ -31,6 +31,9 @@ def follow(view: View) -> Decision | None:
     if view.memory.reinitialize:
         copy = copy_source(view, source)
         return Decision((Clone(copy),), Reason.RECLONING, "asked for by a person", wake_in=1.0)
+    joins = view.settings.standby_cluster is not None and view.memory.followed_into != view.settings.standby_cluster
+    if joins and view.memory.followed is not None:
+        return Decision((Follow(None),), Reason.REPOINTING, "the cluster becomes a standby cluster", wake_in=0.1)
     if view.memory.followed != stream_source(view, source) or view.memory.followed_epoch != view.lock.epoch:
         return _repoint(view, source)
     starved = view.memory.starved_since
@@ -59,6 +62,9 @@ def _starved(view: View, source: Upstream) -> Decision:
 
 
 def _repoint(view: View, source: Upstream) -> Decision:
+    if view.memory.followed is None and waits_for_leader(view):
+        facts = f"{source.member} does not follow the other cluster yet"
+        return Decision(poll_ahead(view), Reason.ASKING_LEADER, facts, wake_in=0.5)
     remote = known_remote(view, source)
     if remote is None:
         facts = f"is {source.member} out of recovery, and may this data follow it?"

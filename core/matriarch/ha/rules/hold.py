@@ -59,15 +59,15 @@ def _lead(view: View) -> Decision:
         return Decision(
             (*records, *sync.certain(view), restart), Reason.RESTARTING, "asked for by a person", lead=True, wake_in=0.5
         )
-    upkeep = _upkeep(view)
+    chores = upkeep(view)
     # Without their slots no replica can stream, and so none could take over.
-    answer = None if any(isinstance(action, SyncSlots) for action in upkeep) else requests.answer(view)
+    answer = None if any(isinstance(action, SyncSlots) for action in chores) else requests.answer(view)
     if answer is not None:
         return answer
     steps = sync.step(view)
     reason = Reason.CHANGING_SYNC if steps else Reason.LEADING
     wake = SYNC_LOOK_S if view.settings.synchronous else view.settings.loop_wait
-    return Decision((*records, *upkeep, *steps), reason, _facts(view), lead=True, wake_in=wake)
+    return Decision((*records, *chores, *steps), reason, _facts(view), lead=True, wake_in=wake)
 
 
 def _records(view: View) -> tuple[Action, ...]:
@@ -75,12 +75,14 @@ def _records(view: View) -> tuple[Action, ...]:
     if not is_sysid(view.config.initialize) and view.postgres.sysid is not None:
         steps.append(WriteInitialize(view.postgres.sysid, view.config.version))
     timeline = view.postgres.timeline
-    if timeline is not None and timeline > 1 and view.config.timeline < timeline:
+    # Greater than its own: the history of before the data was copied from another cluster.
+    if timeline is not None and timeline > 1 and view.config.timeline != timeline:
         steps.append(WriteHistory(timeline))
     return tuple(steps)
 
 
-def _upkeep(view: View) -> tuple[Action, ...]:
+def upkeep(view: View) -> tuple[Action, ...]:
+    """What a leader keeps in order: settings in force, the members' slots, a checkpoint after a promotion."""
     steps: list[Action] = []
     if view.postgres.applied != view.settings or view.memory.reload:
         steps.append(ApplySettings())

@@ -21,7 +21,8 @@ def isolation(view: View) -> Decision | None:
         return Decision(_failsafe(view), Reason.API_UNREACHABLE, f"during {view.activity.name}", True, RETRY_S)
     if _can_restart(view):
         # A leader that died while it was being promoted has a replica's data still.
-        was_primary = view.postgres.control is not None and view.postgres.control.was_primary
+        control, alone = view.postgres.control, view.settings.standby_cluster is None
+        was_primary = alone and control is not None and control.was_primary
         restart = start_primary_blindly(view) if was_primary else StartReplica(None)
         return Decision((*_failsafe(view), restart), Reason.STARTING_PRIMARY, "API unreachable, lease held", True, 0.5)
     return Decision(_failsafe(view), Reason.FAILSAFE, _facts(view), lead=True, wake_in=RETRY_S)

@@ -91,7 +91,7 @@ def _stale(view: View) -> str | None:
     timeline, lsn = view.postgres.timeline, view.postgres.lsn
     if timeline is None or lsn is None:
         return "own position unknown"
-    if timeline < view.config.timeline:
+    if timeline < view.config.timeline and view.settings.standby_cluster is None:
         return f"timeline {timeline} is older than the cluster's {view.config.timeline}"
     lag = (view.lock.optime or 0) - lsn
     if lag > view.settings.maximum_lag_on_failover and not sync_active(view) and not _forced(view):
@@ -173,5 +173,6 @@ def _waited(view: View) -> bool:
 
 def _take(view: View, facts: str) -> Decision:
     on_record = is_sysid(view.config.initialize)
-    steps = promotion(view) if on_record else ()
+    alone = view.settings.standby_cluster is None
+    steps = promotion(view) if on_record and alone else ()
     return Decision((Acquire(view.lock.version), *steps), Reason.TAKING_LOCK, facts, wake_in=0.0)

@@ -20,7 +20,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.sync import certain, start_primary
-from matriarch.ha.rules.upstream import copy_source, leader_upstream
+from matriarch.ha.rules.upstream import copy_source, leader_upstream, waits_for_leader
 from matriarch.ha.view import RemoteHistory, Upstream, View
 
 FAILURES_BEFORE_RELEASE = 2
@@ -64,6 +64,9 @@ def _as_holder(view: View) -> Decision:
 
 def _start_as_holder(view: View) -> Decision:
     control = view.postgres.control
+    if control is None and view.peers():
+        facts = "no control data: another member has to lead"
+        return Decision((Release(),), Reason.DATA_UNREADABLE, facts, wake_in=view.settings.loop_wait)
     if control is None:
         return Decision((), Reason.DATA_UNREADABLE, "no control data", lead=True, wake_in=0.5)
     if not is_sysid(view.config.initialize):
@@ -100,6 +103,9 @@ def _as_replica(view: View) -> Decision:
     if view.postgres.failures >= FAILURES_BEFORE_RECLONE and view.settings.reclone_on_diverged:
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(copy_source(view, source)),), Reason.RECLONING, facts, wake_in=1.0)
+    if waits_for_leader(view):
+        facts = f"{source.member} does not follow the other cluster yet"
+        return Decision((StartReplica(None),), Reason.STARTING_REPLICA, facts, wake_in=0.5)
     if view.memory.rewound_epoch == view.lock.epoch and view.memory.rewound_from == source.member:
         return Decision((StartReplica(source),), Reason.STARTING_REPLICA, f"following {source.member}", wake_in=0.5)
     remote = known_remote(view, source)
@@ -115,9 +121,11 @@ def _as_replica(view: View) -> Decision:
 
 
 def known_remote(view: View, source: Upstream) -> RemoteHistory | None:
-    """What the leader said of its history in this epoch, once it is out of recovery."""
+    """What the leader said of its history in this epoch, once it is out of recovery; a standby cluster's never is."""
     remote = view.memory.remote
-    if remote is None or remote.member != source.member or remote.epoch != view.lock.epoch or remote.in_recovery:
+    if remote is None or remote.member != source.member or remote.epoch != view.lock.epoch:
+        return None
+    if remote.in_recovery and view.settings.standby_cluster is None:
         return None
     return remote
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Decision, HandOver, StopPostgres
+from matriarch.ha.actions import Decision, HandOver, Release, StopPostgres
 from matriarch.ha.reasons import Reason
 from matriarch.ha.view import View
 
@@ -19,4 +19,7 @@ def terminating(view: View) -> Decision | None:
         return None if view.activity is not None else Decision((), Reason.TERMINATING, "Postgres is stopped")
     if view.postgres.in_recovery is False and view.holds_lease and view.lock_is_mine:
         return Decision((HandOver(None, QUIET_S),), Reason.HANDING_OVER, "the pod is terminating", True, 0.5)
+    if view.settings.standby_cluster is not None and view.holds_lease and view.lock_is_mine:
+        steps = (Release(), StopPostgres())
+        return Decision(steps, Reason.TERMINATING, "stopping a standby leader", wake_in=0.5)
     return Decision((StopPostgres(),), Reason.TERMINATING, "stopping a replica", wake_in=0.5)

@@ -23,6 +23,23 @@ def leader_upstream(view: View) -> Upstream | None:
     return upstream_of(view.member(leader))
 
 
+def waits_for_leader(view: View) -> bool:
+    """In a standby cluster nobody follows the leader before it follows the remote: a leader that was primary may have
+    to be rewound first, and whoever streamed from it meanwhile would not be judged again (rule 5)."""
+    leader = view.member(view.lock.leader)
+    if view.settings.standby_cluster is None or leader is None:
+        return False
+    return not (leader.role == "standby_leader" and leader.streaming)
+
+
+def remote_upstream(view: View) -> Upstream | None:
+    """The other cluster's primary, in a standby cluster; None when there is nobody to follow."""
+    other = view.settings.standby_cluster
+    if other is None or not other.host:
+        return None
+    return Upstream(f"{other.host}:{other.port}", other.host, other.port, remote=True, slot=other.slot)
+
+
 def stream_source(view: View, leader: Upstream) -> Upstream:
     """Whom to stream from while `leader` leads: the member that the tag `replicatefrom` names, as long as it streams
     the leader's timeline itself, else the leader. Data that diverged is thus never handed on (rule 5)."""
@@ -38,7 +55,7 @@ def stream_source(view: View, leader: Upstream) -> Upstream:
 def copy_source(view: View, leader: Upstream) -> Upstream:
     """Whom to copy data from while `leader` leads: the first member with the tag `clonefrom` that streams, to spare the
     leader. The leader itself after a copy that failed, since a new member must not wait for a broken source."""
-    if view.memory.clones_failed % 2 == 1:
+    if leader.remote or view.memory.clones_failed % 2 == 1:
         return leader
     for member in view.peers():
         source = upstream_of(member)

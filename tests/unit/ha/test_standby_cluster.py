@@ -1,0 +1,227 @@
+"""A cluster that follows another one: its leader, its members, its promotion and its demotion."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from unit.ha.views import NOW, SYSID, a_view, answer, leading, lock, member, members, poll, primary, replica, stopped
+
+from matriarch.ha.actions import (
+    Acquire,
+    AskLeader,
+    Clone,
+    Follow,
+    HandOver,
+    Promote,
+    Reclaim,
+    Release,
+    Restart,
+    Rewind,
+    StartPrimary,
+    StartReplica,
+    StopPostgres,
+    SyncSlots,
+    WriteInitialize,
+    WriteSync,
+)
+from matriarch.ha.decide import decide
+from matriarch.ha.documents.edits import check_settings
+from matriarch.ha.reasons import Reason
+from matriarch.ha.settings import ClusterSettings, parse_settings
+from matriarch.ha.standby_cluster import StandbyCluster
+from matriarch.ha.view import ConfigView, Memory, PostgresView, RemoteHistory, Request, SyncView, Upstream, View
+
+OTHER = StandbyCluster("db.example.org", 5432, "site_b")
+SETTINGS = ClusterSettings(standby_cluster=OTHER)
+REMOTE = Upstream("db.example.org:5432", "db.example.org", 5432, remote=True, slot="site_b")
+SLOTS = ("demo_0", "demo_2")
+
+
+def said(timeline: int = 1, sysid: str = SYSID, **switches: int) -> RemoteHistory:
+    past = {int(key[1:]): lsn for key, lsn in switches.items()}
+    return RemoteHistory(REMOTE.member, 3, sysid, timeline, past, in_recovery=False, asked_at=NOW - 1)
+
+
+def standby_leading(**changes: Any) -> View:
+    """demo-1 as a healthy standby leader; every keyword replaces one part."""
+    base: dict[str, Any] = {
+        "settings": SETTINGS,
+        "lock": lock("demo-1"),
+        "lease_until": NOW + 8,
+        "sync": SyncView(None, (), 0, "9"),
+        "members": (member("demo-0"), member("demo-1", "standby_leader", streaming=True), member("demo-2")),
+        "postgres": replica(applied=SETTINGS, slots=SLOTS),
+        "memory": Memory(followed=REMOTE, followed_epoch=3, followed_into=OTHER, sync_unsure=False),
+    }
+    return a_view(**(base | changes))
+
+
+def test_the_section_is_read_with_patronis_words() -> None:
+    text = json.dumps({"standby_cluster": {"host": "db.example.org", "port": "5433", "primary_slot_name": "site_b"}})
+    assert parse_settings(text).standby_cluster == StandbyCluster("db.example.org", 5433, "site_b")
+    assert not parse_settings(text).synchronous
+
+
+@pytest.mark.parametrize("nothing", [None, {}, [], "yes", {"host": None}, {"create_replica_methods": ["basebackup"]}])
+def test_no_section_is_no_standby_cluster(nothing: Any) -> None:
+    assert parse_settings(json.dumps({"standby_cluster": nothing})).standby_cluster is None
+
+
+@pytest.mark.parametrize("host", ["a b", "x' user='postgres", "", 7, "h" * 300])
+def test_a_hostile_host_is_followed_by_nobody_and_promotes_nobody(host: Any) -> None:
+    read = parse_settings(json.dumps({"standby_cluster": {"host": host, "port": 5432}})).standby_cluster
+    assert read == StandbyCluster()
+    refusal = check_settings({"standby_cluster": {"host": host, "port": 5432}})
+    assert refusal is not None
+    assert "standby_cluster.host" in refusal.text
+
+
+def test_a_settled_standby_leader_follows_on() -> None:
+    decision = decide(standby_leading())
+    assert (decision.actions, decision.reason, decision.lead) == ((), Reason.LEADING_STANDBY, True)
+
+
+def test_it_is_judged_before_it_follows() -> None:
+    view = standby_leading(memory=Memory(sync_unsure=False))
+    assert decide(view).actions == (AskLeader(REMOTE),)
+    view = replace(view, memory=Memory(sync_unsure=False, remote=said()))
+    assert decide(view).actions == (Follow(REMOTE),)
+
+
+def test_data_that_diverged_is_rewound() -> None:
+    view = standby_leading(memory=Memory(sync_unsure=False, remote=said(2, t1=500)))
+    assert decide(view).actions == (Rewind(REMOTE),)
+
+
+def test_two_histories_with_the_same_numbers_are_told_apart() -> None:
+    postgres = replica(applied=SETTINGS, slots=SLOTS, timeline=2, switches={1: 700})
+    view = standby_leading(postgres=postgres, memory=Memory(sync_unsure=False, remote=said(2, t1=500)))
+    assert decide(view).actions == (Clone(REMOTE),)
+    view = standby_leading(postgres=postgres, memory=Memory(sync_unsure=False, remote=said(3, t1=500, t2=9000)))
+    assert decide(view).actions == (Rewind(REMOTE),)
+
+
+def test_another_clusters_data_is_never_followed() -> None:
+    view = standby_leading(memory=Memory(sync_unsure=False, remote=said(sysid="7" * 19)))
+    decision = decide(view)
+    assert (decision.actions, decision.reason) == ((), Reason.FOREIGN_DATA)
+
+
+def test_a_remote_without_wal_for_long_is_asked_again() -> None:
+    memory = replace(standby_leading().memory, starved_since=NOW - 11)
+    assert decide(standby_leading(memory=memory)).actions == (AskLeader(REMOTE),)
+    decision = decide(standby_leading(memory=replace(memory, remote=said(2, t1=500))))
+    assert decision.actions == (Rewind(REMOTE),)
+    assert decision.lead
+
+
+def test_the_first_member_copies_from_the_other_cluster() -> None:
+    view = standby_leading(postgres=PostgresView(data="empty"), config=ConfigView(True, "5", None, ()))
+    assert decide(view).actions == (WriteInitialize("", "5"), Clone(REMOTE))
+    assert decide(replace(view, lease_until=None)).actions == (Reclaim("77"),)
+
+
+def test_the_identifier_is_on_record_before_the_copy_is_started() -> None:
+    view = standby_leading(postgres=stopped("in archive recovery"), config=ConfigView(True, "5", "", ()))
+    assert decide(view).actions == (WriteInitialize(SYSID, "5"),)
+
+
+def test_stopped_data_starts_following_nobody_until_it_is_judged() -> None:
+    view = standby_leading(postgres=stopped("in production"))
+    assert decide(view).actions == (StartReplica(None),)
+    matched = Memory(sync_unsure=False, rewound_epoch=3, rewound_from=REMOTE.member)
+    assert decide(replace(view, memory=matched)).actions == (StartReplica(REMOTE),)
+
+
+def test_a_free_lock_is_taken_without_a_promotion() -> None:
+    view = a_view(
+        settings=SETTINGS,
+        lock=lock(None),
+        sync=SyncView(None, (), 0, "9"),
+        poll=poll(answer("demo-0"), answer("demo-2")),
+        postgres=replica(applied=SETTINGS),
+    )
+    assert decide(view).actions == (Acquire("77"),)
+
+
+def test_the_section_goes_and_the_leader_is_promoted() -> None:
+    view = standby_leading(settings=ClusterSettings())
+    assert Promote() in decide(view).actions
+
+
+def test_the_section_comes_and_the_primary_becomes_a_standby() -> None:
+    view = leading(settings=SETTINGS)
+    decision = decide(view)
+    assert decision.reason == Reason.DEMOTING_CLUSTER
+    assert decision.actions[0] == WriteSync(None, (), "9")
+    assert decision.actions[-1] == Restart(False, (), False, None)
+
+
+def test_a_section_without_a_usable_host_demotes_nobody() -> None:
+    decision = decide(leading(settings=ClusterSettings(standby_cluster=StandbyCluster())))
+    assert decision.actions == ()
+    assert decision.lead
+
+
+def test_a_pause_demotes_nobody() -> None:
+    assert decide(leading(settings=replace(SETTINGS, pause=True))).actions == ()
+
+
+def test_a_switchover_gives_the_lock_away_without_a_shutdown() -> None:
+    rows = leading().postgres.standbys
+    view = standby_leading(
+        request=Request("demo-1", "demo-0", None, "4"),
+        poll=poll(answer("demo-0"), answer("demo-2")),
+        postgres=replica(applied=SETTINGS, slots=SLOTS, standbys=rows),
+    )
+    assert decide(view).actions == (Release(handed_over=True),)
+    assert not any(isinstance(action, HandOver) for action in decide(view).actions)
+
+
+def test_a_terminating_standby_leader_gives_the_lock_away_first() -> None:
+    view = standby_leading(memory=Memory(sync_unsure=False, terminating=True))
+    assert decide(view).actions == (Release(), StopPostgres())
+
+
+def test_without_the_api_server_nobody_is_started_as_a_primary() -> None:
+    view = standby_leading(api_ok=False, postgres=stopped("shut down"))
+    assert not any(isinstance(action, StartPrimary) for action in decide(view).actions)
+
+
+def following(**changes: Any) -> View:
+    """demo-1 as a replica of the standby leader demo-0."""
+    leader = member("demo-0", "standby_leader", streaming=True)
+    base: dict[str, Any] = {
+        "settings": SETTINGS,
+        "sync": SyncView(None, (), 0, "9"),
+        "members": (leader, member("demo-1"), member("demo-2")),
+        "postgres": replica(applied=SETTINGS),
+    }
+    return a_view(**(base | changes))
+
+
+def test_a_member_lets_go_of_a_leader_that_is_about_to_follow_another_cluster() -> None:
+    """Its data may be rewound meanwhile, and a stream that goes on would not be judged again (rule 5)."""
+    assert decide(following()).actions == (Follow(None),)
+
+
+def test_a_member_waits_until_the_leader_follows_the_other_cluster() -> None:
+    memory = Memory(followed=None, followed_epoch=3, followed_into=OTHER)
+    view = following(memory=memory, members=members("demo-0"))
+    assert decide(view).actions == ()
+    assert decide(following(memory=memory)).actions == (AskLeader(Upstream("demo-0", "10.0.0.0")),)
+    known = RemoteHistory("demo-0", 3, SYSID, 1, {}, in_recovery=True)
+    view = following(memory=replace(memory, remote=known))
+    assert decide(view).actions == (Follow(Upstream("demo-0", "10.0.0.0")),)
+
+
+def test_slots_left_from_leading_are_not_a_primarys_business_here() -> None:
+    assert decide(standby_leading(postgres=replica(applied=SETTINGS, slots=()))).actions == (SyncSlots(SLOTS),)
+
+
+def test_a_primary_in_a_standby_cluster_without_the_lock_is_fenced() -> None:
+    view = following(postgres=primary())
+    assert decide(view).reason == Reason.LEASE_LOST
