@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -14,9 +16,10 @@ ROWS = "select count(*)::int from crossing"
 
 def same_passwords(kubectl: Kubectl, source: PostgresCluster, target: PostgresCluster) -> None:
     """What a person does first: the Secrets of both clusters hold the same users and passwords."""
-    for suffix in ("-superuser", "-replication"):
-        found = kubectl.get(CORE, "secrets", source.name + suffix, namespace=source.namespace)
-        copy: Object = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": found["data"]}
+    for suffix in ("-superuser", "-replication", "-app"):
+        found = kubectl.get(CORE, "secrets", source.name + suffix, namespace=source.namespace)["data"]
+        data = {key: found[key] for key in ("username", "password")}
+        copy: Object = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": data}
         copy["metadata"] = {"name": target.name + suffix}
         kubectl.apply(copy, namespace=target.namespace)
 
@@ -89,7 +92,7 @@ def writes(app: dict[str, str], site: PostgresCluster) -> None:
         raise NotYet(str(error)) from error
 
 
-def site_sql(app: dict[str, str], address: str, query: str) -> object:
+def site_sql(app: dict[str, str], address: str, query: str) -> Any:
     """The first value of one statement, as the application of the first cluster: its roles are in both."""
     with psycopg.connect(
         host=address,
