@@ -52,7 +52,7 @@ class App:
         self.store = Store(self.queue.add)
         self._clock = asyncio.get_running_loop().time
         self.children = Children(kube, options.namespaces, self.store, self._clock)
-        executor = Executor(kube, members or MemberClient(), self.store, lambda: self.election.leading)
+        executor = Executor(kube, members or MemberClient(kube), self.store, lambda: self.election.leading)
         self.reconciler = Reconciler(kube, self.store, self.queue, executor, Recorder(kube), options.image)
         self.health = Health(self._stalls, self._refresh_metrics)
 

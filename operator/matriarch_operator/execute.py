@@ -104,7 +104,7 @@ class Executor:
             case Delete():
                 await self._delete(key, action)
             case Restart():
-                await self._members.restart(action)
+                await self._members.restart(key[0], action)
             case _:
                 assert_never(action)
 

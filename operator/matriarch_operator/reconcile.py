@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
 from matriarch.fleet.plan import Plan, decide
 from matriarch.fleet.view import ClusterView, Facts, Passwords, observed
-from matriarch.kube.api import CLUSTERS, Kube
+from matriarch.kube.api import CLUSTERS, SECRETS, Kube
+from matriarch.spec.rest_api import missing
 from matriarch.words.errors import ConflictError, MatriarchError, NotFound, RefusedError, TransientError
 from matriarch_operator.execute import Executor
 from matriarch_operator.metrics import LOOK_SECONDS, LOOKS
@@ -95,6 +97,7 @@ class Reconciler:
         if view is None:
             self._trouble.pop(key, None)
             return None
+        view = await self._with_secrets(view)
         before = self._trouble.pop(key, ())
         plan = decide(view, before)
         refused = await self._executor.run(key, view.uid, plan.actions)
@@ -133,6 +136,19 @@ class Reconciler:
             foreign=self._store.foreign(key),
         )
         return observed(key[0], key[1], resource, self._store.children(key), facts)
+
+    async def _with_secrets(self, view: ClusterView) -> ClusterView:
+        """The view, with what the Secrets lack that the spec names. They are a person's and carry no label to watch."""
+        if view.spec is None or view.deleting:
+            return view
+        found: dict[str, frozenset[str] | None] = {}
+        for name, _ in view.spec.rest_api.secrets.values():
+            try:
+                secret = await self._kube.get(SECRETS, view.namespace, name)
+                found[name] = frozenset(secret.get("data") or {})
+            except NotFound:
+                found[name] = None
+        return replace(view, facts=replace(view.facts, missing=missing(view.spec.rest_api, found)))
 
     async def verify(self, key: ClusterKey) -> None:
         """Reads a PostgresCluster itself: a watch that had a gap does not tell what disappeared in it."""

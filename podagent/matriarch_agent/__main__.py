@@ -17,14 +17,17 @@ from contextlib import AsyncExitStack
 from matriarch.ha.view import Me
 from matriarch.kube.auth import in_cluster
 from matriarch.kube.http import HttpKube
-from matriarch.words.names import REST_PORT
+from matriarch.words.errors import Invalid
+from matriarch.words.names import PROBES_PORT, REST_PORT
 from matriarch_agent.agent import Agent
 from matriarch_agent.face import AgentFace
 from matriarch_agent.init.client import InitClient
 from matriarch_agent.logs import configure, logger
 from matriarch_agent.peers import HttpPeers
 from matriarch_agent.postgres import LocalPostgres, local_postgres
-from matriarch_agent.rest.server import RestServer
+from matriarch_agent.rest.configuration import RestConfiguration, read_configuration
+from matriarch_agent.rest.server import ProbeServer, RestServer
+from matriarch_agent.rest.service import RestService
 from matriarch_agent.store import LOCK_SILENCE_S
 
 
@@ -37,7 +40,15 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def me_from(environ: Mapping[str, str]) -> Me:
+def rest_from(environ: Mapping[str, str]) -> RestConfiguration:
+    """How the REST API is served. Raises WrongEnvironment."""
+    try:
+        return read_configuration(environ)
+    except Invalid as error:
+        raise WrongEnvironment(str(error)) from None
+
+
+def me_from(environ: Mapping[str, str], rest_scheme: str = "http") -> Me:
     """Who this member is. Raises WrongEnvironment."""
 
     def need(name: str) -> str:
@@ -52,12 +63,14 @@ def me_from(environ: Mapping[str, str]) -> Me:
         pod_ip=need("MATRIARCH_POD_IP"),
         pod_uid=need("MATRIARCH_POD_UID"),
         node=environ.get("MATRIARCH_NODE", ""),
+        rest_scheme=rest_scheme,
     )
 
 
 async def live(environ: Mapping[str, str]) -> None:
     """Wire the real adapters to an agent and run it."""
-    me = me_from(environ)
+    rest = rest_from(environ)
+    me = me_from(environ, rest.scheme)
     namespace = environ.get("MATRIARCH_NAMESPACE", "default")
     log = logger(me.name)
     async with AsyncExitStack() as stack:
@@ -69,12 +82,29 @@ async def live(environ: Mapping[str, str]) -> None:
         postgres: LocalPostgres = local_postgres(environ, me, init, log)
         agent = Agent(me, namespace, kube, lock_kube, postgres, init, peers, now, time.time, log)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, agent.terminate)
-        server = RestServer(AgentFace(agent), peers, environ.get("MATRIARCH_REST_HOST", "0.0.0.0"), REST_PORT)
-        await server.start()
-        stack.push_async_callback(server.close)
+        await _serve(stack, agent, peers, rest, environ.get("MATRIARCH_REST_HOST", "0.0.0.0"))
         log("agent started", member=me.name, cluster=me.cluster, pod_ip=me.pod_ip)
         await agent.run()
         log("agent leaves", member=me.name)
+
+
+async def _serve(stack: AsyncExitStack, agent: Agent, peers: HttpPeers, rest: RestConfiguration, host: str) -> None:
+    """The REST API, until the stack is left."""
+
+    def complain(words: str) -> None:
+        agent.log("REST API", problem=words)
+        agent.announcer.say("RestApi", words, warning=True)
+
+    face = AgentFace(agent)
+    server = RestServer(face, peers, host, REST_PORT, rest)
+    stack.push_async_callback(server.close)
+    service = RestService(server, peers, rest, complain, agent.log)
+    await service.look()
+    stack.callback(asyncio.create_task(service.run(), name="rest-service").cancel)
+    if rest.separate_probes:
+        probes = ProbeServer(face, host, PROBES_PORT)
+        stack.push_async_callback(probes.close)
+        await probes.start()
 
 
 def main() -> None:

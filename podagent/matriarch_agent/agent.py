@@ -17,7 +17,6 @@ from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, View
 from matriarch.kube.api import Kube
 from matriarch.words.errors import MatriarchError
-from matriarch.words.names import REST_PORT
 from matriarch_agent.activities import carry_out
 from matriarch_agent.announce import Announcer
 from matriarch_agent.execute import execute
@@ -231,7 +230,10 @@ class Agent:
 
     async def ask_peer(self, member: MemberView, timeout: float = POLL_TIMEOUT_S) -> PeerAnswer:
         """Ask one member for its state, within `timeout` seconds."""
-        url = member.api_url or (f"http://{member.pod_ip}:{REST_PORT}/patroni" if member.pod_ip else None)
+        url = member.api_url
+        if url is None and member.pod_ip:
+            # It has not spoken yet. All members of a cluster are made from one template.
+            url = status.api_url(replace(self.me, pod_ip=member.pod_ip))
         if url is None:
             return PeerAnswer(member.name, reachable=False)
         return await self.peers.ask(member.name, url, timeout=timeout)

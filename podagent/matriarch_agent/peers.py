@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from matriarch.ha.documents import decode_object, peer_answer_from
+from matriarch.ha.documents.access import Credentials
 from matriarch.ha.view import PeerAnswer
 from matriarch_agent.ports import FailsafeClaim
 
@@ -28,6 +30,8 @@ class HttpPeers:
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._credentials: Credentials | None = None
 
     async def __aenter__(self) -> HttpPeers:
         return self
@@ -40,6 +44,14 @@ class HttpPeers:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def identify(self, tls: ssl.SSLContext | None, credentials: Credentials | None) -> None:
+        """From now on, show this certificate and these credentials, and trust this CA.
+
+        Without a CA of ours a member that serves https is believed as one that serves http is: while a cluster changes
+        from one to the other, its members have to find each other.
+        """
+        self._tls, self._credentials = tls, credentials
 
     async def ask(self, name: str, api_url: str, *, timeout: float) -> PeerAnswer:
         """`GET /patroni` of a member. `timeout` in seconds, for everything from the connect to the last byte."""
@@ -83,7 +95,12 @@ class HttpPeers:
 
     async def _exchange(self, method: str, url: URL, body: bytes | None) -> tuple[int, str]:
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        async with self._open().request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+        if body is not None and self._credentials is not None and (self._tls is None or url.scheme == "https"):
+            # A password that is kept for TLS never goes in the clear, whatever address a member tells.
+            headers["Authorization"] = self._credentials.header
+        request = self._open().request
+        trust = self._tls or False
+        async with request(method, url, data=body, headers=headers, allow_redirects=False, ssl=trust) as response:
             raw = bytearray()
             async for chunk in response.content.iter_any():
                 raw += chunk

@@ -71,6 +71,11 @@ class Restart:
     address: str
     role: str
     """`primary`, `standby_leader` or `replica`."""
+    scheme: str = "http"
+    """How its REST API is asked."""
+    tls_secret: str | None = None
+    auth_secret: str | None = None
+    """Names of the Secrets with the certificate and the password to ask it with."""
 
 
 Action = Apply | Create | Patch | Delete | Restart

@@ -17,6 +17,9 @@ from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.spec.status import Status
 
+SECRETS_S = 10.0
+"""Between two looks for a Secret that is missing, in seconds: nothing tells when a person makes it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -54,7 +57,9 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...]) -> Plan:
     settings = change_settings(view, spec)
     actions = (*wanted.actions, *((settings,) if settings is not None else ()))
     clashes = tuple(f"{name} belongs to somebody else: remove or rename it" for name in wanted.clashes)
-    plan = _reported(view, actions, _procedure(view, spec), (*trouble, *clashes))
+    plan = _reported(view, actions, _procedure(view, spec), (*trouble, *clashes, *view.facts.missing))
+    if view.facts.missing:
+        plan = replace(plan, wake_after_s=min(plan.wake_after_s or SECRETS_S, SECRETS_S))
     # Last, since a storage class may refuse to grow volumes for ever.
     return replace(plan, actions=(*plan.actions, *volumes(view, spec)))
 

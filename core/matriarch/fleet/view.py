@@ -41,6 +41,8 @@ class Facts:
     passwords: Passwords
     foreign: frozenset[Key] = frozenset()
     """Objects whose names we need and that belong to somebody else."""
+    missing: tuple[str, ...] = ()
+    """What the Secrets that the spec names lack, in sentences for a person."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ class Me:
     pod_uid: str
     node: str
     tags: Tags = field(default_factory=Tags)
+    rest_scheme: str = "http"
+    """How its REST API is asked: `http` or `https`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from matriarch.spec import rules
 from matriarch.spec.parameters import MAX_NAME as MAX_PARAMETER_NAME
 from matriarch.spec.quantity import PATTERN as QUANTITY_PATTERN
+from matriarch.spec.rest_api import RestApi
 from matriarch.spec.scheduling import (
     Affinity,
     Labels,
@@ -195,6 +196,13 @@ class Spec(_Section, frozen=True, rename="camel", omit_defaults=True):
             "users and passwords."
         ),
     ] = None
+    rest_api: Annotated[
+        RestApi,
+        Meta(
+            description="How the members' REST API on port 8008 is protected.",
+            extra_json_schema=rules.cel(rules.CERTIFICATES_NEED_TLS),
+        ),
+    ] = RestApi()
     node_selector: Annotated[
         Labels, Meta(description="Labels that a node must have.", extra_json_schema=rules.cel(rules.KEYS))
     ] = {}

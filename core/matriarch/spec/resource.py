@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from matriarch.spec import rules
 from matriarch.spec.cluster import Spec
 from matriarch.spec.parameters import has_control, refusals
 from matriarch.spec.quantity import parse_bytes
@@ -37,8 +38,11 @@ def read_spec(raw: object) -> Spec:
     lines = (*spec.pg_hba, boot.database, boot.owner, boot.locale, boot.encoding, spec.image or "", spec.storage.size)
     if spec.standby is not None:
         lines = (*lines, spec.standby.host, spec.standby.slot_name or "")
+    lines = (*lines, *spec.rest_api.allowlist, *spec.rest_api.extra_headers, *spec.rest_api.extra_headers.values())
     if any(has_control(line.replace("\t", " ")) for line in lines):
         raise Invalid("spec: line breaks and other control characters are allowed in annotations only")
+    if spec.rest_api.verify_client != "none" and spec.rest_api.tls is None:
+        raise Invalid(f"spec: {rules.CERTIFICATES_NEED_TLS.message}")
     timing = spec.failover
     if timing.loop_wait + 2 * timing.retry_timeout > timing.ttl:
         raise Invalid("spec.failover: ttl must be at least loopWait + 2 * retryTimeout")

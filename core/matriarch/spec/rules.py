@@ -18,6 +18,10 @@ ENCODING = r"^[A-Za-z][A-Za-z0-9_]*$"
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 HOST = r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$"
 SLOT = r"^[a-z0-9_]+$"
+ALLOWED = r"^[A-Za-z0-9:][A-Za-z0-9.:-]*(/[0-9]{1,3})?$"
+PRINTABLE = r"^[\x20-\x7e]*$"
+HEADER_NAME = r"^[A-Za-z][A-Za-z0-9-]*$"
+FRAMING = frozenset({"connection", "content-length", "content-type", "date", "transfer-encoding", "www-authenticate"})
 HBA_LINE = r"^(local|host|hostssl|hostnossl|hostgssenc|hostnogssenc)[ \t]+[^\x00-\x08\x0a-\x1f\x7f]+$"
 
 
@@ -115,6 +119,16 @@ SOMEBODY_MAY_LEAD = Rule(
 NOT_FROM_ITSELF = Rule(
     "!has(self.replicateFrom) || self.replicateFrom != self.ordinal",
     "tags: a member cannot replicate from itself: name another ordinal in replicateFrom",
+)
+CERTIFICATES_NEED_TLS = Rule(
+    "self.verifyClient == 'none' || has(self.tls)",
+    "restApi.verifyClient needs restApi.tls: name a Secret with tls.crt, tls.key and ca.crt there",
+)
+HEADERS_NOT_FRAMING = Rule(
+    f"self.all(name, name.size() <= 128 && name.matches(r'{HEADER_NAME}')"
+    f" && !(name.lowerAscii() in {_listed(FRAMING)}))",
+    "restApi.extraHeaders: a name has letters, digits and dashes, and is none of those that the server sets itself: "
+    + ", ".join(sorted(FRAMING)),
 )
 STRICT_NEEDS_REPLICAS = Rule(
     "!self.synchronous.strict || self.instances > self.synchronous.count",

@@ -15,6 +15,8 @@ CLUSTER_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 POSTGRES_PORT = 5432
 REST_PORT = 8008
+PROBES_PORT = 8009
+"""For the kubelet alone, where the REST API lets nobody in without a certificate."""
 PORT_NAME = "postgresql"
 """The Service port and the Endpoints port must carry the same name: kube-proxy silently drops the rule otherwise."""
 

@@ -34,6 +34,14 @@ CASES: dict[str, dict[str, Any]] = {
         "failover": {"ttl": 30, "loopWait": 10, "retryTimeout": 10, "failsafe": False, "maximumLag": "16Mi"},
         "bootstrap": {"database": "shop", "owner": "keeper", "locale": "de_DE.UTF-8", "dataChecksums": False},
         "tags": [{"ordinal": 3, "noFailover": True, "replicateFrom": 2}, {"ordinal": 2, "syncPriority": 5}],
+        "restApi": {
+            "tls": {"secretName": "shop-tls"},
+            "auth": {"secretName": "shop-rest"},
+            "verifyClient": "required",
+            "allowlist": ["10.0.0.0/8", "fd00::/64", "admin.ops.svc"],
+            "allowlistIncludeMembers": True,
+            "extraHeaders": {"X-Team": "sh$(op)"},
+        },
         "nodeSelector": {"disk": "nvme"},
         "tolerations": [{"key": "db", "operator": "Exists", "effect": "NoSchedule"}],
         "affinity": {

@@ -228,7 +228,7 @@ class World:
         body = {"metadata": {"annotations": {labels.STATUS: json.dumps(said)}, "labels": {labels.ROLE: role}}}
         await self.outside.patch(api.PODS, NAMESPACE, name, body)
 
-    async def restart(self, wanted: Restart) -> None:
+    async def restart(self, namespace: str, wanted: Restart) -> None:
         """The members' REST interface."""
         self.restarted.append(wanted.member)
         self.pending.pop(wanted.member, None)

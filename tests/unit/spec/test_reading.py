@@ -32,6 +32,9 @@ TAKEN = {
         "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
         "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}]}},
     },
+    "a protected REST API": {
+        "restApi": {"tls": {"secretName": "t"}, "verifyClient": "required", "allowlist": ["::1", "10.0.0.0/8", "a.b"]}
+    },
     "lag in bytes": {"failover": {"maximumLag": 1048576}},
 }
 
@@ -55,6 +58,11 @@ REFUSED = {
     "a hostile locale": ({"bootstrap": {"locale": "C $(x)"}}, "locale"),
     "a hostile image": ({"image": "x y"}, "image"),
     "a hostile size": ({"storage": {"size": "1Gi; rm"}}, "size"),
+    "client certificates without TLS": ({"restApi": {"verifyClient": "optional"}}, "needs restApi.tls"),
+    "a hostile Secret name": ({"restApi": {"auth": {"secretName": "../x"}}}, "secretName"),
+    "a hostile allowlist": ({"restApi": {"allowlist": ["10.0.0.1\n"]}}, "control characters"),
+    "a hostile header": ({"restApi": {"extraHeaders": {"A": "b\r\nC: d"}}}, "extraHeaders"),
+    "a hostile header name": ({"restApi": {"extraHeaders": {"A\r\nB": "c"}}}, "control characters"),
     "a list for a map": ({"parameters": ["a"]}, "parameters"),
 }
 

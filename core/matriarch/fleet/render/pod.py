@@ -9,6 +9,7 @@ import msgspec
 
 from matriarch.fleet.difference import digest
 from matriarch.fleet.member import TEMPLATE_HASH
+from matriarch.fleet.render import rest_api
 from matriarch.fleet.render.meta import all_labels
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
@@ -55,7 +56,7 @@ def _pod(view: ClusterView, spec: Spec) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(view, spec)],
-        "volumes": _volumes(view),
+        "volumes": [*_volumes(view), *rest_api.volumes(spec.rest_api)],
         "affinity": _affinity(view, spec),
     }
     if spec.node_selector:
@@ -80,7 +81,7 @@ def _container(view: ClusterView, spec: Spec) -> dict[str, Any]:
         "env": _environment(view, spec),
         "ports": [
             {"name": names.PORT_NAME, "containerPort": names.POSTGRES_PORT, "protocol": "TCP"},
-            {"name": "rest", "containerPort": names.REST_PORT, "protocol": "TCP"},
+            *rest_api.ports(spec.rest_api),
         ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -88,10 +89,12 @@ def _container(view: ClusterView, spec: Spec) -> dict[str, Any]:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "readinessProbe": _probe("/readiness", periodSeconds=2, timeoutSeconds=2, failureThreshold=3),
+        "readinessProbe": rest_api.probe(
+            spec.rest_api, "/readiness", periodSeconds=2, timeoutSeconds=2, failureThreshold=3
+        ),
         # No startup probe: a long crash recovery is not a reason to kill the one who does it.
-        "livenessProbe": _probe(
-            "/liveness", initialDelaySeconds=30, periodSeconds=10, timeoutSeconds=5, failureThreshold=6
+        "livenessProbe": rest_api.probe(
+            spec.rest_api, "/liveness", initialDelaySeconds=30, periodSeconds=10, timeoutSeconds=5, failureThreshold=6
         ),
         "resources": _plain(spec.resources) if spec.resources is not None else {},
         "volumeMounts": [
@@ -100,6 +103,7 @@ def _container(view: ClusterView, spec: Spec) -> dict[str, Any]:
             {"name": "run", "mountPath": "/run/matriarch"},
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "shm", "mountPath": "/dev/shm"},
+            *rest_api.mounts(spec.rest_api),
         ],
     }
 
@@ -129,6 +133,7 @@ def _environment(view: ClusterView, spec: Spec) -> list[dict[str, Any]]:
         {"name": "MATRIARCH_SECRETS", "value": SECRETS},
         # `$(` in a value would be expanded by the kubelet; no character of these fields allows it.
         {"name": "MATRIARCH_BOOTSTRAP", "value": json.dumps(bootstrap, sort_keys=True)},
+        *rest_api.environment(spec.rest_api),
     ]
 
 
@@ -170,10 +175,6 @@ def _affinity(view: ClusterView, spec: Spec) -> Any:
     }
     preferred = [{"weight": 100, "podAffinityTerm": term}]
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
-
-
-def _probe(path: str, **numbers: int) -> dict[str, Any]:
-    return {"httpGet": {"path": path, "port": names.REST_PORT, "scheme": "HTTP"}, **numbers}
 
 
 def _plain(value: object) -> Any:

@@ -45,6 +45,9 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
             live is not None and belonging(live, view.name, view.uid) == "foreign"
         ):
             clashes.append(f"{kind} {name}")
+        elif live is not None and kind == "StatefulSet" and view.facts.missing:
+            # Its new pods would wait for the Secret: the members that run stay as they are until it is there.
+            continue
         elif live is None or differs(intent, live):
             actions.append(Apply(kind, intent, observed=live is not None))
     actions.extend(_superfluous(view, spec))

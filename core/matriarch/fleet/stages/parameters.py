@@ -52,8 +52,20 @@ def restarts(view: ClusterView, spec: Spec) -> Step | None:
     return Step(
         phase,
         f"restarting Postgres of {role} {member.name}: {_changes(member)}",
-        actions=(Restart(member.name, member.address, role),),
+        actions=(_restart(member, role, spec),),
         wake_after_s=2.0,
+    )
+
+
+def _restart(member: Member, role: str, spec: Spec) -> Restart:
+    tls, auth = spec.rest_api.tls, spec.rest_api.auth
+    return Restart(
+        member=member.name,
+        address=member.address,
+        role=role,
+        scheme=member.rest_scheme,
+        tls_secret=tls.secret_name if tls is not None else None,
+        auth_secret=auth.secret_name if auth is not None else None,
     )
 
 

@@ -20,7 +20,7 @@ def _host(address: str) -> str:
 
 def api_url(me: Me) -> str:
     """Where a member's REST API is, as it goes to other members."""
-    return f"http://{_host(me.pod_ip)}:{REST_PORT}/patroni"
+    return f"{me.rest_scheme}://{_host(me.pod_ip)}:{REST_PORT}/patroni"
 
 
 def conn_url(me: Me) -> str:
