@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from matriarch.words.errors import Invalid
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -79,6 +77,8 @@ def from_kubeconfig(path: str | Path, context: str = "") -> Connection:
     Raises Invalid that names the field: for a broken file, and for exec plugins and auth providers, which are programs
     of the user's and are not run here.
     """
+    import yaml  # a pod has no kubeconfig, and its agent has to be small
+
     file = Path(path).expanduser()
     try:
         config = yaml.safe_load(file.read_text())

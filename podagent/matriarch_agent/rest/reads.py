@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -20,8 +21,10 @@ from matriarch.ha.documents import (
 )
 from matriarch.words.errors import MatriarchError
 from matriarch_agent.rest import replies
-from matriarch_agent.rest.exposition import Exposition
 from matriarch_agent.rest.face import Face
+
+if TYPE_CHECKING:
+    from matriarch_agent.rest.exposition import Exposition
 
 MAX_DECISIONS = 1000
 FRESH_S = 0.5
@@ -34,7 +37,7 @@ class Reads:
 
     def __init__(self, face: Face) -> None:
         self._face = face
-        self._exposition = Exposition(face)
+        self._exposition: Exposition | None = None
         self._refreshing: asyncio.Task[None] | None = None
 
     async def health(self, request: web.BaseRequest) -> web.Response:
@@ -100,6 +103,11 @@ class Reads:
 
     async def metrics(self, request: web.BaseRequest) -> web.Response:
         """Metrics."""
+        if self._exposition is None:
+            # Only a member that is scraped pays for the metrics' library.
+            from matriarch_agent.rest.exposition import Exposition
+
+            self._exposition = Exposition(self._face)
         return replies.plain(self._exposition.text())
 
     async def decisions(self, request: web.BaseRequest) -> web.Response:
