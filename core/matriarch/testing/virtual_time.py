@@ -12,9 +12,10 @@ the same in every run. Default task names count from 1 in each loop, not in each
 from __future__ import annotations
 
 import asyncio
-import math
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context
+from contextvars import Context, copy_context
+from heapq import heappop, heappush
 from typing import Any, Never, TypeVar
 
 T = TypeVar("T")
@@ -33,39 +34,86 @@ class VirtualTask(asyncio.Task[T]):
         return self.serial
 
 
-class _JumpingSelector:
-    """Stands where the operating system's selector would: instead of blocking for `timeout`, it moves the clock."""
+class _Call:
+    """A callback that is to run, now or at a moment: what asyncio knows as Handle and TimerHandle, and nothing else."""
 
-    def __init__(self, start: float) -> None:
-        self.now = start
+    __slots__ = ("args", "callback", "cancelled_", "context", "moment")
 
-    def select(self, timeout: float | None) -> list[Never]:
-        """Advance by `timeout` seconds; None means that nothing is scheduled."""
-        if timeout is None:
-            raise DeadlockError
-        if timeout > 0:
-            # At large times an addition may be lost to rounding: the clock must still move, or the loop would spin.
-            self.now = max(self.now + timeout, math.nextafter(self.now, math.inf))
-        return []
+    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, moment: float) -> None:
+        self.callback, self.args, self.context, self.moment = callback, args, context, moment
+        self.cancelled_ = False
+
+    def cancel(self) -> None:
+        """Do not run it."""
+        self.cancelled_ = True
+        self.callback, self.args = _nothing, ()
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self.cancelled_
+
+    def when(self) -> float:
+        """The loop's time at which it is due."""
+        return self.moment
+
+
+def _nothing() -> None:
+    """What is left of a cancelled call."""
 
 
 class VirtualTimeLoop(asyncio.BaseEventLoop):
-    """Event loop whose `time()` starts at `start` seconds and jumps from timer to timer."""
+    """Event loop whose `time()` starts at `start` seconds and jumps from timer to timer.
+
+    A simulation spends much of its time here, so the loop keeps what BaseEventLoop does for sockets, threads and
+    debugging out of the way of each step. Timers of one moment run in the order in which they were set.
+    """
 
     def __init__(self, start: float = 0.0) -> None:
         super().__init__()
-        self._selector = _JumpingSelector(start)
+        self._now = start
+        self._due: deque[_Call] = deque()
+        self._timers: list[tuple[float, int, _Call]] = []
+        self._timers_set = 0
         self._serial = 0
         self.set_task_factory(_numbered_task)
 
     def time(self) -> float:
         """Virtual seconds."""
-        return self._selector.now
+        return self._now
 
     def next_serial(self) -> int:
         """Number for the next task, from 1."""
         self._serial += 1
         return self._serial
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> _Call:
+        """Run `callback` after what is due already."""
+        call = _Call(callback, args, context if context is not None else copy_context(), self._now)
+        self._due.append(call)
+        return call
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> _Call:
+        """Run `callback` at the loop's time `when`."""
+        call = _Call(callback, args, context if context is not None else copy_context(), when)
+        self._timers_set += 1
+        heappush(self._timers, (when, self._timers_set, call))
+        return call
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> _Call:
+        """Run `callback` after `delay` seconds."""
+        when = self._now + delay
+        call = _Call(callback, args, context if context is not None else copy_context(), when)
+        self._timers_set += 1
+        heappush(self._timers, (when, self._timers_set, call))
+        return call
 
     def run_forever(self) -> None:
         """Run until stopped. Raises DeadlockError when no task can ever go on."""
@@ -83,17 +131,27 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         lines = [f"  {task.get_name()}: {_where(task)}" for task in waiting]
         return "\n".join([f"at {self.time():.3f} s every task waits and no timer is set:", *lines])
 
-    def _process_events(self, event_list: list[Never]) -> None:
-        """Called by BaseEventLoop between moving the clock and firing timers: what `select` returned is never anything.
-
-        A timer is due when it is earlier than now plus the resolution. At large times that sum must differ from now, or
-        a timer that is due would never fire.
-        """
-        now = self._selector.now
-        self._clock_resolution = max(1e-9, 2 * math.ulp(now))
-
-    def _write_to_self(self) -> None:
-        """Called by BaseEventLoop to end a blocking `select` from another thread: ours never blocks."""
+    def _run_once(self) -> None:
+        """Called by BaseEventLoop until the loop is stopped. A round: all timers that are due, then what was due before
+        it began; the clock moves when a round leaves nothing to do."""
+        due, timers = self._due, self._timers
+        while not self._stopping:  # type: ignore[attr-defined]
+            while timers and timers[0][2].cancelled_:
+                heappop(timers)
+            if not due:
+                if not timers:
+                    raise DeadlockError
+                self._now = max(self._now, timers[0][0])
+            while timers and timers[0][0] <= self._now:
+                due.append(heappop(timers)[2])
+            for _ in range(len(due)):
+                call = due.popleft()
+                try:
+                    call.context.run(call.callback, *call.args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001  the loop's exception handler is who judges
+                    self.call_exception_handler({"message": f"exception in {call.callback!r}", "exception": error})
 
 
 def _numbered_task(

@@ -157,3 +157,29 @@ def test_sleepers_wake_in_order_of_their_deadlines(delays: list[float], start: f
     # Timers closer together than the clock can tell apart at this time may fire in either order.
     slack = max(1e-9, start * 1e-12)
     assert all(a <= b + slack for a, b in pairwise(woken))
+
+
+def test_timers_of_one_moment_run_in_the_order_in_which_they_were_set() -> None:
+    async def main() -> list[int]:
+        seen: list[int] = []
+        loop = asyncio.get_running_loop()
+        timers = [loop.call_at(5.0, seen.append, number) for number in range(20)]
+        timers[7].cancel()
+        assert timers[7].cancelled() and not timers[8].cancelled()
+        assert timers[8].when() == 5.0
+        await asyncio.sleep(6)
+        return seen
+
+    assert run(main()) == [*range(7), *range(8, 20)]
+
+
+def test_an_exception_in_a_callback_goes_to_the_handler_and_stops_nothing() -> None:
+    async def main() -> list[str]:
+        told: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: told.append(repr(context["exception"])))
+        loop.call_later(1.0, int, "not a number")
+        await asyncio.sleep(2)
+        return told
+
+    assert len(run(main())) == 1
