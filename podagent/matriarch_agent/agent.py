@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from matriarch.ha.actions import Clone, Long, Restart, Rewind
@@ -21,7 +20,7 @@ from matriarch_agent.activities import carry_out
 from matriarch_agent.announce import Announcer
 from matriarch_agent.execute import execute
 from matriarch_agent.jobs import Jobs
-from matriarch_agent.journal import Journal, Log
+from matriarch_agent.journal import Journal, Log, iso
 from matriarch_agent.keeper import Keeper
 from matriarch_agent.observe import Observer
 from matriarch_agent.ports import FailsafeClaim, Init, Now, Peers, Postgres
@@ -57,6 +56,7 @@ class Agent:
     ) -> None:
         self.me, self.postgres, self.init, self.peers = me, postgres, init, peers
         self.now, self.wall, self.log = now, wall, log
+        self._tagged = me
         self._awake = asyncio.Event()
         self.store = ClusterStore(kube, lock_kube, me, namespace, now, self.wake)
         self.keeper = Keeper(self.store, init, now, self._renewal, self.settings, self.wake, log)
@@ -109,7 +109,7 @@ class Agent:
                 await self._sleep(0.2)
                 continue
             decision = decide(view)
-            self.journal.record(decision, self.wall_iso())
+            self.journal.record(decision, self.wall())
             self.keeper.set_lead(decision.lead)
             wait = await execute(self, view, decision)
             if view.lock_is_mine or self.jobs.activity is None:
@@ -124,11 +124,11 @@ class Agent:
         return self.store.synced or view.holds_lease or view.postgres.writable
 
     async def _sleep(self, seconds: float) -> None:
+        alarm = asyncio.get_running_loop().call_later(seconds, self._awake.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._awake.wait()
-        except TimeoutError:
-            return
+            await self._awake.wait()
+        finally:
+            alarm.cancel()
         await asyncio.sleep(SETTLE_S)
 
     async def _watch_postgres(self) -> None:
@@ -175,13 +175,18 @@ class Agent:
 
     def identity(self) -> Me:
         """Who this member is, with the tags that the cluster settings give it."""
-        return replace(self.me, tags=self.settings().member_tags.get(self.me.name, self.me.tags))
+        tags = self.settings().member_tags.get(self.me.name, self.me.tags)
+        if self._tagged.tags != tags:
+            self._tagged = replace(self.me, tags=tags)
+        return self._tagged
 
     # --- execute --------------------------------------------------------------------------------------------------
 
     def remember(self, **changes: Any) -> None:
         """Change this member's memory."""
-        self.memory = replace(self.memory, **changes)
+        memory = self.memory
+        if any(getattr(memory, name) != value for name, value in changes.items()):
+            self.memory = replace(memory, **changes)
 
     async def restart(self) -> None:
         """Ask for a restart of Postgres in its role, and return when it has ended."""
@@ -276,4 +281,4 @@ class Agent:
 
     def wall_iso(self) -> str:
         """The present moment for people."""
-        return datetime.fromtimestamp(self.wall(), UTC).isoformat(timespec="milliseconds")
+        return iso(self.wall())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from matriarch.ha.actions import Decision
@@ -23,31 +25,56 @@ class Journal:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._entries: deque[dict[str, Any]] = deque(maxlen=KEPT)
-        self._last: tuple[object, ...] | None = None
+        self._entries: deque[_Entry] = deque(maxlen=KEPT)
         self.counts: dict[str, int] = {}
         """Decisions by reason."""
 
-    def record(self, decision: Decision, wall_iso: str) -> None:
-        """Keep a decision; log it when it differs from the one before."""
+    def record(self, decision: Decision, wall: float) -> None:
+        """Keep a decision taken at `wall` (UTC epoch seconds); log it when it differs from the one before."""
         reason = str(decision.reason)
         self.counts[reason] = self.counts.get(reason, 0) + 1
-        actions = [describe(action) for action in decision.actions]
-        same = (reason, tuple(actions), decision.lead)
-        if same == self._last:
-            entry = self._entries[-1]
-            entry["times"] += 1
-            entry["last"] = wall_iso
-            entry["facts"] = decision.facts
+        entry = self._entries[-1] if self._entries else None
+        if entry is not None and entry.repeated_by(decision):
+            entry.times, entry.last, entry.decision = entry.times + 1, wall, decision
             return
-        self._last = same
-        entry = {"first": wall_iso, "last": wall_iso, "times": 1, "reason": reason, "facts": decision.facts}
-        self._entries.append(entry | {"actions": actions, "lead": decision.lead})
+        self._entries.append(_Entry(decision, wall, wall))
+        actions = [describe(action) for action in decision.actions]
         self._log("decision", reason=reason, facts=decision.facts, actions=actions, lead=decision.lead)
 
     def entries(self) -> list[dict[str, Any]]:
         """Oldest first."""
-        return [dict(entry) for entry in self._entries]
+        return [entry.document() for entry in self._entries]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A run of decisions that differ in their facts only; put into words when somebody asks."""
+
+    decision: Decision
+    first: float
+    last: float
+    times: int = 1
+
+    def repeated_by(self, decision: Decision) -> bool:
+        mine = self.decision
+        return (mine.reason, mine.lead, mine.actions) == (decision.reason, decision.lead, decision.actions)
+
+    def document(self) -> dict[str, Any]:
+        decision = self.decision
+        return {
+            "first": iso(self.first),
+            "last": iso(self.last),
+            "times": self.times,
+            "reason": str(decision.reason),
+            "facts": decision.facts,
+            "actions": [describe(action) for action in decision.actions],
+            "lead": decision.lead,
+        }
+
+
+def iso(wall: float) -> str:
+    """A moment in UTC epoch seconds for people."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
 
 
 def describe(action: object) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from matriarch.ha.lease import lease_end
 from matriarch.ha.records import Renewal
@@ -62,9 +61,11 @@ class Keeper:
             delay = self._delay()
             if delay > 0:
                 self._kick.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await self._kick.wait()
+                alarm = asyncio.get_running_loop().call_later(delay, self._kick.set)
+                try:
+                    await self._kick.wait()
+                finally:
+                    alarm.cancel()
                 continue
             await self._renew()
 

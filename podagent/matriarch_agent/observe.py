@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from matriarch.ha.rules import takeover
@@ -63,6 +62,7 @@ class Observer:
         self._note_starvation(now)
         self._note_request(now)
         self._note_slots({slot_name(member.name) for member in members}, now)
+        self._agent.remember(last_label_change=self._agent.publisher.last_label_change)
         return View(
             now=now,
             wall=self._agent.wall(),
@@ -79,7 +79,7 @@ class Observer:
             activity=self._agent.jobs.activity,
             poll=self._agent.poll,
             failsafe=self._agent.failsafe,
-            memory=replace(self._agent.memory, last_label_change=self._agent.publisher.last_label_change),
+            memory=self._agent.memory,
         )
 
     def _api_ok(self, now: float) -> bool:
@@ -139,8 +139,7 @@ class Observer:
         followed, age = self._agent.memory.followed, self.postgres.heard_age
         if followed is not None and followed.member == leader and age is not None:
             heard = max(heard, now - age)
-            self._agent.remember(leader_refused_since=None)
-        self._agent.remember(leader_heard_at=heard)
+            self._agent.remember(leader_heard_at=heard, leader_refused_since=None)
         lost = followed is not None and followed.member == leader and not self.postgres.streaming
         if (lost or now - heard > ASK_AFTER_S) and not self._asking and takeover.watches_closely(self.build()):
             self._asking = True

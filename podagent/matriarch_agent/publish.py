@@ -10,8 +10,7 @@ from typing import Any
 
 from matriarch.ha.documents.status import status_document
 from matriarch.ha.documents.vocabulary import member_labels
-from matriarch.ha.documents.wire import decode_object, encode
-from matriarch.ha.records import annotations_of
+from matriarch.ha.documents.wire import encode
 from matriarch.ha.view import Me, View
 from matriarch.kube.api import Object
 from matriarch.words import labels
@@ -51,7 +50,7 @@ class Publisher:
 
     def _difference(self, pod: Object, view: View) -> Object | None:
         wanted = status_document(view)
-        present = decode_object(annotations_of(pod).get(labels.STATUS)) or {}
+        present = self._store.own_status()
         metadata: dict[str, Any] = {}
         role = member_labels(view)
         shown = (pod.get("metadata") or {}).get("labels") or {}

@@ -22,6 +22,7 @@ from matriarch.kube.informer import Informer
 from matriarch.words import labels, names
 from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound
 from matriarch_agent.ports import Now
+from matriarch_agent.reading import Reading
 
 LOCK_SILENCE_S = 15.0
 """The lock's stream carries a renewal every `loop_wait`: silent for so long, it is dead or nobody leads."""
@@ -46,11 +47,21 @@ class ClusterStore:
             idle_timeout=LOCK_SILENCE_S,
         )
         self._pods = Informer(kube, PODS, namespace, labels=chosen, on_change=self._saw_pod, now=now)
+        self._lock_name, self._sync_name = names.lock_object(me.cluster), names.sync_object(me.cluster)
+        self._config_name, self._request_name = names.config_object(me.cluster), names.failover_object(me.cluster)
+        self._read_lock: Reading[records.LockRecord | None] = Reading(records.read_lock, None)
+        self._read_sync = Reading(records.read_sync, SyncView())
+        self._read_config = Reading(records.read_config, ConfigView())
+        self._read_request = Reading(records.read_request, Request(None, None, None, None))
+        self._read_settings = Reading(self._parse_settings, ClusterSettings())
+        self._read_status: Reading[dict[str, Any]] = Reading(status_of, {})
+        self._decoded: dict[str, Reading[MemberView | None]] = {}
+        self._members: tuple[MemberView, ...] | None = None
+        self._lock_state: object = None
+        self._lock_view = LockView()
         self._seen_heartbeat: object = None
         self._seen_at = now()
         self._settings = ClusterSettings()
-        self._settings_text: str | None = None
-        self._decoded: dict[str, tuple[str, MemberView]] = {}
         self.last_contact = -1e9
         """When the API server last answered this member, on `now`'s clock."""
 
@@ -74,25 +85,27 @@ class ClusterStore:
 
     def settings(self) -> ClusterSettings:
         """The cluster settings; the last readable ones."""
-        obj = self._object(names.config_object(self._me.cluster))
-        text = records.annotations_of(obj).get("config") if obj is not None else None
-        if text is not None and text != self._settings_text:
-            self._settings, self._settings_text = parse_settings(text, self._settings), text
+        obj = self._object(self._config_name)
+        return self._read_settings.of(obj) if obj is not None else self._settings
+
+    def _parse_settings(self, obj: Object) -> ClusterSettings:
+        parsed = parse_settings(records.annotations_of(obj).get("config"), self._settings)
+        if parsed != self._settings:
+            self._settings = parsed
         return self._settings
 
     def settings_text(self) -> str | None:
         """The `config` annotation as it stands."""
-        obj = self._object(names.config_object(self._me.cluster))
+        obj = self._object(self._config_name)
         return records.annotations_of(obj).get("config") if obj is not None else None
 
     def config_source(self) -> Object | None:
         """The config object as it stands."""
-        return self._object(names.config_object(self._me.cluster))
+        return self._object(self._config_name)
 
     def lock_record(self) -> records.LockRecord | None:
         """The lock's content; None when the object does not exist."""
-        obj = self._object(names.lock_object(self._me.cluster))
-        return records.read_lock(obj) if obj is not None else None
+        return self._read_lock.of(self._object(self._lock_name))
 
     def lock(self) -> LockView:
         """The lock, with expiry judged on this member's clock."""
@@ -100,53 +113,52 @@ class ClusterStore:
         if record is None:
             return LockView(seen_at=self._seen_at)
         ttl = float(record.ttl) if record.ttl is not None else self.settings().ttl
-        return LockView(
-            holder=record.holder,
-            version=record.version,
-            epoch=record.epoch,
-            ttl=ttl,
-            seen_at=self._seen_at,
-            expired=record.holder is not None and expired(self._seen_at, ttl, self._now()),
-            optime=record.optime,
-            failsafe=record.failsafe,
-            address_uid=record.address_uid,
-            address_node=record.address_node,
-        )
+        over = record.holder is not None and expired(self._seen_at, ttl, self._now())
+        state = (record, self._seen_at, ttl, over)
+        if state != self._lock_state:
+            self._lock_state = state
+            self._lock_view = LockView(
+                holder=record.holder,
+                version=record.version,
+                epoch=record.epoch,
+                ttl=ttl,
+                seen_at=self._seen_at,
+                expired=over,
+                optime=record.optime,
+                failsafe=record.failsafe,
+                address_uid=record.address_uid,
+                address_node=record.address_node,
+            )
+        return self._lock_view
 
     def config(self) -> ConfigView:
         """`initialize` and history."""
-        obj = self._object(names.config_object(self._me.cluster))
-        return records.read_config(obj) if obj is not None else ConfigView()
+        return self._read_config.of(self._object(self._config_name))
 
     def sync(self) -> SyncView:
         """The sync object."""
-        obj = self._object(names.sync_object(self._me.cluster))
-        return records.read_sync(obj) if obj is not None else SyncView()
+        return self._read_sync.of(self._object(self._sync_name))
 
     def request(self) -> Request:
         """The pending request."""
-        obj = self._object(names.failover_object(self._me.cluster))
-        return records.read_request(obj) if obj is not None else Request(None, None, None, None)
+        return self._read_request.of(self._object(self._request_name))
 
     def members(self) -> tuple[MemberView, ...]:
         """All members whose pods exist, by name."""
-        found = {name: self._member(name, pod) for (_, name), pod in self._pods.cache.items()}
-        self._decoded = {
-            name: (records.version_of(self._pods.cache[self._namespace, name]), member)
-            for name, member in found.items()
-        }
-        return tuple(found[name] for name in sorted(found))
-
-    def _member(self, name: str, pod: Object) -> MemberView:
-        """Decoding a status is dear, and most pods have not changed since the last look."""
-        known = self._decoded.get(name)
-        if known is not None and known[0] == records.version_of(pod):
-            return known[1]
-        return member_from_pod(pod)
+        if self._members is None:
+            pods = {name: pod for (_, name), pod in self._pods.cache.items()}
+            self._decoded = {name: self._decoded[name] for name in sorted(pods)}
+            found = [reading.of(pods[name]) for name, reading in self._decoded.items()]
+            self._members = tuple(member for member in found if member is not None)
+        return self._members
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """The members' decoded `status` annotations."""
         return {name: status_of(pod) for (_, name), pod in self._pods.cache.items()}
+
+    def own_status(self) -> dict[str, Any]:
+        """What this member's pod shows as its `status`; not to be changed."""
+        return self._read_status.of(self.pod())
 
     def pod(self) -> Object | None:
         """This member's own pod."""
@@ -166,7 +178,7 @@ class ClusterStore:
     async def renew_lock(self, renewal: records.Renewal, timeout: float) -> None:
         """Renew. Raises ConflictError when the lock is no longer this member's; it re-bases once on a new version
         that still names it (somebody else's annotation, not somebody else's lock)."""
-        obj = self._object(names.lock_object(self._me.cluster))
+        obj = self._object(self._lock_name)
         if obj is None:
             # Somebody deleted the object. Whoever creates it next holds the lock, so be the one, or find out.
             await self.take_lock(None, renewal, timeout)
@@ -177,7 +189,7 @@ class ClusterStore:
         try:
             await self._swap_lock(body, records.version_of(obj), renewal, timeout)
         except ConflictError:
-            fresh = self._object(names.lock_object(self._me.cluster))
+            fresh = self._object(self._lock_name)
             record = records.read_lock(fresh) if fresh is not None else None
             # A newer pod of the same name that took the lock up is somebody else.
             if fresh is None or record is None or record.holder != self._me.name:
@@ -190,13 +202,13 @@ class ClusterStore:
         """Give the lock up, with the primary's address already that of the successor. Raises ConflictError when it was
         not this member's any more."""
         for _ in range(2):
-            obj = self._object(names.lock_object(self._me.cluster))
+            obj = self._object(self._lock_name)
             if obj is None or records.read_lock(obj).holder != self._me.name:
                 raise ConflictError("the lock names another member")
             body = records.release_body(optime, self._identity(successor))
             body = records.with_version(body, records.version_of(obj))
             try:
-                await self._patch(names.lock_object(self._me.cluster), body, timeout)
+                await self._patch(self._lock_name, body, timeout)
             except ConflictError:
                 await self.read_lock_object(timeout)
                 continue
@@ -216,7 +228,7 @@ class ClusterStore:
         """Read the lock past the watch, which may be silent or late."""
         try:
             found = await self._lock_kube.get(
-                ENDPOINTS, self._namespace, names.lock_object(self._me.cluster), timeout=timeout
+                ENDPOINTS, self._namespace, self._lock_name, timeout=timeout
             )
         except NotFound:
             self.last_contact = self._now()
@@ -228,17 +240,17 @@ class ClusterStore:
         """Write the sync object by compare-and-swap."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")
         body = records.sync_body(self._me.cluster, leader, standbys, stamp)
-        await self._swap(names.sync_object(self._me.cluster), body, version)
+        await self._swap(self._sync_name, body, version)
 
     async def write_claim(self, version: str) -> None:
         """Claim the sync object by compare-and-swap."""
-        await self._swap(names.sync_object(self._me.cluster), records.claim_body(self._me.name), version)
+        await self._swap(self._sync_name, records.claim_body(self._me.name), version)
 
     async def write_config(self, version: str | None, **notes: str | None) -> None:
         """Write annotations of the config object by compare-and-swap; creates its Service first when it is new."""
         if version is None:
             await self._config_service()
-        await self._swap(names.config_object(self._me.cluster), records.config_body(self._me.cluster, **notes), version)
+        await self._swap(self._config_name, records.config_body(self._me.cluster, **notes), version)
 
     async def write_request(
         self, leader: str | None, candidate: str | None, scheduled_at: str | None = None, version: str | None = None
@@ -246,15 +258,15 @@ class ClusterStore:
         """Ask for a switchover or failover; all None empties the object. `version` None: whatever is there."""
         body = records.request_body(self._me.cluster, leader, candidate, scheduled_at)
         body["metadata"]["annotations"][labels.REFUSED] = None
-        obj = self._object(names.failover_object(self._me.cluster))
+        obj = self._object(self._request_name)
         present = records.version_of(obj) if obj is not None else None
-        await self._swap(names.failover_object(self._me.cluster), body, version or present)
+        await self._swap(self._request_name, body, version or present)
 
     async def clear_request(self, version: str | None, why: str) -> None:
         """Empty the failover object and leave word why it was refused."""
         body = records.request_body(self._me.cluster, None, None)
         body["metadata"]["annotations"][labels.REFUSED] = why or None
-        await self._swap(names.failover_object(self._me.cluster), body, version)
+        await self._swap(self._request_name, body, version)
 
     async def patch_pod(self, body: Object, timeout: float) -> None:
         """Change this member's own pod."""
@@ -272,7 +284,7 @@ class ClusterStore:
         return self._endpoints.cache.get((self._namespace, name))
 
     async def _swap_lock(self, body: Object, version: str | None, renewal: records.Renewal, timeout: float) -> None:
-        name = names.lock_object(self._me.cluster)
+        name = self._lock_name
         try:
             if version is None:
                 await self._create(name, body, timeout)
@@ -309,7 +321,7 @@ class ClusterStore:
 
     async def _create(self, name: str, body: Object, timeout: float) -> None:
         metadata = {**records.without_nulls(body)["metadata"], "name": name, "namespace": self._namespace}
-        if name != names.lock_object(self._me.cluster):
+        if name != self._lock_name:
             # Without it the endpoints controller deletes, whenever it starts, what has no Service of its name. Never on
             # the lock: it would stop the mirroring of its address into EndpointSlices.
             metadata["annotations"] = {**metadata["annotations"], labels.KEEP_ENDPOINTS: "{}"}
@@ -320,7 +332,7 @@ class ClusterStore:
 
     async def _config_service(self) -> None:
         """Without a Service of its name the control plane deletes orphan Endpoints, and with it `initialize`."""
-        name = names.config_object(self._me.cluster)
+        name = self._config_name
         metadata = {"name": name, "namespace": self._namespace, "labels": labels.cluster_labels(self._me.cluster)}
         body: Object = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "None"}}
         try:
@@ -331,22 +343,24 @@ class ClusterStore:
     def _saw_endpoints(self, old: Object | None, new: Object | None) -> None:
         obj = new or old
         name = (obj or {}).get("metadata", {}).get("name")
-        if name == names.lock_object(self._me.cluster):
-            heartbeat = records.read_lock(new).heartbeat if new is not None else None
+        if name == self._lock_name:
+            record = self._read_lock.of(new)
+            heartbeat = record.heartbeat if record is not None else None
             if heartbeat != self._seen_heartbeat:
                 previous, self._seen_heartbeat, self._seen_at = self._seen_heartbeat, heartbeat, self._now()
                 holder = heartbeat[0] if heartbeat else None
                 if holder != self._me.name or not isinstance(previous, tuple) or previous[0] != holder:
                     self._wake()
-        elif name in (f(self._me.cluster) for f in (names.config_object, names.failover_object, names.sync_object)):
+        elif name in (self._config_name, self._request_name, self._sync_name):
             self._wake()
 
     def _saw_pod(self, old: Object | None, new: Object | None) -> None:
-        def looks(pod: Object | None) -> object:
-            if pod is None:
-                return None
-            member = member_from_pod(pod)
-            return (member.name, member.pod_ip, member.api_url, member.state, member.role)
-
-        if looks(old) != looks(new):
+        self._members = None
+        reading = self._decoded.setdefault((new or old or {})["metadata"]["name"], Reading(member_from_pod, None))
+        if _looks(reading.of(old)) != _looks(reading.of(new)):
             self._wake()
+
+
+def _looks(member: MemberView | None) -> object:
+    """What of a member is worth a look when it changes."""
+    return member and (member.name, member.pod_ip, member.api_url, member.state, member.role)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 MAX_CLUSTER_NAME = 44
 """Characters. The tightest derived limits: 63 for `<cluster>-<ordinal>` as a host name and for labels that carry
@@ -84,6 +85,7 @@ def replication_secret(cluster: str) -> str:
 _SLOT_SAFE = re.compile(r"[a-z0-9_]")
 
 
+@lru_cache(maxsize=1024)
 def slot_name(member: str) -> str:
     """A member's replication slot: lower case, `-` and `.` become `_`, other characters `uNNNN`, at most 63
     characters (Patroni's rule, so that a mixed cluster agrees)."""

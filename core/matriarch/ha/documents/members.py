@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,10 +27,11 @@ def status_of(pod: Mapping[str, Any]) -> Document:
 
     The form of very old members, a plain connection string with the REST address as `application_name`, is accepted.
     """
-    annotations = _inner(_inner(pod, "metadata"), "annotations")
-    text = annotations.get(STATUS)
-    if not isinstance(text, str):
-        return {}
+    text = _inner(_inner(pod, "metadata"), "annotations").get(STATUS)
+    return _document(text) if isinstance(text, str) else {}
+
+
+def _document(text: str) -> Document:
     if text.startswith("postgres"):
         return _legacy_status(text)
     return decode_object(text) or {}
@@ -54,9 +56,16 @@ def _legacy_status(text: str) -> Document:
 
 def member_from_pod(pod: Mapping[str, Any]) -> MemberView:
     """What a pod tells about its member. Never raises; what cannot be read is unknown."""
-    name = _inner(pod, "metadata").get("name")
+    metadata = _inner(pod, "metadata")
+    name, text = metadata.get("name"), _inner(metadata, "annotations").get(STATUS)
     pod_ip = text_of(_inner(pod, "status"), "podIP")
-    return member_from_status(name if isinstance(name, str) else "", status_of(pod), pod_ip)
+    return _member(name if isinstance(name, str) else "", text if isinstance(text, str) else "", pod_ip)
+
+
+@lru_cache(maxsize=256)
+def _member(name: str, text: str, pod_ip: str | None) -> MemberView:
+    """A pod changes more often than its member's `status`, and decoding that is dear."""
+    return member_from_status(name, _document(text), pod_ip)
 
 
 def member_from_status(name: str, document: Mapping[str, Any], pod_ip: str | None = None) -> MemberView:

@@ -43,7 +43,7 @@ def sound(value: object, depth: int = MAX_DEPTH) -> bool:
     if depth < 0:
         return False
     if isinstance(value, str):
-        return not any("\ud800" <= char <= "\udfff" for char in value)
+        return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):
