@@ -98,7 +98,7 @@ class Administrator:
         if leader is None or leader.process != "running":
             return None
         if self._world.plan.settings.get("standby_cluster") is not None:
-            return {"standby_cluster": None} if leader.receiver is not None else None
+            return {"standby_cluster": None} if leader.intake.link is not None else None
         if [m.server for m in self._world.members if m.server.writable] != [leader]:
             return None
         self._world.remote.fork(leader)

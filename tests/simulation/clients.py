@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
+from matriarch.testing.fake_postgres_server import Reply, Server
 from matriarch.testing.fake_postgres_wal import Branch
 
 if TYPE_CHECKING:
@@ -28,44 +30,89 @@ class Client:
         self._address: str | None = None
         self.acks: list[float] = []
         """When commits were acknowledged to this client."""
-        self.pause: tuple[float, float] = (0.1, 0.6)
+        self.pause: tuple[float, float] = (0.1, 1.2)
         """Seconds between commits."""
         self.bulk = BULK
         self.timeout_s = TIMEOUT_S
+        self._loop = asyncio.get_running_loop()
+        self._asked = 0
+        """Commits begun."""
+        self._asked_at = 0.0
+        self._tell: Reply | None = None
+        """Whom to tell of the commit under way."""
+        self._patient = False
 
-    async def run(self) -> None:
-        """Write until cancelled."""
-        while True:
-            await asyncio.sleep(self._rng.uniform(*self.pause))
-            if self._world.healing and self.sticky is not None:
-                return
-            if await self.write() is None:
-                self._address = None
-                await asyncio.sleep(self._rng.uniform(0.05, 0.5))
-            else:
-                self.acks.append(asyncio.get_running_loop().time())
+    def run(self) -> None:
+        """Begin to write, and go on to the end of the world."""
+        self._loop.call_later(self._rng.uniform(*self.pause), self._next)
 
     async def write(self) -> tuple[Branch, int] | None:
         """One commit. None when it was not acknowledged to this client."""
+        told: asyncio.Future[tuple[Branch, int] | None] = self._loop.create_future()
+        self._begin(told.set_result)
+        return await told
+
+    def _next(self) -> None:
+        if not self._world.healing or self.sticky is None:
+            self._begin(self._told)
+
+    def _told(self, end: tuple[Branch, int] | None) -> None:
+        pause = self._rng.uniform(*self.pause)
+        if end is None:
+            self._address = None
+            pause += self._rng.uniform(0.05, 0.5)
+        else:
+            self.acks.append(self._loop.time())
+        self._loop.call_later(pause, self._next)
+
+    def _begin(self, tell: Reply) -> None:
+        """Send a commit. `tell` is called once: with its end, or with None after the timeout or a broken session."""
         size = self._rng.randint(80, 3000)
         if self._rng.random() < self.bulk:
             size = self._rng.randint(1, 40) * 1024 * 1024
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                if self.sticky is not None:
-                    return await self.sticky.server.commit(size)
-                return await self._write_routed(size)
-        except (TimeoutError, ConnectionError):
-            return None
+        self._asked += 1
+        self._tell, asked = tell, self._asked
+        if not self._patient:
+            self._be_patient(self._loop.time())
+        self._asked_at = self._loop.time()
+        network, server = self._world.network, self._server()
+        if server is None:
+            self._hear(asked, None)
+            return
+        delay = network.latency() + self._rng.uniform(*server.hazards.fsync)
+        if self.sticky is not None:
+            server.submit(size, delay, partial(self._hear, asked))
+        elif network.arrives(self.name, server.host):
+            server.submit(size, delay, partial(self._answer, asked, server.host))
 
-    async def _write_routed(self, size: int) -> tuple[Branch, int] | None:
+    def _server(self) -> Server | None:
+        """Where this client's session goes: its own node's member, or what the Service routes to."""
+        if self.sticky is not None:
+            return self.sticky.server
         if self._address is None:
             # kube-proxy follows the Endpoints with up to a second of delay.
-            seen = asyncio.get_running_loop().time() - self._rng.uniform(0.02, 1.0)
-            self._address = self._world.truth.address(seen)
-        if self._address is None:
-            return None
-        server = self._world.site.servers.get(self._address)
-        if server is None:
-            raise ConnectionError("nobody there")
-        return await self._world.network.ask(self.name, self._address, lambda: server.commit(size))
+            self._address = self._world.truth.address(self._loop.time() - self._rng.uniform(0.02, 1.0))
+        return self._world.site.servers.get(self._address or "")
+
+    def _answer(self, asked: int, host: str, end: tuple[Branch, int] | None) -> None:
+        if self._world.network.arrives(host, self.name):
+            self._hear(asked, end)
+
+    def _hear(self, asked: int, end: tuple[Branch, int] | None) -> None:
+        if asked == self._asked and self._tell is not None:
+            tell, self._tell = self._tell, None
+            tell(end)
+
+    def _be_patient(self, since: float) -> None:
+        """One alarm for all commits: it rings when the one under way would be given up if it had begun at `since`."""
+        self._patient = True
+        self._loop.call_at(since + self.timeout_s, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._patient = False
+        if self._tell is None:
+            return
+        if self._loop.time() >= self._asked_at + self.timeout_s:
+            self._hear(self._asked, None)
+        else:
+            self._be_patient(self._asked_at)

@@ -42,6 +42,11 @@ class Gate:
         self.dead = True
         self._open.set()
 
+    @property
+    def free(self) -> bool:
+        """Whether everything passes at once."""
+        return not self.dead and self._open.is_set()
+
     async def opened(self) -> None:
         """Wait until the gate is not shut."""
         while self.shut:
@@ -73,13 +78,15 @@ class Gated:
         gate = self._gate
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            await gate.through()
+            if not gate.free:
+                await gate.through()
             try:
                 result = await method(*args, **kwargs)
             except Exception:
                 await gate.through()
                 raise
-            await gate.through()
+            if not gate.free:
+                await gate.through()
             return result
 
         return call
@@ -88,9 +95,11 @@ class Gated:
         gate = self._gate
 
         async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            await gate.through()
-            async for item in method(*args, **kwargs):
+            if not gate.free:
                 await gate.through()
+            async for item in method(*args, **kwargs):
+                if not gate.free:
+                    await gate.through()
                 yield item
 
         return stream

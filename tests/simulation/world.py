@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -222,9 +224,9 @@ class World:
             self.plan.settings["standby_cluster"] = self.remote.settings()
             self.spawn(self.remote.write())
         self._prepare()
-        self.spawn(self._tick())
+        asyncio.get_running_loop().call_later(TICK_S, self._tick)
         for client in self.clients:
-            self.spawn(client.run())
+            client.run()
 
     async def whole(self, within_s: float) -> float:
         """Wait until the cluster is whole. Returns how long it took; a violation of liveness when it takes too long."""
@@ -294,10 +296,10 @@ class World:
         except TimeoutError:
             return
 
-    async def _tick(self) -> None:
-        while self.found is None:
-            await asyncio.sleep(TICK_S)
-            self.checkers.tick()
+    def _tick(self) -> None:
+        self.checkers.tick()
+        if self.found is None:
+            asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     async def _heal(self) -> None:
         """No more faults, and nobody who interferes."""
@@ -365,6 +367,22 @@ def simulate(
     async def live() -> Result:
         return await World(seed, plan, keep).live()
 
-    result = run(live())
+    with _without_collector():
+        result = run(live())
     result.profile = profile
     return result
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """A run makes much garbage and little of it in cycles: collecting it once, at the end, and without the
+    modules saves a tenth of the time."""
+    was_on = gc.isenabled()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+            gc.collect()

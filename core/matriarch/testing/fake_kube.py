@@ -17,7 +17,8 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from matriarch.kube.api import JsonPatch, Kind, Listing, Object, PatchType, Propagation, WatchEvent
 from matriarch.kube.paths import object_path
@@ -187,13 +188,19 @@ class FakeKubeClient:
             if error is not None:
                 raise error
             return exchange.reply.result()
+        alarm = asyncio.get_running_loop().call_later(timeout, _give_up, exchange.reply, verb, kind, timeout)
         try:
-            async with asyncio.timeout(timeout):
-                return await exchange.reply
-        except TimeoutError:
-            raise DeadlineSpent(f"no answer to {verb} {kind.plural} within {timeout} s") from None
+            return await exchange.reply
+        finally:
+            alarm.cancel()
 
 
+def _give_up(reply: asyncio.Future[Any], verb: str, kind: Kind, timeout: float) -> None:
+    if not reply.done():
+        reply.set_exception(DeadlineSpent(f"no answer to {verb} {kind.plural} within {timeout} s"))
+
+
+@lru_cache(maxsize=4096)
 def _scope(kind: Kind, namespace: str, name: str = "-") -> str:
     object_path(kind, namespace, name)  # the real client refuses names that would lead a path astray
     return namespace if kind.namespaced else ""

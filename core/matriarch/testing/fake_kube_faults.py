@@ -59,6 +59,11 @@ class ApiFaults:
             setattr(self, name, value)
 
     @property
+    def perfect(self) -> bool:
+        """Whether nothing is wrong, and nothing takes time."""
+        return self.latency[1] == 0 and self == _PERFECT
+
+    @property
     def mute(self) -> bool:
         """Whether a stream brings nothing now."""
         return self.outage or self.silent_watch
@@ -88,7 +93,7 @@ class Exchange(Generic[T]):
 
     def send(self) -> None:
         """Put the request on its way. On a perfect road it is answered before this returns."""
-        if self._faults == _PERFECT:
+        if self._faults.perfect:
             self._serve()
         elif self._faults.refuse:
             self.reply.set_exception(Unavailable("connection refused"))
@@ -150,7 +155,7 @@ class Exchange(Generic[T]):
         return None
 
     def _travel_back(self, result: T | None, error: MatriarchError | None) -> None:
-        if self._faults == _PERFECT:
+        if self._faults.perfect:
             self._answer(result, error)
         else:
             self._travel(lambda: self._answer(result, error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Feed:
         self.store = store
         self.rng = rng
         self.bookmark_interval = bookmark_interval
-        self._waiting: dict[int, dict[asyncio.Future[None], None]] = {}
+        self._waiting: dict[int, dict[_Sleeper, None]] = {}
         self._breaks: dict[str, tuple[int, bool]] = {}
 
     def breaks(self, identity: str) -> tuple[int, bool]:
@@ -68,28 +69,49 @@ class Feed:
         self.ring_all()
 
     def ring(self, table: Table) -> None:
-        """Wake who waits for this table."""
-        for woken in self._waiting.get(id(table), ()):
-            _wake(woken)
+        """The table has changed: who waits for it is woken when the change reaches it."""
+        for sleeper in self._waiting.get(id(table), ()):
+            sleeper.expect()
 
     def ring_all(self) -> None:
         """Wake everybody."""
         for waiting in self._waiting.values():
-            for woken in waiting:
-                _wake(woken)
+            for sleeper in waiting:
+                sleeper.wake()
 
-    async def wait(self, table: Table, until: float) -> None:
-        """Return when the table changed, a stream was broken, or at the loop's time `until`."""
-        loop = asyncio.get_running_loop()
-        woken: asyncio.Future[None] = loop.create_future()
-        waiting = self._waiting.setdefault(id(table), {})
-        waiting[woken] = None
-        alarm = loop.call_at(until, _wake, woken)
+    async def wait(self, reader: _Reader, until: float) -> None:
+        """Return when the reader has something to bring, a stream was broken, or at the loop's time `until`."""
+        sleeper = _Sleeper(reader, until)
+        waiting = self._waiting.setdefault(id(reader.table), {})
+        waiting[sleeper] = None
         try:
-            await woken
+            await sleeper.woken
         finally:
-            alarm.cancel()
-            waiting.pop(woken, None)
+            sleeper.alarm.cancel()
+            waiting.pop(sleeper, None)
+
+
+class _Sleeper:
+    """A stream that waits, with its alarm clock."""
+
+    def __init__(self, reader: _Reader, until: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader, self._until = reader, until
+        self.woken: asyncio.Future[None] = self._loop.create_future()
+        self.alarm = self._loop.call_at(until, self.wake)
+
+    def wake(self) -> None:
+        """Wake now."""
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+    def expect(self) -> None:
+        """There is something new: set the alarm to when it arrives, if that is earlier."""
+        due = self._reader.due()
+        if due < self._until:
+            self.alarm.cancel()
+            self._until = due
+            self.alarm = self._loop.call_at(due, self.wake)
 
 
 async def stream(
@@ -111,7 +133,7 @@ async def stream(
             raise Unavailable(f"the watch brought nothing for {idle_timeout} s")
         event, look_again = reader.next(loop.time(), last_sign + feed.bookmark_interval)
         if event is None:
-            await feed.wait(table, min(deadline, look_again))
+            await feed.wait(reader, min(deadline, look_again))
         else:
             yield event
             last_sign = loop.time()
@@ -124,14 +146,14 @@ class _Reader:
         self._feed = feed
         self._faults = faults
         self._selection = selection
-        self._table = table
+        self.table = table
         self._position = position
         self._due: float | None = None
         self._earliest = 0.0
 
     def next(self, now: float, bookmark_at: float) -> tuple[WatchEvent | None, float]:
         """The event to bring now, or None and the time at which to look again at the latest."""
-        table = self._table
+        table = self.table
         if self._position < table.dropped:
             raise Gone("the watch fell behind the history that the server keeps")
         if self._faults.mute:
@@ -151,14 +173,16 @@ class _Reader:
             return self._selection.bookmark(self._feed.store.version), now
         return None, bookmark_at
 
+    def due(self) -> float:
+        """When the next change that is not read yet reaches the caller; for ever when there is none."""
+        unread = self._position - self.table.dropped
+        if self._faults.mute or not 0 <= unread < len(self.table.history):
+            return math.inf
+        return self._due_time(self.table.history[unread])
+
     def _due_time(self, change: Change) -> float:
         """When this change reaches the caller: drawn once, and never before an earlier change."""
         if self._due is None:
             lag = self._feed.rng.uniform(*self._faults.watch_lag) if self._faults.watch_lag[1] > 0 else 0.0
             self._due = self._earliest = max(self._earliest, change.at + lag)
         return self._due
-
-
-def _wake(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)

@@ -61,6 +61,8 @@ class FakeNetwork:
 
     def passes(self, source: str, target: str) -> bool:
         """Whether a packet from `source` arrives at `target` now. A host always reaches itself."""
+        if not self._dark and not self._cuts:
+            return True
         source, target = self.alias.get(source, source), self.alias.get(target, target)
         if source == target:
             return True
@@ -80,15 +82,16 @@ class FakeNetwork:
         `serve` runs at the other side. It may run although the answer never arrives.
         """
         await asyncio.sleep(self.latency())
-        if not self._arrives(source, target):
+        if not self.arrives(source, target):
             await _never()
         answer = await serve()
         await asyncio.sleep(self.latency())
-        if not self._arrives(target, source):
+        if not self.arrives(target, source):
             await _never()
         return answer
 
-    def _arrives(self, source: str, target: str) -> bool:
+    def arrives(self, source: str, target: str) -> bool:
+        """Whether one packet that is sent now arrives; losses are drawn."""
         if not self.passes(source, target):
             return False
         return source == target or not (self.loss and self._rng.random() < self.loss)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 from matriarch.ha.settings import ClusterSettings
@@ -40,8 +39,7 @@ class FakePostgres:
         """The present state; never raises, answers within two seconds."""
         server = self.server
         answered = await self._query()
-        view = view_of(server, answered=answered, applied=self.applied, pending=self._pending())
-        return replace(view, failures=self.failures, last_error=self.last_error, observed_at=self._now())
+        return view_of(server, self._now(), answered, self.applied, self._pending(), self.failures, self.last_error)
 
     async def _query(self) -> bool:
         """One SQL round trip; False when Postgres does not answer in time."""
@@ -291,8 +289,7 @@ class FakePostgres:
         self.applied = settings
         if server.upstream != upstream:
             server.upstream = upstream
-            if server.receiver is not None:
-                server.receiver.close_receiver()
+            server.intake.close()
             server.notify()
 
     async def apply(self, settings: ClusterSettings) -> None:

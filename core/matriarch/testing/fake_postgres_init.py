@@ -13,10 +13,11 @@ class MemberClock:
     def __init__(self, rate: float = 1.0, offset: float = 0.0) -> None:
         self._rate = rate
         self._offset = offset
+        self._time = asyncio.get_running_loop().time
 
     def now(self) -> float:
         """Seconds on this member's clock."""
-        return self._offset + asyncio.get_running_loop().time() * self._rate
+        return self._offset + self._time() * self._rate
 
     def real(self, moment: float) -> float:
         """The loop's time at which this clock shows `moment`."""

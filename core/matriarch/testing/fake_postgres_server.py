@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from matriarch.ha.view import Upstream
+from matriarch.testing.bell import Bell
+from matriarch.testing.fake_postgres_intake import Intake
 from matriarch.testing.fake_postgres_site import Hazards, Site, between
-from matriarch.testing.fake_postgres_stream import Link, refusal
-from matriarch.testing.fake_postgres_wal import SEGMENT, Branch, DataDir, Volume
+from matriarch.testing.fake_postgres_stream import Link
+from matriarch.testing.fake_postgres_wal import Branch, DataDir, Volume
 from matriarch.words.errors import NotRunning
-from matriarch.words.names import slot_name
 
 RECORD = 120
 """Bytes of a checkpoint, an end-of-recovery or a shutdown record."""
-CONNECT_TIMEOUT_S = 3.0
-RETRY_S = 0.5
-"""wal_retrieve_retry_interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +29,17 @@ class SyncNames:
     strict: bool = False
 
 
+Reply = Callable[[tuple[Branch, int] | None], None]
+"""Called once with the end of a commit that is acknowledged, or with None when the session broke before it was."""
+
+
 @dataclass(slots=True)
 class Waiter:
     """A commit that is flushed here and waits for its standbys."""
 
     branch: Branch
     lsn: int
-    done: asyncio.Future[tuple[Branch, int]]
+    reply: Reply
 
 
 class Server:
@@ -57,20 +60,21 @@ class Server:
         self.transitions = 0
         """Starts and ends of the postmaster."""
         self._stops = 0
-        self.started_at = 0.0
+        self._loop = asyncio.get_running_loop()
+        self.started = ""
+        """pg_postmaster_start_time."""
         self.sync: list[SyncNames] = [SyncNames()]
         """Settings in force, the newest last. More than one while a reload is reaching the backends."""
         self.sync_lsn = 0
         self.upstream: Upstream | None = None
         self.links: dict[str, Link] = {}
-        self.receiver: Link | None = None
-        self.received_lsn: int | None = None
-        self.stirred = asyncio.Event()
-        """Set at every change, for whoever waits on one."""
+        self.intake = Intake(self)
+        self.stirred = Bell()
+        """Rings at every change."""
+        self._stalled: list[Callable[[], None]] = []
+        """Commits that a hung server has not looked at yet."""
         self._waiters: list[Waiter] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._replaying = False
-        self._received_timeline = 0
         site.servers[host] = self
 
     @property
@@ -109,7 +113,7 @@ class Server:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Work of the server itself: it goes on when the agent goes away. Kept, so that it is not garbage-collected."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = self._loop.create_task(work)
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
         return task
@@ -122,12 +126,11 @@ class Server:
         self.process = "starting"
         self.in_recovery = None
         self._stops = 0
-        self._replaying = False
         self.sync = [sync]
         self.sync_lsn = 0
         self.upstream = upstream
-        self.received_lsn = None
-        self.started_at = asyncio.get_running_loop().time()
+        self.intake.forget()
+        self.started = f"{self._loop.time():.6f}"
         self.transitions += 1
         self.notify()
         return self.life
@@ -138,7 +141,7 @@ class Server:
         disk.state, disk.was_primary = "in archive recovery", False
         self.process, self.in_recovery = "running", True
         disk.replayed = disk.flushed
-        self.spawn(self._receive(self.life))
+        self.spawn(self.intake.run(self.life))
         self.notify()
 
     def open_as_primary(self) -> None:
@@ -152,8 +155,8 @@ class Server:
 
     def leave_recovery(self) -> None:
         """The end of a promotion: a new timeline, numbered as far as this server knows of others."""
-        if self.receiver is not None:
-            self.receiver.close_receiver()
+        self.intake.close()
+        self.intake.forget()
         disk = self.disk
         disk.written = disk.replayed = disk.flushed
         disk.known_timeline = max(disk.known_timeline, disk.branch.timeline) + 1
@@ -179,6 +182,7 @@ class Server:
         """Every process of the postmaster is gone at once. With `machine`, what was not flushed is gone too."""
         if self.process == "stopped":
             return
+        self.intake.replay()
         self.life += 1
         self.process, self.in_recovery, self._stops = "stopped", None, 0
         self.transitions += 1
@@ -187,8 +191,7 @@ class Server:
         self.abort_commits()
         for link in list(self.links.values()):
             link.close_sender()
-        if self.receiver is not None:
-            self.receiver.close_receiver()
+        self.intake.close()
         self.site.watcher.event(self.member, f"postgres {why}")
         self.notify()
 
@@ -198,11 +201,12 @@ class Server:
             self._stops = max(0, self._stops + (1 if frozen else -1))
             self.notify()
             self.release()
+            if not self.hung:
+                self._unstall()
 
     def notify(self) -> None:
         """Something a watcher or a waiting method may care for has changed."""
-        self.stirred.set()
-        self.stirred = asyncio.Event()
+        self.stirred.ring()
         self.site.watcher.changed(self)
 
     # --- commits --------------------------------------------------------------------------------------------------
@@ -213,18 +217,35 @@ class Server:
         Raises ConnectionError when the server is not there for writes, or goes before it acknowledged: the commit may
         or may not have happened then.
         """
-        life = self.life
-        await asyncio.sleep(between(self.rng, self.hazards.fsync))
-        while self.hung:
-            await self.stirred.wait()
+        done: asyncio.Future[tuple[Branch, int] | None] = self._loop.create_future()
+        delay = between(self.rng, self.hazards.fsync)
+        self.submit(size, delay, lambda end: None if done.done() else done.set_result(end))
+        end = await done
+        if end is None:
+            raise ConnectionError(f"{self.member} takes no writes, or closed the session")
+        return end
+
+    def submit(self, size: int, delay: float, reply: Reply) -> None:
+        """`commit` for a client that does not wait: done in `delay` seconds, on its way and in fsync; `reply` is called
+        when there is something to tell."""
+        self._loop.call_later(delay, self._execute, self.life, size, reply)
+
+    def _execute(self, life: int, size: int, reply: Reply) -> None:
+        if self.hung and life == self.life:
+            self._stalled.append(partial(self._execute, life, size, reply))
+            return
         if life != self.life or not self.writable:
-            raise ConnectionError(f"{self.member} takes no writes")
+            reply(None)
+            return
         self.insert(size)
         disk = self.disk
-        done: asyncio.Future[tuple[Branch, int]] = asyncio.get_running_loop().create_future()
-        self._waiters.append(Waiter(disk.branch, disk.flushed, done))
+        self._waiters.append(Waiter(disk.branch, disk.flushed, reply))
         self.release()
-        return await done
+
+    def _unstall(self) -> None:
+        stalled, self._stalled = self._stalled, []
+        for execute in stalled:
+            execute()
 
     def insert(self, size: int) -> None:
         """Write and flush WAL, and send it on."""
@@ -244,9 +265,8 @@ class Server:
             return
         self._waiters = [waiter for waiter in self._waiters if waiter.lsn > horizon]
         for waiter in ready:
-            if not waiter.done.done():
-                self.site.watcher.acknowledged(self, waiter.branch, waiter.lsn)
-                waiter.done.set_result((waiter.branch, waiter.lsn))
+            self.site.watcher.acknowledged(self, waiter.branch, waiter.lsn)
+            waiter.reply((waiter.branch, waiter.lsn))
 
     def _horizon(self, sync: SyncNames) -> float:
         if not sync.names:
@@ -258,8 +278,8 @@ class Server:
         """Break the sessions whose commits wait: their clients learn nothing."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            if not waiter.done.done():
-                waiter.done.set_exception(ConnectionError(f"{self.member} closed the session"))
+            waiter.reply(None)
+        self._unstall()
 
     async def reload_sync(self, sync: SyncNames) -> None:
         """New synchronous_standby_names reach the backends one after the other; then only they are in force.
@@ -304,93 +324,3 @@ class Server:
         if disk is not None and link.slot in disk.slots:
             disk.slots[link.slot] = max(disk.slots[link.slot], link.flushed)
         self.release()
-
-    # --- receiving ------------------------------------------------------------------------------------------------
-
-    async def _receive(self, life: int) -> None:
-        """The walreceiver: connects, streams, and tries again, as long as this process is in recovery."""
-        said = ""
-        while life == self.life and self.in_recovery:
-            problem = await self._connect(life)
-            if life != self.life or not self.in_recovery:
-                return
-            if problem and problem != said and not problem.startswith("replays"):
-                self.site.watcher.event(self.member, f"cannot stream: {problem}")
-            said = problem
-            if not problem and self.receiver is not None:
-                await self.receiver.closed
-                self.receiver = None
-                self.notify()
-            waiting = asyncio.ensure_future(self.stirred.wait())
-            await asyncio.wait([waiting], timeout=RETRY_S)
-            waiting.cancel()
-            if life == self.life:
-                await asyncio.sleep(0.01)
-
-    async def _connect(self, life: int) -> str:
-        """One attempt. Returns why it failed, or nothing."""
-        upstream = self.upstream
-        if upstream is None or self.hung:
-            return "nobody to follow"
-        if self.disk.replayed < self.disk.flushed:
-            return "replays what is here first"
-        network = self.site.network
-        await asyncio.sleep(2 * network.latency())
-        if not network.both_ways(self.host, upstream.host):
-            await asyncio.sleep(CONNECT_TIMEOUT_S)
-            return f"{upstream.member} does not answer"
-        if life != self.life or not self.in_recovery or self.upstream != upstream or self.hung:
-            return "interrupted"
-        sender = self.site.servers.get(upstream.host)
-        slot = (upstream.slot or "") if upstream.remote else slot_name(self.member)
-        problem = refusal(sender, self, slot)
-        if problem is not None or sender is None:
-            return f"{upstream.member}: {problem}"
-        self._begin(sender, slot)
-        return ""
-
-    def _begin(self, sender: Server, slot: str) -> None:
-        self.check_lineage(sender.disk.branch, sender.disk.flushed, f"starts to stream from {sender.member}")
-        self.disk.known_timeline = max(self.disk.known_timeline, sender.disk.branch.timeline)
-        timeline = sender.disk.branch.at(self.disk.flushed + 1).timeline
-        if self.received_lsn is None or timeline != self._received_timeline:
-            # A first walreceiver, or one on another timeline, reports the start of its segment until WAL arrives.
-            self.received_lsn = self.disk.flushed // SEGMENT * SEGMENT
-        self._received_timeline = timeline
-        self.receiver = link = Link(sender, self, slot)
-        link.flushed = self.disk.flushed
-        sender.links[self.member] = link
-        self.site.watcher.event(self.member, f"streams from {sender.member} at {self.disk}, which is at {sender.disk}")
-        self.notify()
-        link.pump()
-
-    def check_lineage(self, branch: Branch, upto: int, doing: str) -> None:
-        """Rule 5: what is here must be part of what the sender has."""
-        if not branch.holds(upto, self.disk.branch, self.disk.flushed):
-            self.site.watcher.violation(5, self.member, f"{doing}, at {branch}@{upto:X}, but has {self.disk}: diverged")
-
-    def take(self, branch: Branch, upto: int) -> None:
-        """WAL up to `upto` on `branch` arrived and is written."""
-        self.check_lineage(branch, upto, "received WAL")
-        disk = self.disk
-        disk.branch = branch.at(upto)
-        disk.written = max(disk.written, upto)
-
-    def flush(self, upto: int) -> None:
-        """WAL is on disk: it counts for synchronous commits, and replay follows."""
-        disk = self.disk
-        disk.flushed = max(disk.flushed, upto)
-        self.received_lsn = disk.flushed
-        for link in list(self.links.values()):
-            link.pump()
-        if not self._replaying:
-            self._replaying = True
-            delay = between(self.rng, self.hazards.replay_delay)
-            asyncio.get_running_loop().call_later(delay, self._replay, self.life)
-
-    def _replay(self, life: int) -> None:
-        if life != self.life:
-            return
-        self._replaying = False
-        if self.volume.data is not None:
-            self.volume.data.replayed = self.volume.data.flushed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from matriarch.testing.bell import Bell
 from matriarch.testing.fake_postgres_site import between
 from matriarch.testing.fake_postgres_wal import SEGMENT, Branch
 
@@ -40,8 +41,8 @@ class Link:
         """False while catching up: such a standby does not count as synchronous."""
         self.sender_open = self.receiver_open = True
         self._loop = asyncio.get_running_loop()
-        self.stirred = asyncio.Event()
-        """Set, and replaced, when the sender hears from the receiver or gives it up."""
+        self.stirred = Bell()
+        """Rings when the sender hears from the receiver or gives it up."""
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._flying = False
         self._heard_by_sender = self._heard_by_receiver = self._loop.time()
@@ -74,7 +75,7 @@ class Link:
                 self._loop.call_later(RETRANSMIT_S, self._arrive, branch, upto)
             return
         self._heard_by_receiver = self._loop.time()
-        self.receiver.take(branch, upto)
+        self.receiver.intake.take(branch, upto)
         self._loop.call_later(between(self.receiver.rng, self.receiver.hazards.fsync), self._flush, upto)
 
     def _flush(self, upto: int) -> None:
@@ -83,7 +84,7 @@ class Link:
         if self.receiver.hung:
             self._loop.call_later(RETRANSMIT_S, self._flush, upto)
             return
-        self.receiver.flush(upto)
+        self.receiver.intake.flush(upto)
         self._loop.call_later(self.sender.site.network.latency(), self._confirm, upto)
 
     def _confirm(self, upto: int) -> None:
@@ -95,7 +96,7 @@ class Link:
         self._heard_by_sender = self._loop.time()
         self.flushed = max(self.flushed, upto)
         self._flying = False
-        self._stir()
+        self.stirred.ring()
         self.sender.confirmed(self)
         self.pump()
 
@@ -103,10 +104,6 @@ class Link:
     def silent_for(self) -> float:
         """Seconds since the walreceiver last had a message."""
         return self._loop.time() - self._heard_by_receiver
-
-    def _stir(self) -> None:
-        self.stirred.set()
-        self.stirred = asyncio.Event()
 
     def _passes_down(self) -> bool:
         return self.sender.site.network.passes(self.sender.host, self.receiver.host)
@@ -123,6 +120,7 @@ class Link:
             self._heard_by_receiver = now
         if self.receiver_open and not self.receiver.hung and self._passes_up():
             self._heard_by_sender = now
+            self.receiver.intake.replay()
             self.replayed = self.receiver.disk.replayed if self.receiver.volume.data else self.replayed
         if self.receiver_open and not self.receiver.hung and now - self._heard_by_receiver > TIMEOUT_S:
             self.close_receiver()
@@ -139,7 +137,7 @@ class Link:
         self.receiver_open = False
         if self.receiver.in_recovery:
             # A walreceiver that ends flushes what it has written.
-            self.receiver.flush(self.receiver.disk.written)
+            self.receiver.intake.flush(self.receiver.disk.written)
         if not self.closed.done():
             self.closed.set_result(None)
         if self._passes_up():
@@ -150,7 +148,7 @@ class Link:
         if not self.sender_open:
             return
         self.sender_open = self.streaming = False
-        self._stir()
+        self.stirred.ring()
         self.sender.link_closed(self)
         if self._passes_down():
             self._loop.call_later(self.sender.site.network.latency(), self.close_receiver)

@@ -15,18 +15,22 @@ VERSION = 170000
 
 def view_of(
     server: Server,
-    *,
+    now: float,
     answered: bool,
     applied: ClusterSettings | None,
     pending: Mapping[str, Mapping[str, str]],
+    failures: int,
+    last_error: str,
 ) -> PostgresView:
-    """The view of a server; `answered`: it replied to SQL in time."""
+    """The view of a server; `answered`: it replied to SQL in time. `failures` and `last_error` are the adapter's."""
+    told = {"failures": failures, "last_error": last_error, "observed_at": now}
     if not server.volume.readable:
-        return PostgresView(data="unknown", process=server.process, last_error="the data directory cannot be read")
+        return PostgresView(data="unknown", process=server.process, **told)  # type: ignore[arg-type]
     data = server.volume.data
     if data is None:
-        return PostgresView(data="empty", process="stopped")
-    common = {
+        return PostgresView(data="empty", process="stopped", **told)  # type: ignore[arg-type]
+    recovery = server.in_recovery
+    common = told | {
         "data": "present",
         "process": server.process,
         "sysid": data.sysid,
@@ -35,40 +39,41 @@ def view_of(
         "switches": data.branch.switches(),
         "unborn": data.unborn,
         "server_version": VERSION,
-        "upstream": server.upstream.member if server.upstream is not None and server.in_recovery else None,
+        "upstream": server.upstream.member if server.upstream is not None and recovery else None,
         "applied": applied,
-        "postmaster_start_time": f"{server.started_at:.6f}" if server.process != "stopped" else None,
+        "postmaster_start_time": server.started if server.process != "stopped" else None,
     }
-    if server.process != "running" or not answered:
-        return PostgresView(**common)  # type: ignore[arg-type]
-    newest = server.sync[-1]
-    return PostgresView(
-        **common,  # type: ignore[arg-type]
-        **_positions(server, data),  # type: ignore[arg-type]
-        in_recovery=server.in_recovery,
-        standbys=tuple(_standby(server, link) for link in server.links.values()),
-        slots=tuple(sorted(data.slots)),
-        sync_names=newest.names,
-        sync_names_lsn=server.sync_lsn,
-        sync_names_strict=newest.strict and not newest.names,
-        pending_restart=pending,
-    )
+    if server.process == "running" and answered:
+        newest = server.sync[-1]
+        common["in_recovery"] = recovery
+        common["timeline"] = data.branch.timeline
+        common["sync_names"] = newest.names
+        common["sync_names_lsn"] = server.sync_lsn
+        common["sync_names_strict"] = newest.strict and not newest.names
+        common["pending_restart"] = pending
+        if data.slots:
+            common["slots"] = tuple(sorted(data.slots))
+        if server.links:
+            common["standbys"] = tuple(_standby(server, link) for link in server.links.values())
+        if recovery:
+            _add_positions(server, data, common)
+        else:
+            common["lsn"] = data.flushed
+    return PostgresView(**common)  # type: ignore[arg-type]
 
 
-def _positions(server: Server, data: DataDir) -> dict[str, object]:
-    if not server.in_recovery:
-        return {"timeline": data.branch.timeline, "lsn": data.flushed}
-    received, replayed = server.received_lsn, data.replayed
-    streaming = server.receiver is not None and server.receiver.receiver_open
-    return {
-        "timeline": data.branch.timeline,
-        "lsn": max(received or 0, replayed),
-        "received_lsn": received,
-        "replayed_lsn": replayed,
-        "latest_end_lsn": received if streaming else None,
-        "streaming": streaming,
-        "heard_age": server.receiver.silent_for if streaming and server.receiver is not None else None,
-    }
+def _add_positions(server: Server, data: DataDir, told: dict[str, object]) -> None:
+    intake = server.intake
+    intake.replay()
+    received, replayed = intake.received_lsn, data.replayed
+    told["lsn"] = max(received or 0, replayed)
+    told["received_lsn"] = received
+    told["replayed_lsn"] = replayed
+    link = intake.link
+    if link is not None and link.receiver_open:
+        told["streaming"] = True
+        told["latest_end_lsn"] = received
+        told["heard_age"] = link.silent_for
 
 
 def control_of(data: DataDir) -> ControlData:

@@ -31,6 +31,7 @@ class Branch:
     fork: int
     owner: str
     end: int
+    _switches: dict[int, int] | None = None
 
     def lineage(self, upto: int) -> Iterator[tuple[Branch, int]]:
         """This branch and its ancestors, youngest first, each with the LSN up to which its content is part of it."""
@@ -52,7 +53,12 @@ class Branch:
         return branch
 
     def switches(self) -> dict[int, int]:
-        """Each past timeline and the LSN where it was left, as the timeline history file tells it."""
+        """Each past timeline and the LSN where it was left, as the timeline history file tells it: it never changes."""
+        if self._switches is None:
+            self._switches = self._find_switches()
+        return self._switches
+
+    def _find_switches(self) -> dict[int, int]:
         left: dict[int, int] = {}
         branch: Branch | None = self
         while branch is not None and branch.parent is not None:

@@ -32,7 +32,10 @@ class AsyncLag(Checker):
         self._samples: dict[str, deque[tuple[float, int]]] = {m.name: deque(maxlen=40) for m in world.members}
 
     def tick(self) -> None:
-        """Sample who is in reach of whom, and where."""
+        """Sample who is in reach of whom, and where; of no use while only synchronous members may win."""
+        if self.world.truth.sync.leader is not None:
+            self._steady.clear()
+            return
         now = asyncio.get_running_loop().time()
         fit = [member for member in self.world.members if self._fit(member)]
         for member in self.world.members:

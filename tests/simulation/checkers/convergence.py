@@ -58,6 +58,7 @@ def _link_problem(member: Member, primary: Server) -> str | None:
         return "does not stream from the primary"
     if not link.streaming:
         return "has not caught up"
+    member.server.intake.replay()
     if primary.disk.flushed - member.server.disk.replayed > 64 * 1024 * 1024:
         return "is far behind"
     return None

@@ -49,7 +49,8 @@ class Lease(Checker):
     def tick(self) -> None:
         """Look at all."""
         for member in self.world.members:
-            self._check(member.server, "is writable")
+            if member.server.in_recovery is False:
+                self._check(member.server, "is writable")
 
     def _check(self, server: Server, doing: str) -> None:
         if not server.writable:

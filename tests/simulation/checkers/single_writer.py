@@ -28,7 +28,8 @@ class SingleWriter(Checker):
 
     def tick(self) -> None:
         """Look at all."""
-        able = [member.server for member in self.world.members if member.server.can_acknowledge()]
+        writable = [member.server for member in self.world.members if member.server.in_recovery is False]
+        able = [server for server in writable if server.can_acknowledge()] if len(writable) > 1 else []
         if len(able) > 1:
             self._complain(able)
 
