@@ -12,18 +12,18 @@ from typing import Protocol
 
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import HistoryEntry, PeerAnswer, PostgresView, RemoteHistory, Upstream
+from matriarch.words.sync_names import NOBODY, SyncNames
 
 Now = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
 class StartMode:
-    """How to start Postgres. A primary starts with `sync_names` in force (`strict`: nobody named, nothing commits)."""
+    """How to start Postgres. A primary starts with `sync_names` in force."""
 
     primary: bool
     upstream: Upstream | None = None
-    sync_names: tuple[str, ...] = ()
-    strict: bool = False
+    sync_names: SyncNames = NOBODY
 
 
 class Postgres(Protocol):
@@ -92,8 +92,9 @@ class Postgres(Protocol):
         """Write configuration files and reload; what needs a restart shows in `observe().pending_restart`."""
         ...
 
-    async def set_sync_names(self, names: tuple[str, ...], *, strict: bool) -> None:
-        """Put synchronous_standby_names in force; returns when every backend commits under it."""
+    async def set_sync_names(self, wanted: SyncNames) -> None:
+        """Put synchronous_standby_names in force; returns when every backend commits under it. Possible in recovery
+        too: then it is in force from the first commit after a promotion."""
         ...
 
     async def checkpoint(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import PostgresView, Upstream
 from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
+from matriarch.words.sync_names import BLOCKED, NOBODY, any_of, every
 from matriarch_agent.ports import Postgres, StartMode
 
 SETTINGS = ClusterSettings(parameters={"fsync": "off", "shared_buffers": "16MB"})
@@ -150,23 +151,71 @@ async def a_fast_stop_tells_its_last_position(stage: Stage) -> None:
 
 async def commits_wait_for_the_named_standby(stage: Stage) -> None:
     primary = await stage.primary()
-    await primary.postgres.set_sync_names(("nobody-here",), strict=False)
+    await primary.postgres.set_sync_names(every(("nobody-here",)))
     view = await primary.postgres.observe()
-    assert view.sync_names == ("nobody-here",) and not view.sync_names_strict
+    assert view.sync_names == every(("nobody-here",)) and view.sync_names_sure
     writing = asyncio.ensure_future(primary.write())
     await asyncio.sleep(0.5)
     assert not writing.done()
-    await primary.postgres.set_sync_names((), strict=False)
+    await primary.postgres.set_sync_names(NOBODY)
     async with asyncio.timeout(10.0):
         await writing
-    await primary.postgres.set_sync_names((), strict=True)
+    await primary.postgres.set_sync_names(BLOCKED)
     view = await primary.postgres.observe()
-    assert view.sync_names_strict and view.sync_names == ()
+    assert view.sync_names == BLOCKED
     writing = asyncio.ensure_future(primary.write())
     await asyncio.sleep(0.5)
     assert not writing.done()
-    await primary.postgres.set_sync_names((), strict=False)
+    await primary.postgres.set_sync_names(NOBODY)
     await writing
+
+
+async def any_of_the_named_standbys_will_do(stage: Stage) -> None:
+    primary = await stage.primary()
+    first = await stage.replica(primary, "demo-1")
+    second = await stage.replica(primary, "demo-2")
+    names = ("demo-1", "demo-2")
+    await seen(primary, lambda view: [row.state for row in view.standbys] == ["streaming", "streaming"])
+    await primary.postgres.set_sync_names(any_of(1, names))
+    view = await seen(primary, lambda view: all(row.sync_state == "quorum" for row in view.standbys))
+    assert view.sync_names == any_of(1, names) and view.sync_names_sure
+    assert all((row.flush_lsn or 0) >= 0 for row in view.standbys) and view.sync_names_lsn > 0
+    await first.postgres.kill()
+    async with asyncio.timeout(10.0):
+        await primary.write()
+    await primary.postgres.set_sync_names(any_of(2, names))
+    writing = asyncio.ensure_future(primary.write())
+    await asyncio.sleep(0.5)
+    assert not writing.done(), "only one of two is there"
+    await primary.postgres.set_sync_names(any_of(1, names))
+    async with asyncio.timeout(10.0):
+        await writing
+    await second.postgres.kill()
+    writing = asyncio.ensure_future(primary.write())
+    await asyncio.sleep(0.5)
+    assert not writing.done(), "none is there"
+    await primary.postgres.set_sync_names(NOBODY)
+    async with asyncio.timeout(10.0):
+        await writing
+
+
+async def names_set_before_a_promotion_hold_from_its_first_commit(stage: Stage) -> None:
+    primary = await stage.primary()
+    replica = await stage.replica(primary, "demo-1")
+    view = await seen(replica, lambda view: view.streaming and view.replayed_all)
+    await primary.postgres.kill()
+    view = await replica.postgres.observe()
+    assert view.replayed_all, "what it has it still knows"
+    await replica.postgres.set_sync_names(BLOCKED)
+    await replica.postgres.promote()
+    view = await replica.postgres.observe()
+    assert view.sync_names == BLOCKED and view.in_recovery is False
+    writing = asyncio.ensure_future(replica.write())
+    await asyncio.sleep(0.5)
+    assert not writing.done()
+    await replica.postgres.set_sync_names(NOBODY)
+    async with asyncio.timeout(10.0):
+        await writing
 
 
 async def slots_are_made_and_dropped(stage: Stage) -> None:
@@ -198,6 +247,8 @@ CONTRACT: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     a_killed_primary_comes_back,
     a_fast_stop_tells_its_last_position,
     commits_wait_for_the_named_standby,
+    any_of_the_named_standbys_will_do,
+    names_set_before_a_promotion_hold_from_its_first_commit,
     slots_are_made_and_dropped,
     an_unreachable_source_changes_nothing,
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from matriarch.ha.reasons import Reason
 from matriarch.ha.view import Upstream
+from matriarch.words.sync_names import NOBODY, SyncNames
 
 # --- lock and other records: compare-and-swap on the versions that the view showed -------------------------------
 
@@ -38,11 +39,13 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class WriteSync:
-    """Write the sync object by compare-and-swap on `version`."""
+    """Write the sync object by compare-and-swap on `version`: besides the leader, any `quorum` + 1 of `standbys`
+    together have every acknowledged commit."""
 
     leader: str | None
     standbys: tuple[str, ...]
     version: str | None
+    quorum: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +122,9 @@ class AskLeader:
 
 @dataclass(frozen=True, slots=True)
 class SetSyncNames:
-    """Put synchronous_standby_names in force. `strict`: with nobody named, let no commit through."""
+    """Put synchronous_standby_names in force."""
 
-    names: tuple[str, ...]
-    strict: bool = False
+    wanted: SyncNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,7 @@ class Rewind:
 class StartPrimary:
     """Start out of recovery, with synchronous_standby_names already set to `sync_names`. Under the lease."""
 
-    sync_names: tuple[str, ...]
-    strict: bool = False
+    sync_names: SyncNames = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +188,9 @@ class Restart:
     """Stop (fast, after a checkpoint) and start again in the same role."""
 
     as_primary: bool
-    sync_names: tuple[str, ...]
-    strict: bool
     upstream: Upstream | None
+    sync_names: SyncNames = NOBODY
+    """As in StartPrimary."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from matriarch.ha.settings import ClusterSettings
+from matriarch.words.sync_names import SyncNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class PostgresView:
     """Primary: current write position. Replica: the larger of received and replayed."""
     received_lsn: int | None = None
     replayed_lsn: int | None = None
+    replayed_all: bool = False
+    """A replica that has come, since its start, to the end of the WAL on its disk: `lsn` counts all that it has."""
     latest_end_lsn: int | None = None
     streaming: bool = False
     heard_age: float | None = None
@@ -71,12 +74,12 @@ class PostgresView:
     server_version: int | None = None
     standbys: tuple[Standby, ...] = ()
     slots: tuple[str, ...] = ()
-    sync_names: tuple[str, ...] | None = None
-    """synchronous_standby_names in effect, as a list."""
+    sync_names: SyncNames | None = None
+    """synchronous_standby_names in effect."""
     sync_names_lsn: int = 0
     """WAL position at which they took effect."""
-    sync_names_strict: bool = False
-    """The strict placeholder is in force: nobody can acknowledge."""
+    sync_names_sure: bool = False
+    """They are known to be in force in every process; not so after a change that failed, and for a new agent."""
     postmaster_start_time: str | None = None
     pending_restart: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     applied: ClusterSettings | None = None

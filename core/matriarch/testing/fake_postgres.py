@@ -9,11 +9,12 @@ from typing import Any
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory, Upstream
 from matriarch.testing.fake_postgres_copy import base_backup, initdb, rewound
-from matriarch.testing.fake_postgres_server import RECORD, Server, SyncNames
+from matriarch.testing.fake_postgres_server import RECORD, Server
 from matriarch.testing.fake_postgres_site import between
 from matriarch.testing.fake_postgres_view import history_of, view_of
 from matriarch.testing.fake_postgres_wal import SEGMENT, DataDir
 from matriarch.words.errors import NotRunning, ProgramFailed, QueryFailed
+from matriarch.words.sync_names import SyncNames
 from matriarch_agent.ports import StartMode
 
 QUERY_TIMEOUT_S = 2.0
@@ -144,7 +145,7 @@ class FakePostgres:
         disk.unborn = disk.unborn and not mode.primary
         self.applied = settings
         self._running_parameters = dict(settings.parameters)
-        life = server.launch(sync=SyncNames(mode.sync_names, mode.strict), upstream=mode.upstream)
+        life = server.launch(sync=mode.sync_names, upstream=mode.upstream)
         await asyncio.shield(server.spawn(self._come_up(life, mode.primary)))
         if not self._alive(life):
             raise NotRunning(self.last_error or "the postmaster ended while starting")
@@ -298,10 +299,10 @@ class FakePostgres:
             await self._sql()
         self.applied = settings
 
-    async def set_sync_names(self, names: tuple[str, ...], *, strict: bool) -> None:
+    async def set_sync_names(self, wanted: SyncNames) -> None:
         """Returns once every backend commits under the new names."""
         await self._sql()
-        await self.server.reload_sync(SyncNames(names, strict))
+        await self.server.reload_sync(wanted)
 
     async def checkpoint(self) -> None:
         """CHECKPOINT."""

@@ -16,17 +16,10 @@ from matriarch.testing.fake_postgres_site import Hazards, Site, between
 from matriarch.testing.fake_postgres_stream import Link
 from matriarch.testing.fake_postgres_wal import Branch, DataDir, Volume
 from matriarch.words.errors import NotRunning
+from matriarch.words.sync_names import NOBODY, SyncNames
 
 RECORD = 120
 """Bytes of a checkpoint, an end-of-recovery or a shutdown record."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncNames:
-    """synchronous_standby_names: each of `names` must flush; `strict` with no names lets nothing through."""
-
-    names: tuple[str, ...] = ()
-    strict: bool = False
 
 
 Reply = Callable[[tuple[Branch, int] | None], None]
@@ -63,7 +56,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self.started = ""
         """pg_postmaster_start_time."""
-        self.sync: list[SyncNames] = [SyncNames()]
+        self.sync: list[SyncNames] = [NOBODY]
         """Settings in force, the newest last. More than one while a reload is reaching the backends."""
         self.sync_lsn = 0
         self.upstream: Upstream | None = None
@@ -97,8 +90,7 @@ class Server:
     def can_acknowledge(self) -> bool:
         """Whether a commit that is sent now could be acknowledged as things stand."""
         return self.writable and any(
-            all(self._synchronous(name) for name in sync.names) and not (sync.strict and not sync.names)
-            for sync in self.sync
+            sum(self._synchronous(name) for name in sync.names) >= sync.count and not sync.blocks for sync in self.sync
         )
 
     def _synchronous(self, name: str) -> bool:
@@ -171,12 +163,14 @@ class Server:
         disk.unborn = False
         self.process, self.in_recovery = "running", False
         self.insert(RECORD)
+        self.sync_lsn = disk.flushed
         self.site.watcher.event(self.member, f"accepts writes on {disk} with {self._sync_text()}")
         self.notify()
 
     def _sync_text(self) -> str:
         newest = self.sync[-1]
-        return ",".join(newest.names) or ("nobody allowed" if newest.strict else "no standby")
+        listed = ",".join(newest.names) or ("nobody allowed" if newest.strict else "no standby")
+        return f"any {newest.count} of {listed}" if newest.quorum else listed
 
     def die(self, why: str, *, machine: bool = False) -> None:
         """Every process of the postmaster is gone at once. With `machine`, what was not flushed is gone too."""
@@ -269,10 +263,12 @@ class Server:
             waiter.reply((waiter.branch, waiter.lsn))
 
     def _horizon(self, sync: SyncNames) -> float:
+        """Up to where standbys have what `sync` asks for. FIRST with fewer than all names counts any of them here."""
         if not sync.names:
             return -1 if sync.strict else float("inf")
         links = [self._link(name) for name in sync.names]
-        return min(link.flushed if link is not None else -1 for link in links)
+        flushed = sorted((link.flushed if link is not None else -1 for link in links), reverse=True)
+        return flushed[sync.count - 1] if sync.count <= len(flushed) else -1
 
     def abort_commits(self) -> None:
         """Break the sessions whose commits wait: their clients learn nothing."""
@@ -286,11 +282,11 @@ class Server:
 
         A caller that goes away does not stop it.
         """
-        if sync == self.sync[-1]:
+        if self.sync == [sync]:
             return
         self.sync.append(sync)
-        self.release()
         self.notify()
+        self.release()
         life = self.life
         await asyncio.shield(self.spawn(self._settle_sync(life, sync)))
 
@@ -299,7 +295,8 @@ class Server:
         while self.hung:
             await self.stirred.wait()
         if life == self.life and sync in self.sync:
-            self.sync = self.sync[self.sync.index(sync) :]
+            last = len(self.sync) - 1 - self.sync[::-1].index(sync)
+            self.sync = self.sync[last:]
             self.sync_lsn = self.disk.flushed
             self.site.watcher.event(self.member, f"commits wait for {self._sync_text()}")
             self.notify()
@@ -309,8 +306,8 @@ class Server:
 
     def link_changed(self, link: Link) -> None:
         """A standby caught up."""
-        self.release()
         self.notify()
+        self.release()
 
     def link_closed(self, link: Link) -> None:
         """A walsender ended."""

@@ -47,9 +47,9 @@ def view_of(
         newest = server.sync[-1]
         common["in_recovery"] = recovery
         common["timeline"] = data.branch.timeline
-        common["sync_names"] = newest.names
+        common["sync_names"] = newest
         common["sync_names_lsn"] = server.sync_lsn
-        common["sync_names_strict"] = newest.strict and not newest.names
+        common["sync_names_sure"] = len(server.sync) == 1
         common["pending_restart"] = pending
         if data.slots:
             common["slots"] = tuple(sorted(data.slots))
@@ -69,6 +69,7 @@ def _add_positions(server: Server, data: DataDir, told: dict[str, object]) -> No
     told["lsn"] = max(received or 0, replayed)
     told["received_lsn"] = received
     told["replayed_lsn"] = replayed
+    told["replayed_all"] = True
     link = intake.link
     if link is not None and link.receiver_open:
         told["streaming"] = True
@@ -90,9 +91,10 @@ def control_of(data: DataDir) -> ControlData:
 
 
 def _standby(server: Server, link: Link) -> Standby:
-    named = link.name in server.sync[-1].names
+    newest = server.sync[-1]
+    named = ("quorum" if newest.quorum else "sync") if link.name in newest.names else "async"
     state = "streaming" if link.streaming else "catchup"
-    return Standby(link.name, state, "sync" if named else "async", link.sent, link.flushed, link.replayed)
+    return Standby(link.name, state, named, link.sent, link.flushed, link.replayed)
 
 
 def history_of(branch: Branch) -> tuple[HistoryEntry, ...]:

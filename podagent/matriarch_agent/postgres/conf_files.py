@@ -22,6 +22,7 @@ from matriarch.config.restart import raised_to
 from matriarch.config.synchronous import format_names
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Upstream
+from matriarch.words.sync_names import SyncNames
 from matriarch_agent.postgres import credentials, programs
 from matriarch_agent.postgres.place import Place, os_user
 
@@ -80,9 +81,9 @@ class ConfFiles:
         """The settings for following a member."""
         return standby_settings(self._place.member, None if upstream is None else self.source(upstream))
 
-    def synchronous(self, names: tuple[str, ...], *, strict: bool) -> dict[str, str]:
-        """The settings for waiting for `names`."""
-        return {"synchronous_standby_names": format_names(names, strict=strict)}
+    def synchronous(self, wanted: SyncNames) -> dict[str, str]:
+        """The settings for waiting for standbys."""
+        return {"synchronous_standby_names": format_names(wanted)}
 
     def source(self, upstream: Upstream) -> Source:
         """Another member as a source of WAL or data. Writes the password file."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory, Upstream
 from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
+from matriarch.words.sync_names import SyncNames
 from matriarch_agent.init.client import InitClient
 from matriarch_agent.journal import Log
 from matriarch_agent.ports import StartMode
@@ -158,12 +159,12 @@ class LocalPostgres:
         if self._files.refused:
             self._log("settings refused", refused=self._files.refused)
 
-    async def set_sync_names(self, names: tuple[str, ...], *, strict: bool) -> None:
+    async def set_sync_names(self, wanted: SyncNames) -> None:
         """Put synchronous_standby_names in force; returns when every process acts on it."""
         with self._watcher.changing_sync_names():
-            self._files.edit(self._files.synchronous(names, strict=strict))
+            self._files.edit(self._files.synchronous(wanted))
             await reload_provably(self._session, self._server.reload, COMMITTING, timeout=IN_FORCE_WITHIN_S)
-        await self._watcher.mark_sync_position(names, strict=strict and not names)
+        await self._watcher.mark_sync_position(wanted)
 
     async def checkpoint(self) -> None:
         """CHECKPOINT."""
@@ -205,7 +206,7 @@ class LocalPostgres:
             past.note_led(self._place, control.data)
         member = {
             **self._files.following(None if mode.primary else mode.upstream),
-            **self._files.synchronous(mode.sync_names, strict=mode.strict),
+            **self._files.synchronous(mode.sync_names),
         }
         await self._files.write(settings, member, None if mode.primary else control.shared_memory)
         signal_file = self._place.pgdata / "standby.signal"

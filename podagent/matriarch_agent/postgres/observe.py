@@ -10,6 +10,8 @@ from typing import Any
 from matriarch.config.files import UPSTREAM_SETTING
 from matriarch.config.synchronous import parse_names
 from matriarch.ha.view import Standby
+from matriarch.words.sync_names import SyncNames
+from matriarch_agent.postgres.reloading import RECEIVING
 
 QUERY = f"""
 select json_build_object(
@@ -23,6 +25,7 @@ select json_build_object(
       'status', status, 'timeline', received_tli, 'end', pg_wal_lsn_diff(latest_end_lsn, '0/0')::bigint,
       'heard', extract(epoch from clock_timestamp() - last_msg_receipt_time)::float8)
     from pg_stat_get_wal_receiver() where pid is not null),
+  'startup', (select wait_event from pg_stat_activity where backend_type = 'startup'),
   'paused', case when r.recovery then pg_is_wal_replay_paused() else false end,
   'checkpoint_timeline', (select timeline_id from pg_control_checkpoint()),
   'recovery_timeline', (select min_recovery_end_timeline from pg_control_recovery()),
@@ -57,6 +60,8 @@ class Facts:
     replayed_lsn: int | None
     latest_end_lsn: int | None
     streaming: bool
+    at_end: bool
+    """A standby's replay waits for WAL that is not here yet: everything on its disk is replayed."""
     replay_paused: bool
     heard_age: float | None
     """Seconds since the last message from upstream: both moments are this machine's."""
@@ -65,8 +70,7 @@ class Facts:
     started: str
     standbys: tuple[Standby, ...]
     slots: tuple[str, ...]
-    sync_names: tuple[str, ...]
-    sync_strict: bool
+    sync_names: SyncNames
     pending: Mapping[str, str] | None = field(default=None)
     """Parameter to present value, when it was asked for."""
 
@@ -76,7 +80,6 @@ def read_facts(text: str) -> Facts:
     answer = json.loads(text)
     recovery = bool(answer["recovery"])
     receiver = answer["receiver"] or {}
-    names, strict = parse_names(answer["sync"])
     received, replayed = answer["received"], answer["replayed"]
     known = [lsn for lsn in (received, replayed) if lsn is not None]
     return Facts(
@@ -88,6 +91,7 @@ def read_facts(text: str) -> Facts:
         replayed_lsn=replayed if recovery else None,
         latest_end_lsn=receiver.get("end"),
         streaming=receiver.get("status") == "streaming",
+        at_end=receiver.get("status") == "streaming" or str(answer["startup"]).lower() in RECEIVING.main_loops,
         replay_paused=bool(answer["paused"]),
         heard_age=receiver.get("heard"),
         upstream=answer["upstream"] or None,
@@ -95,8 +99,7 @@ def read_facts(text: str) -> Facts:
         started=str(answer["started"]),
         standbys=tuple(_standby(row) for row in answer["standbys"]),
         slots=tuple(answer["slots"]),
-        sync_names=names,
-        sync_strict=strict,
+        sync_names=parse_names(answer["sync"]),
         pending=answer["pending"],
     )
 

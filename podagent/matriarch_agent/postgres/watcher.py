@@ -11,6 +11,7 @@ from matriarch.config.files import parse_conf
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import PostgresView, Upstream
 from matriarch.words.errors import PostgresError, QueryFailed
+from matriarch.words.sync_names import SyncNames
 from matriarch_agent.init import kernel
 from matriarch_agent.init.client import InitClient, PostmasterStatus
 from matriarch_agent.ports import StartMode
@@ -59,12 +60,14 @@ class Watcher:
         self._applied: ClusterSettings | None = None
         self._least: Mapping[str, int] | None = None
         self._upstream: tuple[str | None] | None = None
-        self._in_force: tuple[tuple[str, ...], bool] | None = None
+        self._in_force: SyncNames | None = None
+        self._proven = False
         self._sync_lsn = 0
         self._changing_sync = False
         self._pending: Mapping[str, Mapping[str, str]] = {}
         self._pending_asked = -PENDING_EVERY_S
         self._reloaded_at = -PENDING_FRESH_S
+        self._at_end_of: str | None = None
         self._timeline: tuple[tuple[str, int | None], int] | None = None
         self._disk: asyncio.Task[DataState] | None = None
         self._switches: tuple[int, Mapping[int, int]] | None = None
@@ -106,7 +109,7 @@ class Watcher:
     async def note_start(self, mode: StartMode, settings: ClusterSettings) -> None:
         """The server was started by us and says that it is ready. Raises PostgresError when it answers nobody."""
         self.note_upstream(None if mode.primary else mode.upstream)
-        await self.mark_sync_position(mode.sync_names, strict=mode.strict and not mode.sync_names)
+        await self.mark_sync_position(mode.sync_names)
         control = None if mode.primary else await self._control.read()
         self.note_applied(settings, control.shared_memory if control is not None else None)
         self.failures = 0
@@ -140,7 +143,7 @@ class Watcher:
         yield
         self._changing_sync = False
 
-    async def mark_sync_position(self, names: tuple[str, ...] | None = None, *, strict: bool = False) -> None:
+    async def mark_sync_position(self, wanted: SyncNames | None = None) -> None:
         """Everything written from here on was committed under the present names. Raises PostgresError.
 
         A transaction of our own goes first: on an idle server nothing else would flush the last record for up to 15
@@ -151,8 +154,8 @@ class Watcher:
             await self._session.row("select pg_current_xact_id()::text", timeout=SQL_WITHIN_S)
             facts = await self._ask(pending=False)
         self._sync_lsn = facts.insert_lsn or facts.lsn or 0
-        if names is not None:
-            self._in_force = (names, strict)
+        if wanted is not None:
+            self._in_force, self._proven = wanted, True
             self._changing_sync = False
 
     async def receiver_closed(self, timeout: float) -> None:
@@ -188,11 +191,12 @@ class Watcher:
         return "present"
 
     def _note_stopped(self) -> None:
-        self._in_force = None
+        self._in_force, self._proven = None, False
         self._changing_sync = False
         self._upstream = None
         self._pending = {}
         self._timeline = None
+        self._at_end_of = None
         self._switches = None
         self._roles.note_not_primary()
         self._session.drop()
@@ -214,8 +218,9 @@ class Watcher:
             self._roles.note_primary()
         if not self._changing_sync:
             self._adopt_sync(facts)
+        if facts.at_end:
+            self._at_end_of = facts.started
         timeline = facts.timeline if facts.timeline is not None else await self._standby_timeline(facts)
-        names, strict = self._in_force or (facts.sync_names, facts.sync_strict)
         return replace(
             view,
             in_recovery=facts.in_recovery,
@@ -225,6 +230,7 @@ class Watcher:
             lsn=facts.lsn,
             received_lsn=facts.received_lsn,
             replayed_lsn=facts.replayed_lsn,
+            replayed_all=self._at_end_of == facts.started,
             latest_end_lsn=facts.latest_end_lsn,
             streaming=facts.streaming,
             heard_age=facts.heard_age,
@@ -233,9 +239,9 @@ class Watcher:
             server_version=facts.server_version,
             standbys=facts.standbys,
             slots=facts.slots,
-            sync_names=names,
+            sync_names=self._in_force or facts.sync_names,
             sync_names_lsn=self._sync_lsn,
-            sync_names_strict=strict,
+            sync_names_sure=self._proven and not self._changing_sync,
             postmaster_start_time=facts.started,
             pending_restart=self._pending,
         )
@@ -259,9 +265,8 @@ class Watcher:
     def _adopt_sync(self, facts: Facts) -> None:
         """What the server says differs from what is known to be in force: a new agent, or a person's hand. It counts
         from this position on."""
-        told = (facts.sync_names, facts.sync_strict)
-        if told != self._in_force:
-            self._in_force = told
+        if facts.sync_names != self._in_force:
+            self._in_force, self._proven = facts.sync_names, False
             self._sync_lsn = facts.insert_lsn or facts.lsn or 0
 
     def _history(self, timeline: int | None) -> Mapping[int, int]:

@@ -13,6 +13,7 @@ from component.postgres.member import QUICK, SECRETS, Member, Members, children_
 
 from matriarch.config.quoting import conninfo
 from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
+from matriarch.words.sync_names import every
 from matriarch_agent.init.client import InitClient
 from matriarch_agent.ports import StartMode
 from matriarch_agent.postgres.local import LocalPostgres
@@ -151,7 +152,7 @@ async def test_a_start_does_not_speak_to_the_dead_predecessor(members: Members) 
 
 async def test_a_dead_agent_leaves_postgres_and_the_next_one_adopts_it(members: Members) -> None:
     member = await members.primary()
-    await member.postgres.set_sync_names(("demo-1",), strict=False)
+    await member.postgres.set_sync_names(every(("demo-1",)))
     before = await member.init.status()
     agent = next(line["pid"] for line in member.init_log() if line["event"] == "agent started")
     os.kill(agent, signal.SIGKILL)
@@ -161,10 +162,10 @@ async def test_a_dead_agent_leaves_postgres_and_the_next_one_adopts_it(members: 
     try:
         view = await successor.observe()
         assert (await client.status()).pid == before.pid
-        assert (view.process, view.in_recovery, view.sync_names) == ("running", False, ("demo-1",))
+        assert (view.process, view.in_recovery, view.sync_names) == ("running", False, every(("demo-1",)))
         assert view.sync_names_lsn > 0 and view.applied is None
         await successor.apply(QUICK)
-        assert (await successor.observe()).sync_names == ("demo-1",), "applying settings keeps who is waited for"
+        assert (await successor.observe()).sync_names == every(("demo-1",)), "applying settings keeps who is waited for"
     finally:
         await successor.close()
         await client.close()

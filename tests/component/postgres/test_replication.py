@@ -15,6 +15,7 @@ from component.postgres.member import QUICK, SECRETS, Member, Members, eventuall
 from matriarch.config.quoting import conninfo
 from matriarch.ha.view import PostgresView
 from matriarch.words.errors import PostgresError, ProgramFailed, QueryFailed
+from matriarch.words.sync_names import BLOCKED, NOBODY, every
 from matriarch_agent.ports import StartMode
 
 OLDEST = """
@@ -182,9 +183,9 @@ async def test_commits_wait_for_the_names_in_force(members: Members) -> None:
     primary = await members.primary()
     replica = await members.replica(primary, "demo-1")
     await until(replica, "streaming", lambda view: view.streaming)
-    await primary.postgres.set_sync_names(("demo-1",), strict=False)
+    await primary.postgres.set_sync_names(every(("demo-1",)))
     view = await primary.postgres.observe()
-    assert view.sync_names == ("demo-1",) and view.sync_names_lsn > 0
+    assert view.sync_names == every(("demo-1",)) and view.sync_names_lsn > 0
     async with await psycopg.AsyncConnection.connect(user_session(primary), autocommit=True) as session:
         await session.execute("create table t (id int)")
         row = next(row for row in (await primary.postgres.observe()).standbys if row.name == "demo-1")
@@ -193,16 +194,16 @@ async def test_commits_wait_for_the_names_in_force(members: Members) -> None:
         waiting = asyncio.create_task(session.execute("insert into t values (1)"))
         await asyncio.sleep(0.7)
         assert not waiting.done(), "nobody acknowledged"
-        await primary.postgres.set_sync_names((), strict=False)
+        await primary.postgres.set_sync_names(NOBODY)
         async with asyncio.timeout(2):
             await waiting
-        await primary.postgres.set_sync_names((), strict=True)
+        await primary.postgres.set_sync_names(BLOCKED)
         view = await primary.postgres.observe()
-        assert view.sync_names == () and view.sync_names_strict
+        assert view.sync_names == BLOCKED
         waiting = asyncio.create_task(session.execute("insert into t values (2)"))
         await asyncio.sleep(0.5)
         assert not waiting.done()
-        await primary.postgres.set_sync_names((), strict=False)
+        await primary.postgres.set_sync_names(NOBODY)
         await waiting
 
 
@@ -212,12 +213,12 @@ async def test_names_that_are_not_in_force_are_not_told(members: Members) -> Non
     os.kill(checkpointer, signal.SIGSTOP)
     try:
         with pytest.raises(QueryFailed, match="not in force"):
-            await primary.postgres.set_sync_names(("demo-1",), strict=False)
-        assert (await primary.postgres.observe()).sync_names == ()
+            await primary.postgres.set_sync_names(every(("demo-1",)))
+        assert (await primary.postgres.observe()).sync_names == NOBODY
     finally:
         os.kill(checkpointer, signal.SIGCONT)
-    await primary.postgres.set_sync_names(("demo-1",), strict=False)
-    assert (await primary.postgres.observe()).sync_names == ("demo-1",)
+    await primary.postgres.set_sync_names(every(("demo-1",)))
+    assert (await primary.postgres.observe()).sync_names == every(("demo-1",))
 
 
 async def test_slots_are_made_and_only_idle_ones_dropped(members: Members) -> None:

@@ -4,42 +4,48 @@ from hypothesis import strategies as st
 
 from matriarch.config.files import Source, connection, standby_settings
 from matriarch.config.synchronous import STRICT_PLACEHOLDER, format_names, parse_names
+from matriarch.words.sync_names import BLOCKED, NOBODY, SyncNames, any_of, every
 
 
 @pytest.mark.parametrize(
-    ("names", "strict", "text"),
+    ("wanted", "text"),
     [
-        ((), False, ""),
-        ((), True, f'"{STRICT_PLACEHOLDER}"'),
-        (("demo-1",), False, '"demo-1"'),
-        (("demo-1",), True, '"demo-1"'),
-        (("demo-1", "demo-2"), False, '2 ("demo-1","demo-2")'),
+        (NOBODY, ""),
+        (BLOCKED, f'"{STRICT_PLACEHOLDER}"'),
+        (every(("demo-1",)), '"demo-1"'),
+        (every(("demo-1", "demo-2")), '2 ("demo-1","demo-2")'),
+        (any_of(1, ("demo-1",)), 'ANY 1 ("demo-1")'),
+        (any_of(1, ("demo-1", "demo-2")), 'ANY 1 ("demo-1","demo-2")'),
+        (any_of(5, ("any", 'a"b')), 'ANY 2 ("any","a""b")'),
     ],
 )
-def test_format(names: tuple[str, ...], strict: bool, text: str) -> None:
-    assert format_names(names, strict=strict) == text
-    assert parse_names(text) == (names, strict and not names)
+def test_format(wanted: SyncNames, text: str) -> None:
+    assert format_names(wanted) == text
+    assert parse_names(text) == wanted
 
 
 @pytest.mark.parametrize(
-    ("text", "names"),
+    ("text", "wanted"),
     [
-        ("*", ("*",)),
-        ("a, b", ("a", "b")),
-        ('FIRST 1 (a, "b c")', ("a", "b c")),
-        ("any 2(x,y,z)", ("x", "y", "z")),
-        ("2 (a,b)", ("a", "b")),
-        ('"a""b"', ('a"b',)),
+        ("*", SyncNames(("*",), 1)),
+        ("a, b", SyncNames(("a", "b"), 1)),
+        ('FIRST 1 (a, "b c")', SyncNames(("a", "b c"), 1)),
+        ("any 2(x,y,z)", SyncNames(("x", "y", "z"), 2, quorum=True)),
+        ("2 (a,b)", every(("a", "b"))),
+        ('"a""b"', every(('a"b',))),
+        (f"ANY 1 ({STRICT_PLACEHOLDER})", BLOCKED),
+        ("ANY 99999999999999999999 (a)", SyncNames(("a",), 10_000, quorum=True)),
     ],
 )
-def test_parse_what_others_write(text: str, names: tuple[str, ...]) -> None:
-    assert parse_names(text) == (names, False)
+def test_parse_what_others_write(text: str, wanted: SyncNames) -> None:
+    assert parse_names(text) == wanted
 
 
 @given(st.lists(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1), unique=True))
 def test_round_trip(names: list[str]) -> None:
     if tuple(names) != (STRICT_PLACEHOLDER,):
-        assert parse_names(format_names(tuple(names))) == (tuple(names), False)
+        for wanted in (every(tuple(names)), any_of(1, tuple(names))):
+            assert parse_names(format_names(wanted)) == wanted
 
 
 def test_a_standby_follows_by_name_slot_and_passfile() -> None:
