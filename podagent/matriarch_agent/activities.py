@@ -42,10 +42,10 @@ async def carry_out(agent: Agent, action: Long) -> None:
             await _clone(agent, source)
         case Rewind(source):
             await _rewind(agent, source)
-        case StartPrimary(names, strict):
+        case StartPrimary(sync_names):
             await agent.keeper.arm()
             agent.remember(followed=None, followed_epoch=None)
-            await agent.postgres.start(StartMode(True, None, names, strict), agent.settings())
+            await agent.postgres.start(StartMode(True, None, sync_names), agent.settings())
         case StartReplica(upstream):
             await _start_replica(agent, upstream)
         case Restart():
@@ -118,7 +118,7 @@ async def _restart(agent: Agent, action: Restart) -> None:
     if action.as_primary:
         await agent.keeper.arm()
     await agent.postgres.stop(fast=True)
-    mode = StartMode(action.as_primary, action.upstream, action.sync_names, action.strict)
+    mode = StartMode(action.as_primary, action.upstream, action.sync_names)
     if action.as_primary:
         await agent.keeper.arm()
     else:
@@ -166,12 +166,17 @@ async def _hand_over(agent: Agent, action: HandOver) -> None:
 async def _successor(agent: Agent, candidate: str | None, lsn: int) -> str | None:
     """The candidate, or the most advanced member that may lead, once it has everything up to `lsn`."""
     view = agent.observer.build()
-    others = [member.name for member in view.peers() if not _may_succeed(view, member.name, candidate)]
+    able = [member.name for member in view.peers() if _may_succeed(view, member.name, candidate)]
+    quorum = view.sync.quorum if sync_active(view) else 0
+    voters = view.sync.standbys if quorum else ()
+    others = tuple(member.name for member in view.peers() if member.name not in (*able, *voters))
     until = agent.now() + CONFIRM_S
     while lsn and agent.now() < until:
-        poll = await agent.poll_peers(skip=tuple(others))
-        fit = [a for a in poll.answers if a.reachable and a.running and not a.nofailover and (a.lsn or 0) >= lsn]
-        if fit:
+        poll = await agent.poll_peers(skip=others)
+        live = [a for a in poll.answers if a.reachable and a.running]
+        fit = [a for a in live if a.name in able and not a.nofailover and (a.lsn or 0) >= lsn]
+        # It will need the word of a quorum, with this member not yet there to give its own.
+        if fit and (not quorum or sum(a.name in voters for a in live) > quorum):
             return max(fit, key=lambda answer: (answer.lsn or 0, answer.priority)).name
         await asyncio.sleep(0.05)
     return None

@@ -166,8 +166,9 @@ class Agent:
 
     async def answer_status(self) -> dict[str, Any]:
         """`GET /patroni`, observed afresh."""
+        asked_at = self.now()
         await self.refresh()
-        return patroni_document(self.facts())
+        return patroni_document(self.facts(), asked_at)
 
     def settings(self) -> ClusterSettings:
         """The cluster settings as last seen."""
@@ -228,10 +229,10 @@ class Agent:
 
     async def poll_peers(self, skip: tuple[str, ...] = ()) -> Poll:
         """Ask every other member at once; those to skip count as not reachable."""
-        others = [member for member in self.store.members() if member.name != self.me.name]
+        others, began = [member for member in self.store.members() if member.name != self.me.name], self.now()
         answers = await asyncio.gather(*(self.ask_peer(other) for other in others if other.name not in skip))
         silent = [PeerAnswer(other.name, reachable=False) for other in others if other.name in skip]
-        return Poll((*answers, *silent), self.now())
+        return Poll((*answers, *silent), self.now(), began)
 
     async def ask_peer(self, member: MemberView, timeout: float = POLL_TIMEOUT_S) -> PeerAnswer:
         """Ask one member for its state, within `timeout` seconds."""

@@ -110,8 +110,8 @@ async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
         case Promise(version):
             await _promise(agent, view, version)
             return True
-        case SetSyncNames(names, strict):
-            await agent.postgres.set_sync_names(names, strict=strict)
+        case SetSyncNames(wanted):
+            await agent.postgres.set_sync_names(wanted)
             return True
         case Follow(upstream):
             await agent.postgres.follow(upstream, view.settings)
@@ -145,8 +145,8 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
             await agent.keeper.renew_now()
         case Claim(version):
             await agent.store.write_claim(version)
-        case WriteSync(leader, standbys, version):
-            await _write_sync(agent, leader, standbys, version)
+        case WriteSync():
+            await _write_sync(agent, action)
         case WriteInitialize(value, version):
             await agent.store.write_config(version, initialize=value)
         case WriteHistory(timeline):
@@ -157,10 +157,10 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
             assert_never(action)
 
 
-async def _write_sync(agent: Agent, leader: str | None, standbys: tuple[str, ...], version: str | None) -> None:
+async def _write_sync(agent: Agent, action: WriteSync) -> None:
     """A write without an answer may still land; an answered one after it makes sure that it cannot."""
     try:
-        await agent.store.write_sync(leader, standbys, version)
+        await agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
     except TransientError:
         agent.remember(sync_unsure=True)
         raise

@@ -236,10 +236,10 @@ class ClusterStore:
         self.last_contact = self._now()
         self._endpoints.put(found)
 
-    async def write_sync(self, leader: str | None, standbys: tuple[str, ...], version: str | None) -> None:
+    async def write_sync(self, leader: str | None, standbys: tuple[str, ...], quorum: int, version: str | None) -> None:
         """Write the sync object by compare-and-swap."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")
-        body = records.sync_body(self._me.cluster, leader, standbys, stamp)
+        body = records.sync_body(self._me.cluster, leader, standbys, quorum, stamp)
         await self._swap(self._sync_name, body, version)
 
     async def write_claim(self, version: str) -> None:

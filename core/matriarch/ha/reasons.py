@@ -30,6 +30,7 @@ class Reason(StrEnum):
     ASKING_PEERS = "AskingPeers"
     NOT_ELIGIBLE = "NotEligible"
     NOT_MOST_ADVANCED = "NotMostAdvanced"
+    NOT_ENOUGH_VOTES = "NotEnoughVotes"
     PRIMARY_STILL_ALIVE = "PrimaryStillAlive"
     YIELDING_TO_CANDIDATE = "YieldingToCandidate"
     TAKING_OVER = "TakingOver"

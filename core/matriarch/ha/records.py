@@ -110,7 +110,7 @@ def read_sync(obj: Object) -> SyncView:
     return SyncView(
         leader=leader,
         standbys=standbys if leader else (),
-        quorum=(_integer(notes.get("quorum")) or 0) if leader else 0,
+        quorum=max(0, _integer(notes.get("quorum")) or 0) if leader else 0,
         version=version_of(obj),
         claim=notes.get(labels.CLAIM) or None,
     )
@@ -159,8 +159,8 @@ def release_body(optime: int | None, successor: Me | None) -> Object:
     return body if successor is None else body | {"subsets": [subset(successor)]}
 
 
-def sync_body(cluster: str, leader: str | None, standbys: tuple[str, ...], now_iso: str) -> Object:
-    """The sync object in priority mode; leader None: synchronous mode is not active.
+def sync_body(cluster: str, leader: str | None, standbys: tuple[str, ...], quorum: int, now_iso: str) -> Object:
+    """The sync object; leader None: synchronous mode is not active. `quorum` is 0 in priority mode.
 
     `now_iso` makes every write a change: the API server gives no new version to a patch that changes nothing, and an
     earlier write that is still under way could then succeed later.
@@ -168,7 +168,7 @@ def sync_body(cluster: str, leader: str | None, standbys: tuple[str, ...], now_i
     notes = {
         "leader": leader,
         "sync_standby": ",".join(sorted(standbys)) if leader and standbys else None,
-        "quorum": "0" if leader else None,
+        "quorum": str(quorum) if leader else None,
         labels.CLAIM: None,
         labels.WRITTEN: now_iso,
     }

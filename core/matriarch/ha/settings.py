@@ -54,6 +54,11 @@ class ClusterSettings:
         """Whether commits wait for a standby. A standby cluster has no commits of its own."""
         return self.synchronous_mode != "off" and self.standby_cluster is None
 
+    @property
+    def quorum(self) -> bool:
+        """Whether any so many standbys will do, rather than those with the highest rank."""
+        return self.synchronous and self.synchronous_mode == "quorum"
+
 
 def parse_settings(text: str | None, previous: ClusterSettings | None = None) -> ClusterSettings:
     """Settings from the annotation's text; `previous` when it is absent or unreadable, key by key where a value is."""

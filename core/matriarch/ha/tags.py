@@ -34,6 +34,11 @@ class Tags:
     replicatefrom: str | None = None
     """The member that it streams from, instead of the leader, as long as that one streams itself."""
 
+    @property
+    def may_lead(self) -> bool:
+        """Whether it may be promoted."""
+        return not self.nofailover and self.failover_priority > 0
+
 
 def tags_from(value: object) -> Tags:
     """Tags as a person may have written them. The boolean wins over the priority that says the same."""

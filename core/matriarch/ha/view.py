@@ -102,7 +102,8 @@ class ConfigView:
 
 @dataclass(frozen=True, slots=True)
 class SyncView:
-    """The sync object: every name in `standbys` acknowledges every commit of `leader` (priority mode).
+    """The sync object: any `quorum` + 1 of `standbys` together have every acknowledged commit of `leader`. In priority
+    mode the quorum is 0: each of them has every one.
 
     `claim` names a standby that is about to take the lock of a silent leader (rules/takeover.py).
     """
@@ -114,7 +115,8 @@ class SyncView:
     claim: str | None = None
 
     def lists(self, member: str) -> bool:
-        """Whether a member may be promoted without losing an acknowledged commit. Case does not matter to Postgres."""
+        """Whether a member may be promoted without losing an acknowledged commit, with the quorum's consent where there
+        is one. Case does not matter to Postgres."""
         wanted = member.lower()
         return wanted == (self.leader or "").lower() or wanted in (name.lower() for name in self.standbys)
 
@@ -170,16 +172,20 @@ class PeerAnswer:
     sysid: str | None = None
     heard_age: float | None = None
     """Seconds since its WAL receiver last had a message from the primary."""
+    certain: bool = False
+    """Its position was looked up after the question had come, and counts all the WAL that it has."""
     refused: bool = False
     """Not reachable because nobody listens at its address: its agent is gone, not merely silent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """The answers to one round of questions to all peers, and when the round ended."""
+    """The answers to one round of questions to all peers, and when (`at`) the round ended."""
 
     answers: tuple[PeerAnswer, ...]
     at: float
+    began: float | None = None
+    """When the questions were sent."""
 
     def of(self, name: str) -> PeerAnswer | None:
         """One peer's answer."""

@@ -60,14 +60,20 @@ class Reads:
 
     async def patroni(self, request: web.BaseRequest) -> web.Response:
         """This member, looked at afresh."""
+        asked_at = self._face.facts().now
         await self._freshen()
-        return replies.document(200, patroni_document(self._face.facts()))
+        return replies.document(200, patroni_document(self._face.facts(), asked_at))
 
     async def _freshen(self) -> None:
-        """Join the look that is under way or begin one; go on without when it takes too long."""
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.create_task(self._refresh(), name="rest-refresh")
-        await asyncio.wait({self._refreshing}, timeout=FRESH_S)
+        """Wait for the look that is under way, which may have begun too early to tell of this moment, and for one more;
+        go on without when that takes too long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FRESH_S):
+                if self._refreshing is not None and not self._refreshing.done():
+                    await asyncio.wait({self._refreshing})
+                if self._refreshing is None or self._refreshing.done():
+                    self._refreshing = asyncio.create_task(self._refresh(), name="rest-refresh")
+                await asyncio.wait({self._refreshing})
 
     async def _refresh(self) -> None:
         with suppress(MatriarchError):

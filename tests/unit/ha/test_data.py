@@ -27,6 +27,7 @@ from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import ConfigView, HistoryEntry, LockView, Memory, PostgresView, SyncView, Upstream
+from matriarch.words.sync_names import every
 
 DEMO_0 = Upstream("demo-0", "10.0.0.0")
 EMPTY = PostgresView(data="empty")
@@ -93,7 +94,7 @@ def test_rewound_data_follows_its_source_at_once() -> None:
 
 
 def test_a_crashed_leader_restarts_in_place() -> None:
-    assert decide(leading(postgres=stopped())).actions == (StartPrimary(("demo-0",), False),)
+    assert decide(leading(postgres=stopped())).actions == (StartPrimary(every(("demo-0",))),)
 
 
 def test_a_leader_that_was_a_replica_starts_as_one_and_is_promoted() -> None:
@@ -106,14 +107,14 @@ def test_a_leader_whose_postgres_does_not_start_lets_others_lead() -> None:
 
 def test_a_restarted_container_takes_its_lock_up_again() -> None:
     view = leading(postgres=stopped(), lease_until=None)
-    assert decide(view).actions == (Reclaim("77"), StartPrimary(("demo-0",), False))
+    assert decide(view).actions == (Reclaim("77"), StartPrimary(every(("demo-0",))))
     fresh = replace(view, memory=Memory())
     sure = WriteSync("demo-1", ("demo-0",), "9")
-    assert decide(fresh).actions == (Reclaim("77"), sure, StartPrimary(("demo-0",), False))
+    assert decide(fresh).actions == (Reclaim("77"), sure, StartPrimary(every(("demo-0",))))
     elsewhere = replace(view, lock=lock("demo-1", address_uid="uid-old", address_node="n9"))
     assert decide(elsewhere).actions == ()
     over = replace(elsewhere, lock=replace(elsewhere.lock, expired=True))
-    assert decide(over).actions == (Reclaim("77"), StartPrimary(("demo-0",), False))
+    assert decide(over).actions == (Reclaim("77"), StartPrimary(every(("demo-0",))))
     shared = replace(view, memory=Memory(data_held=False))
     assert decide(shared).actions == ()
 
@@ -169,5 +170,5 @@ def test_data_that_nobody_ever_used_gives_way_to_the_clusters() -> None:
 def test_replay_that_waits_for_greater_parameters_gets_them_by_a_restart() -> None:
     pending = {"max_connections": {"old_value": "100", "new_value": "130"}}
     waiting = replica(replay_paused=True, pending_restart=pending)
-    assert decide(a_view(postgres=waiting)).actions == (Restart(False, (), False, DEMO_0),)
+    assert decide(a_view(postgres=waiting)).actions == (Restart(False, DEMO_0),)
     assert decide(a_view(postgres=replica(replay_paused=True))).actions == ()

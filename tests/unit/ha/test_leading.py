@@ -20,6 +20,7 @@ from matriarch.ha.lease import expired, lease_end
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings, parse_settings
 from matriarch.ha.view import Memory, Request, SyncView, View
+from matriarch.words.sync_names import every
 
 GOOD = poll(answer("demo-0"), answer("demo-2"))
 
@@ -48,7 +49,7 @@ def test_a_candidate_that_streams_is_made_synchronous_first() -> None:
         "demo-1",
         "demo-2",
         sync=SyncView("demo-1", ("demo-2",), 0, "9"),
-        postgres=primary(sync_names=("demo-2",), standbys=(standby("demo-2"),)),
+        postgres=primary(sync_names=every(("demo-2",)), standbys=(standby("demo-2"),)),
     )
     assert isinstance(decide(settled).actions[0], HandOver)
 
@@ -96,7 +97,7 @@ def test_failsafe_needs_the_mode_and_a_place_in_the_topology() -> None:
 
 def test_a_crash_during_an_api_outage_is_repaired_in_place() -> None:
     decision = decide(leading(api_ok=False, lease_until=NOW + 8, postgres=stopped()))
-    assert decision.actions[-1] == StartPrimary(("demo-0",), False)
+    assert decision.actions[-1] == StartPrimary(every(("demo-0",)))
 
 
 def test_sigterm_hands_over() -> None:
@@ -141,7 +142,7 @@ def test_settings_keep_the_ttl_formula() -> None:
 
 
 def test_a_handover_that_kept_the_lock_is_tried_again_once_a_replica_streams_and_not_for_ever() -> None:
-    alone = primary(sync_names=("demo-0",))
+    alone = primary(sync_names=every(("demo-0",)))
     kept = Memory(sync_unsure=False, request_seen_at=NOW - 1, handovers_kept=1)
     waiting = asked("demo-1", "demo-0", memory=kept, postgres=alone)
     assert not any(isinstance(action, HandOver | ClearRequest) for action in decide(waiting).actions)

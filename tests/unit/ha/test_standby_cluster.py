@@ -157,7 +157,7 @@ def test_the_section_comes_and_the_primary_becomes_a_standby() -> None:
     decision = decide(view)
     assert decision.reason == Reason.DEMOTING_CLUSTER
     assert decision.actions[0] == WriteSync(None, (), "9")
-    assert decision.actions[-1] == Restart(False, (), False, None)
+    assert decision.actions[-1] == Restart(False, None)
 
 
 def test_a_section_without_a_usable_host_demotes_nobody() -> None:

@@ -5,17 +5,20 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.ha.views import NAMES, a_view, leading, primary, replica, standby
+from unit.ha.views import NAMES, a_view, leading, member, primary, replica, standby
 
 from matriarch.ha.actions import Promote, SetSyncNames, StartPrimary, WriteSync
 from matriarch.ha.decide import decide
 from matriarch.ha.rules import sync
+from matriarch.ha.rules.standbys import choose
 from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.tags import Tags
 from matriarch.ha.view import Memory, SyncView, View
+from matriarch.words.sync_names import BLOCKED, NOBODY, SyncNames, any_of, every
 
 
 def with_sync(listed: tuple[str, ...], in_force: tuple[str, ...], *rows: Any, **more: Any) -> View:
-    postgres = primary(sync_names=in_force, standbys=rows, **more)
+    postgres = primary(sync_names=every(in_force), standbys=rows, **more)
     return leading(sync=SyncView("demo-1", listed, 0, "9"), postgres=postgres)
 
 
@@ -24,7 +27,7 @@ def test_a_settled_set_needs_nothing() -> None:
 
 
 def test_a_new_standby_enters_the_setting_first() -> None:
-    assert sync.step(with_sync((), (), standby("demo-0", "async"))) == (SetSyncNames(("demo-0",)),)
+    assert sync.step(with_sync((), (), standby("demo-0", "async"))) == (SetSyncNames(every(("demo-0",))),)
 
 
 def test_it_enters_the_object_once_it_has_caught_up() -> None:
@@ -36,13 +39,13 @@ def test_it_enters_the_object_once_it_has_caught_up() -> None:
 
 def test_a_lost_standby_leaves_the_object_first() -> None:
     assert sync.step(with_sync(("demo-0",), ("demo-0",))) == (WriteSync("demo-1", (), "9"),)
-    assert sync.step(with_sync((), ("demo-0",))) == (SetSyncNames(()),)
+    assert sync.step(with_sync((), ("demo-0",))) == (SetSyncNames(NOBODY),)
 
 
 def test_strict_mode_never_empties_the_setting() -> None:
     strict = ClusterSettings(synchronous_mode_strict=True)
     assert sync.step(replace(with_sync(("demo-0",), ("demo-0",)), settings=strict)) == ()
-    assert sync.step(replace(with_sync((), ()), settings=strict)) == (SetSyncNames((), strict=True),)
+    assert sync.step(replace(with_sync((), ()), settings=strict)) == (SetSyncNames(BLOCKED),)
 
 
 def test_a_promise_that_postgres_does_not_keep_is_taken_back() -> None:
@@ -58,20 +61,98 @@ def test_the_object_says_nobody_else_before_a_promotion() -> None:
 
 def test_switching_it_off_empties_the_object_first() -> None:
     view = replace(leading(), settings=ClusterSettings(synchronous_mode="off"))
-    assert sync.step(view) == (WriteSync(None, (), "9"), SetSyncNames(()))
+    assert sync.step(view) == (WriteSync(None, (), "9"), SetSyncNames(NOBODY))
 
 
 def test_a_restarted_primary_starts_with_the_listed_standbys() -> None:
-    assert sync.start_primary(leading()) == StartPrimary(("demo-0",), False)
+    assert sync.start_primary(leading()) == StartPrimary(every(("demo-0",)))
     sure = replace(a_view(), memory=Memory(sync_unsure=False))
-    assert sync.start_primary(sure) == StartPrimary((), False)
+    assert sync.start_primary(sure) == StartPrimary()
 
 
 def test_after_a_write_without_an_answer_no_name_is_dropped_before_one_with() -> None:
     unsure = replace(with_sync((), ("demo-0",)), memory=Memory(sync_unsure=True))
     assert sync.step(unsure) == (WriteSync("demo-1", (), "9"),)
     assert sync.certain(unsure) == (WriteSync("demo-1", (), "9"),)
-    assert sync.start_primary_blindly(unsure) == StartPrimary((), strict=True)
+    assert sync.start_primary_blindly(unsure) == StartPrimary(BLOCKED)
+
+
+QUORUM = ClusterSettings(synchronous_mode="quorum")
+BOTH = ("demo-0", "demo-2")
+
+
+def quorum_view(listed: tuple[str, ...], quorum: int, in_force: SyncNames, *rows: Any, **more: Any) -> View:
+    postgres = primary(sync_names=in_force, standbys=rows, **more)
+    return leading(settings=QUORUM, sync=SyncView("demo-1", listed, quorum, "9"), postgres=postgres)
+
+
+def test_quorum_mode_names_everybody_and_counts() -> None:
+    rows = (standby("demo-0", "async"), standby("demo-2", "async"))
+    assert sync.step(quorum_view((), 0, NOBODY, *rows)) == (SetSyncNames(any_of(1, BOTH)),)
+    rows = (standby("demo-0", "quorum"), standby("demo-2", "quorum"))
+    assert sync.step(quorum_view((), 0, any_of(1, BOTH), *rows)) == (WriteSync("demo-1", BOTH, "9", 1),)
+    assert sync.step(quorum_view(BOTH, 1, any_of(1, BOTH), *rows)) == ()
+
+
+def test_a_walsender_that_does_not_know_yet_is_not_counted_on() -> None:
+    rows = (standby("demo-0", "async"), standby("demo-2", "quorum"))
+    assert sync.step(quorum_view((), 0, any_of(1, BOTH), *rows)) == ()
+
+
+def test_quorum_mode_takes_those_that_may_not_lead_only_to_fill_up() -> None:
+    tagged = tuple(
+        member(name, "primary" if name == "demo-1" else "replica", tags=Tags(nofailover=name == "demo-0"))
+        for name in NAMES
+    )
+    rows = (standby("demo-0", "async"), standby("demo-2", "async"))
+    one = replace(quorum_view((), 0, NOBODY, *rows), members=tagged)
+    assert choose(one) == {"demo-2"}
+    two = replace(one, settings=replace(QUORUM, synchronous_node_count=2))
+    assert choose(two) == set(BOTH)
+    priority = replace(one, settings=ClusterSettings())
+    assert choose(priority) == {"demo-2"}, "a second copy with which nobody could take over is the last resort"
+    alone = replace(priority, postgres=primary(standbys=rows[:1]))
+    assert choose(alone) == {"demo-0"}
+
+
+def test_a_change_of_the_mode_goes_by_safe_steps() -> None:
+    rows = (standby("demo-0"), standby("demo-2", "async"))
+    view = quorum_view(("demo-0",), 0, every(("demo-0",)), *rows)
+    assert sync.step(view) == (WriteSync("demo-1", BOTH, "9", 1),)
+    view = quorum_view(BOTH, 1, every(("demo-0",)), *rows)
+    assert sync.step(view) == (SetSyncNames(any_of(1, BOTH)),)
+    rows = (standby("demo-0", "quorum"), standby("demo-2", "quorum"))
+    back = replace(quorum_view(BOTH, 1, any_of(1, BOTH), *rows), settings=ClusterSettings())
+    assert sync.step(back) == (SetSyncNames(every(("demo-0",))),)
+    alike = replace(quorum_view(BOTH, 0, any_of(2, BOTH), *rows), settings=ClusterSettings(synchronous_node_count=2))
+    assert sync.step(alike) == (SetSyncNames(every(BOTH)),), "all of them, in the words of the mode"
+
+
+def test_names_that_may_not_be_in_force_everywhere_are_put_in_force_again() -> None:
+    view = quorum_view(BOTH, 1, any_of(1, BOTH), standby("demo-0", "quorum"), sync_names_sure=False)
+    assert sync.step(view) == (SetSyncNames(any_of(1, BOTH)),)
+
+
+def test_a_restart_in_quorum_mode_waits_for_as_many_as_the_object_asks_for() -> None:
+    view = quorum_view(("demo-0", "demo-2", "demo-3"), 1, any_of(2, BOTH))
+    assert sync.start_primary(view) == StartPrimary(any_of(2, ("demo-0", "demo-2", "demo-3")))
+
+
+def test_strict_mode_acknowledges_nothing_from_the_first_moment_after_a_promotion() -> None:
+    strict = ClusterSettings(synchronous_mode_strict=True)
+    view = leading(settings=strict, postgres=replica(), sync=SyncView("demo-0", ("demo-1",), 0, "9"))
+    assert sync.promotion(view) == (WriteSync("demo-1", (), "9"), SetSyncNames(BLOCKED), Promote())
+    stopped = replace(view, sync=SyncView("demo-1", (), 0, "9"), memory=Memory(sync_unsure=False))
+    assert sync.start_primary(stopped) == StartPrimary(BLOCKED)
+
+
+def test_beside_others_a_standby_is_measured_by_the_best_of_them() -> None:
+    lagging = ClusterSettings(synchronous_mode="quorum", maximum_lag_on_syncnode=100)
+    rows = (standby("demo-0", flush=900), standby("demo-2", flush=700))
+    view = replace(quorum_view((), 0, NOBODY, *rows), settings=lagging)
+    view = replace(view, postgres=replace(view.postgres, lsn=5000))
+    assert choose(view) == {"demo-0"}
+    assert choose(replace(view, postgres=replace(view.postgres, standbys=rows[:1]))) == frozenset()
 
 
 names = st.sets(st.sampled_from([n for n in NAMES if n != "demo-1"])).map(lambda s: tuple(sorted(s)))
@@ -96,10 +177,12 @@ def test_every_interrupted_step_keeps_the_invariant(
             return
         for action in actions:
             match action:
-                case WriteSync(leader, standbys, _):
+                case WriteSync(leader, standbys, _, quorum):
                     sure = replace(view.memory, sync_unsure=False)
-                    view = replace(view, sync=SyncView(leader, standbys, 0, "x"), memory=sure)
-                case SetSyncNames(chosen, _):
+                    view = replace(view, sync=SyncView(leader, standbys, quorum, "x"), memory=sure)
+                case SetSyncNames(chosen):
                     view = replace(view, postgres=replace(view.postgres, sync_names=chosen, sync_names_lsn=1000))
-            assert set(view.sync.standbys) <= set(view.postgres.sync_names or ())
+            names = view.postgres.sync_names
+            assert names is not None and view.sync.quorum == 0
+            assert set(view.sync.standbys) <= set(names.names) and names.count == len(names.names)
     raise AssertionError("the synchronous set does not settle")

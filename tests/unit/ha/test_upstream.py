@@ -12,7 +12,7 @@ from matriarch.ha.actions import AskLeader, Clone, Follow
 from matriarch.ha.decide import decide
 from matriarch.ha.rules.upstream import copy_source, stream_source
 from matriarch.ha.tags import Tags
-from matriarch.ha.view import MemberView, Memory, RemoteHistory, Upstream, View
+from matriarch.ha.view import MemberView, Memory, RemoteHistory, SyncView, Upstream, View
 
 LEADER = Upstream("demo-0", "10.0.0.0")
 OTHER = Upstream("demo-2", "10.0.0.2")
@@ -24,7 +24,8 @@ def streaming(name: str, **more: Any) -> MemberView:
 
 def follower(tags: Tags, other: MemberView | None = None, **memory: Any) -> View:
     """demo-1 with `tags`, demo-0 leading, and `other` as demo-2."""
-    view = a_view(postgres=replica(), memory=Memory(**memory))
+    sync = SyncView("demo-0", ("demo-2",), 0, "9")
+    view = a_view(postgres=replica(), memory=Memory(**memory), sync=sync)
     members = (member("demo-0", "primary", timeline=1), streaming("demo-1", tags=tags))
     return replace(view, me=replace(view.me, tags=tags), members=(*members, other or streaming("demo-2")))
 
@@ -78,6 +79,13 @@ def test_data_is_copied_from_a_streaming_member_with_clonefrom() -> None:
     assert copy_source(follower(Tags(), tagged), LEADER) == OTHER
     assert copy_source(follower(Tags()), LEADER) == LEADER
     assert copy_source(follower(Tags(), replace(tagged, streaming=False)), LEADER) == LEADER
+
+
+def test_who_is_listed_copies_from_the_leader_so_that_nothing_it_acknowledged_is_missing() -> None:
+    """Rule 3: what it acknowledged is counted on as long as the sync object lists it."""
+    view = follower(Tags(), streaming("demo-2", tags=Tags(clonefrom=True)))
+    listed = replace(view, sync=SyncView("demo-0", ("demo-1", "demo-2"), 1, "9"))
+    assert copy_source(listed, LEADER) == LEADER
 
 
 def test_a_failed_copy_is_followed_by_one_from_the_leader() -> None:

@@ -24,6 +24,7 @@ from matriarch.ha.view import (
     Upstream,
     View,
 )
+from matriarch.words.sync_names import NOBODY, every
 
 NOW = 1000.0
 SYSID = "7591234567890123456"
@@ -58,7 +59,8 @@ def replica(**changes: Any) -> PostgresView:
 
 def primary(**changes: Any) -> PostgresView:
     slots = ("demo_0", "demo_2")
-    return replica(**({"in_recovery": False, "streaming": False, "sync_names": (), "slots": slots} | changes))
+    base = {"in_recovery": False, "streaming": False, "sync_names": NOBODY, "sync_names_sure": True, "slots": slots}
+    return replica(**(base | changes))
 
 
 def stopped(state: str = "in production", **changes: Any) -> PostgresView:
@@ -127,7 +129,7 @@ def leading(**changes: Any) -> View:
         "lease_until": NOW + 8,
         "sync": SyncView("demo-1", ("demo-0",), 0, "9"),
         "members": members("demo-1"),
-        "postgres": primary(sync_names=("demo-0",), standbys=(standby("demo-0"), standby("demo-2", "async"))),
+        "postgres": primary(sync_names=every(("demo-0",)), standbys=(standby("demo-0"), standby("demo-2", "async"))),
         "memory": Memory(sync_unsure=False),
     }
     return a_view(**(base | changes))

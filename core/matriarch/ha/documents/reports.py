@@ -19,8 +19,9 @@ from matriarch.words.lsn import format_lsn
 from matriarch.words.names import POSTGRES_PORT
 
 
-def patroni_document(facts: Facts) -> Document:
-    """`GET /patroni`, and the body of every health check that is asked by GET."""
+def patroni_document(facts: Facts, asked_at: float | None = None) -> Document:
+    """`GET /patroni`, and the body of every health check that is asked by GET. `asked_at`: when the question came, on
+    the member's clock; a position that was looked up before it is of no use to a candidate that counts votes."""
     identity = {"version": PATRONI_VERSION, "scope": facts.me.cluster, "name": facts.me.name}
     view = facts.view
     if view is None:
@@ -60,8 +61,13 @@ def patroni_document(facts: Facts) -> Document:
         "data": view.postgres.data,
         "activity": view.activity.name if view.activity is not None else None,
         "heard_age": view.postgres.heard_age,
+        "position_certain": _is_certain(view.postgres, asked_at),
     }
     return document
+
+
+def _is_certain(postgres: PostgresView, asked_at: float | None) -> bool:
+    return postgres.replayed_all and asked_at is not None and postgres.observed_at >= asked_at
 
 
 def _server(postgres: PostgresView) -> Document:

@@ -41,9 +41,9 @@ def follow(view: View) -> Decision | None:
         return _starved(view, source)
     if view.postgres.replay_paused and view.postgres.pending_restart and not view.settings.pause:
         facts = f"replay waits for greater {', '.join(sorted(view.postgres.pending_restart))}"
-        return Decision((Restart(False, (), False, source),), Reason.RESTARTING, facts, wake_in=1.0)
+        return Decision((Restart(False, source),), Reason.RESTARTING, facts, wake_in=1.0)
     if view.memory.restart:
-        return Decision((Restart(False, (), False, source),), Reason.RESTARTING, "asked for by a person", wake_in=1.0)
+        return Decision((Restart(False, source),), Reason.RESTARTING, "asked for by a person", wake_in=1.0)
     followed = view.memory.followed.member
     return Decision((*_upkeep(view), *poll_ahead(view)), Reason.FOLLOWING, followed, wake_in=_wake(view))
 

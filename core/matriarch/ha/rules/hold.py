@@ -54,8 +54,7 @@ def _promote(view: View) -> Decision:
 def _lead(view: View) -> Decision:
     records = _records(view)
     if view.memory.restart:
-        start = sync.start_primary(view)
-        restart = Restart(True, start.sync_names, start.strict, None)
+        restart = Restart(True, None, sync.start_primary(view).sync_names)
         return Decision(
             (*records, *sync.certain(view), restart), Reason.RESTARTING, "asked for by a person", lead=True, wake_in=0.5
         )

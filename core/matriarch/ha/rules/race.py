@@ -1,8 +1,8 @@
 """The lock is free: may this member take it? (rules 3 and 4)
 
-Synchronous mode: only a member that the sync object lists; each of those has every acknowledged commit, so when this
-member is the only one listed it need not ask anybody. Asynchronous mode: the most advanced of all reachable members,
-not farther than `maximum_lag_on_failover` behind the last known position.
+Synchronous mode: only a member that the sync object lists. With a quorum of 0 each of those has every acknowledged
+commit; with a greater one only so many of them together have (rules/votes.py). Asynchronous mode: the most advanced of
+all reachable members, not farther than `maximum_lag_on_failover` behind the last known position.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.isolation import failsafe_applies
 from matriarch.ha.rules.polling import fresh_poll
 from matriarch.ha.rules.sync import promotion
-from matriarch.ha.view import PeerAnswer, View
+from matriarch.ha.rules.votes import ahead, ask, in_time, obstacle, same_position, votes_needed
+from matriarch.ha.view import PeerAnswer, Poll, View
 from matriarch.words.lsn import format_lsn
 
 AGAIN_S = 0.25
+ASK_AGAIN_S = 0.5
+"""Seconds after which the voters of a quorum are asked again while too few of them answered."""
 POLL_AHEAD_S = 1.5
 """Seconds before a silent lock's expiry at which the peers are asked in advance, so that an unreachable one does not
 cost its timeout after the expiry."""
@@ -29,14 +32,15 @@ def race(view: View) -> Decision | None:
     why = _not_eligible(view)
     if why is not None:
         return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=AGAIN_S)
-    if view.request.pending and view.request.candidate == view.me.name:
+    needed = votes_needed(view)
+    if not needed and view.request.pending and view.request.candidate == view.me.name:
         return _take(view, "candidate of the pending request")
-    if _only_listed(view):
+    if not needed and _only_listed(view):
         return _take(view, "the only listed synchronous standby")
     poll = fresh_poll(view)
-    if poll is None:
-        return Decision((PollPeers(),), Reason.ASKING_PEERS, "the lock is free", wake_in=0.0)
-    return _candidate_first(view, poll.answers) or _compare(view, poll.answers)
+    if poll is None or (needed and not in_time(view, poll)):
+        return Decision((ask(poll),), Reason.ASKING_PEERS, "the lock is free", wake_in=0.0)
+    return _candidate_first(view, poll.answers) or _too_few(view, poll) or _compare(view, poll.answers)
 
 
 def reconsider(view: View) -> Decision | None:
@@ -50,10 +54,10 @@ def reconsider(view: View) -> Decision | None:
     poll = fresh_poll(view)
     if poll is None:
         return Decision((PollPeers(),), Reason.ASKING_PEERS, "the lock came late", wake_in=0.0)
-    ahead = [a.name for a in poll.answers if a.reachable and not a.nofailover and _ahead(view, a)]
-    if not ahead or _forced(view):
+    further = [a.name for a in poll.answers if a.reachable and not a.nofailover and ahead(view, a)]
+    if not further or _forced(view):
         return None
-    return Decision((Release(),), Reason.NOT_MOST_ADVANCED, f"{', '.join(ahead)} got further", wake_in=AGAIN_S)
+    return Decision((Release(),), Reason.NOT_MOST_ADVANCED, f"{', '.join(further)} got further", wake_in=AGAIN_S)
 
 
 def poll_ahead(view: View) -> tuple[PollPeers, ...]:
@@ -70,7 +74,7 @@ def sync_active(view: View) -> bool:
 
 def _not_eligible(view: View) -> str | None:
     me = view.me
-    if me.tags.nofailover or me.tags.failover_priority <= 0:
+    if not me.tags.may_lead:
         return "tag nofailover"
     if view.settings.pause and not (view.request.pending and view.request.candidate == me.name):
         return "paused"
@@ -128,16 +132,25 @@ def _candidate_first(view: View, answers: tuple[PeerAnswer, ...]) -> Decision | 
     return Decision((), Reason.YIELDING_TO_CANDIDATE, facts, wake_in=AGAIN_S)
 
 
+def _too_few(view: View, poll: Poll) -> Decision | None:
+    """Quorum mode: somebody who was not heard may have a commit that this member lacks. Ask again soon, everybody."""
+    why = obstacle(view, poll.answers)
+    if why is None:
+        return None
+    again = (PollPeers(),) if view.now - poll.at > ASK_AGAIN_S else ()
+    return Decision(again, Reason.NOT_ENOUGH_VOTES, why, wake_in=AGAIN_S)
+
+
 def _compare(view: View, answers: tuple[PeerAnswer, ...]) -> Decision:
     alive = [a.name for a in answers if a.reachable and a.running and a.in_recovery is False]
     if alive:
         return Decision((), Reason.PRIMARY_STILL_ALIVE, ", ".join(alive), wake_in=AGAIN_S)
     rivals = [a for a in answers if a.reachable and not a.nofailover and not a.empty and _may_win(view, a)]
     for rival in rivals:
-        if _ahead(view, rival):
+        if ahead(view, rival):
             facts = f"{rival.name} is at {rival.timeline}:{format_lsn(rival.lsn or 0)}"
             return Decision((), Reason.NOT_MOST_ADVANCED, facts, wake_in=AGAIN_S)
-        if _same_position(view, rival) and rival.priority > view.me.tags.failover_priority:
+        if same_position(view, rival) and rival.priority > view.me.tags.failover_priority and not _is_candidate(view):
             return Decision((), Reason.NOT_MOST_ADVANCED, f"{rival.name} has priority", wake_in=AGAIN_S)
     silent = [a.name for a in answers if not a.reachable]
     if silent and _history_unknown(view) and not _waited(view):
@@ -150,15 +163,8 @@ def _may_win(view: View, answer: PeerAnswer) -> bool:
     return not sync_active(view) or view.sync.lists(answer.name)
 
 
-def _ahead(view: View, rival: PeerAnswer) -> bool:
-    mine = (view.postgres.timeline or 0, view.postgres.lsn or 0)
-    if rival.timeline is None or rival.lsn is None or not rival.running:
-        return False
-    return (rival.timeline, rival.lsn) > mine
-
-
-def _same_position(view: View, rival: PeerAnswer) -> bool:
-    return rival.running and (rival.timeline, rival.lsn) == (view.postgres.timeline, view.postgres.lsn)
+def _is_candidate(view: View) -> bool:
+    return view.request.pending and view.request.candidate == view.me.name
 
 
 def _history_unknown(view: View) -> bool:

@@ -54,10 +54,13 @@ def _hand_over(view: View, poll: Poll) -> Decision | None:
         waits = seen is None or view.now - seen < SETTLE_S
         return None if waits else _refuse(view, f"{', '.join(able)} does not stream")
     if sync_active(view):
-        listed = [name for name in able if name in view.sync.standbys]
-        if not listed:
+        voters = [a for a in poll.answers if a.name in view.sync.standbys]
+        if not any(a.name in able for a in voters):
             # The sync rule prefers the candidate: it will be listed as soon as it has caught up.
             return None
+        heard = sum(a.reachable and a.running for a in voters)
+        if heard <= view.sync.quorum:
+            return _refuse(view, f"only {heard} of {len(voters)} voters answer, and {view.sync.quorum + 1} are needed")
     quiet = max(0.0, QUIET_S - (view.now - view.memory.last_label_change))
     facts = f"to {request.candidate or 'the best replica'}"
     return Decision((HandOver(request.candidate, quiet),), Reason.HANDING_OVER, facts, lead=True, wake_in=0.5)

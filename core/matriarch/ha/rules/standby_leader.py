@@ -94,14 +94,14 @@ def _demote(view: View, remote: Upstream | None) -> Decision:
     if view.settings.pause or remote is None:
         facts = "paused" if view.settings.pause else "standby_cluster names no usable host: still primary"
         return Decision((), Reason.LEADING, facts, lead=True, wake_in=view.settings.loop_wait)
-    steps = (*sync.disable(view), Restart(False, (), False, None))
+    steps = (*sync.disable(view), Restart(False, None))
     return Decision(steps, Reason.DEMOTING_CLUSTER, f"to follow {remote.member}", lead=True, wake_in=0.5)
 
 
 def _lead(view: View, remote: Upstream | None) -> Decision:
     keep: tuple[Action, ...] = (*_records(view), *upkeep(view), *sync.disable(view))
     if view.memory.restart:
-        restart = Restart(False, (), False, view.memory.followed)
+        restart = Restart(False, view.memory.followed)
         return Decision((*keep, restart), Reason.RESTARTING, "asked for by a person", lead=True, wake_in=0.5)
     answer = _answer(view)
     if answer is not None:

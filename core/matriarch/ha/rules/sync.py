@@ -1,23 +1,32 @@
-"""Priority synchronous mode, from the primary's side (rule 3).
+"""Synchronous mode, from the primary's side (rule 3): what is done, and in which order, so that the sync object always
+tells the truth about who may be promoted.
 
-The invariant: a member that the sync object lists acknowledges every commit. So a name enters
-synchronous_standby_names first and the object only once the standby has caught up; it leaves the object first and
-synchronous_standby_names afterwards. Every object write is a compare-and-swap; losing one ends the step.
+Names enter and leave by the steps of quorum.py; here they are framed by what makes each step certain: every object
+write is a compare-and-swap, losing one ends the step; a write without an answer is followed by one with, before any
+name changes; and while another member claims the object, the lock is renewed before it is overridden.
 """
 
 from __future__ import annotations
 
 from matriarch.ha.actions import Action, Promote, Renew, SetSyncNames, StartPrimary, WriteSync
-from matriarch.ha.view import Standby, View
+from matriarch.ha.quorum import Goal, Promise, next_step, state_of
+from matriarch.ha.rules.standbys import goal_of, sure
+from matriarch.ha.view import View
+from matriarch.words.sync_names import BLOCKED, NOBODY, SyncNames, any_of, every
 
 
 def before_promotion(view: View) -> tuple[Action, ...]:
-    """Make the sync object say that nobody but this member may be promoted, before it commits anything of its own."""
+    """Make the sync object say that nobody but this member may be promoted, before it commits anything of its own.
+    Strict mode: nothing is acknowledged before a standby is there for it."""
     if not view.settings.synchronous:
         return disable(view)
-    if view.sync.leader == view.me.name and not view.sync.standbys and not view.memory.sync_unsure:
-        return ()
-    return (WriteSync(view.me.name, (), view.sync.version),)
+    steps: list[Action] = []
+    if view.sync.leader != view.me.name or view.sync.standbys or view.memory.sync_unsure:
+        steps.append(WriteSync(view.me.name, (), view.sync.version))
+    wanted = BLOCKED if view.settings.synchronous_mode_strict else NOBODY
+    if view.postgres.sync_names != wanted and (wanted.blocks or view.postgres.sync_names is not None):
+        steps.append(SetSyncNames(wanted))
+    return tuple(steps)
 
 
 def promotion(view: View) -> tuple[Action, ...]:
@@ -32,8 +41,8 @@ def disable(view: View) -> tuple[Action, ...]:
     steps: list[Action] = []
     if view.sync.leader is not None or (view.memory.sync_unsure and view.sync.version is not None):
         steps.append(WriteSync(None, (), view.sync.version))
-    if view.postgres.running and (view.postgres.sync_names or view.postgres.sync_names_strict):
-        steps.append(SetSyncNames(()))
+    if view.postgres.running and view.postgres.sync_names not in (None, NOBODY):
+        steps.append(SetSyncNames(NOBODY))
     return tuple(steps)
 
 
@@ -43,25 +52,24 @@ def certain(view: View) -> tuple[Action, ...]:
     if not view.settings.synchronous or not view.memory.sync_unsure:
         return ()
     first: tuple[Action, ...] = (Renew(),) if view.sync.claim is not None else ()
-    return (*first, WriteSync(view.me.name, _listed(view), view.sync.version))
+    return (*first, _again(view))
 
 
 def start_primary(view: View) -> StartPrimary:
-    """Start with everybody in force who is listed: they have to go on acknowledging."""
+    """Start with everybody in force who is listed, and as many acknowledging as the object's quorum asks for."""
     if not view.settings.synchronous:
-        return StartPrimary(())
-    return StartPrimary(_listed(view), view.settings.synchronous_mode_strict and not _listed(view))
+        return StartPrimary()
+    listed, quorum = _listed(view)
+    if not listed:
+        return StartPrimary(BLOCKED if view.settings.synchronous_mode_strict else NOBODY)
+    return StartPrimary(_spelled(view, listed, len(listed) - quorum))
 
 
 def start_primary_blindly(view: View) -> StartPrimary:
     """The same while the API server cannot be asked: when it is not certain who is listed, nothing is acknowledged."""
     if view.settings.synchronous and view.memory.sync_unsure:
-        return StartPrimary((), strict=True)
+        return StartPrimary(BLOCKED)
     return start_primary(view)
-
-
-def _listed(view: View) -> tuple[str, ...]:
-    return view.sync.standbys if view.sync.leader == view.me.name else ()
 
 
 def step(view: View) -> tuple[Action, ...]:
@@ -75,62 +83,44 @@ def step(view: View) -> tuple[Action, ...]:
     if not view.settings.synchronous:
         steps = disable(view)
         return (*first, *steps) if steps else ()
-    me, listed, in_force = view.me.name, view.sync.standbys, view.postgres.sync_names
+    in_force = view.postgres.sync_names
     if in_force is None:
         return ()
-    if view.sync.leader != me:
-        return (*first, WriteSync(me, (), view.sync.version))
-    if contested or view.memory.sync_unsure:
+    if view.sync.leader != view.me.name or contested or view.memory.sync_unsure:
         # A write that is still under way fails once this one has succeeded: both swap on a version.
-        return (*first, WriteSync(me, listed, view.sync.version))
-    picked = choose(view)
-    if not set(listed) <= set(in_force):
-        # The object promises more than Postgres keeps: take the promise back before anything else.
-        return (WriteSync(me, tuple(n for n in listed if n in in_force and n in picked), view.sync.version),)
-    strict = view.settings.synchronous_mode_strict
-    if not picked and strict:
-        return () if in_force or view.postgres.sync_names_strict else (SetSyncNames((), strict=True),)
-    if not set(listed) <= set(picked):
-        return (WriteSync(me, tuple(n for n in listed if n in picked), view.sync.version),)
-    if set(in_force) != set(picked) or view.postgres.sync_names_strict:
-        return (SetSyncNames(picked),)
-    confirmed = tuple(sorted(set(listed) | {n for n in picked if _confirmed(view, n)}))
-    if confirmed != tuple(sorted(listed)):
-        return (WriteSync(me, confirmed, view.sync.version),)
-    return ()
+        return (*first, _again(view))
+    if not view.postgres.sync_names_sure:
+        return (SetSyncNames(in_force),)
+    return _towards(view, goal_of(view), in_force)
 
 
-def choose(view: View) -> tuple[str, ...]:
-    """The standbys that shall be synchronous: streaming members, those already listed or named first so that nothing
-    changes without need; the candidate of a pending switchover before all, so that it may be promoted."""
-    rows = [row for row in view.postgres.standbys if _eligible(view, row)]
-    wanted = (view.request.candidate or "") if view.request.pending else ""
-
-    named = view.postgres.sync_names or ()
-
-    def order(row: Standby) -> tuple[bool, int, bool, bool, int, str]:
-        member = view.member(row.name)
-        priority = member.tags.sync_priority if member else 1
-        listed, known = row.name in view.sync.standbys, row.name in named
-        return (row.name != wanted, -priority, not listed, not known, -(row.flush_lsn or 0), row.name)
-
-    rows.sort(key=order)
-    return tuple(sorted(row.name for row in rows[: view.settings.synchronous_node_count]))
+def _towards(view: View, goal: Goal, in_force: SyncNames) -> tuple[Action, ...]:
+    listed, quorum = _listed(view)
+    state = state_of(Promise(frozenset(listed), quorum), in_force, sure(view))
+    if not goal.names and view.settings.synchronous_mode_strict and not state.breached:
+        # Whoever is named stays named: commits wait until one of them is back.
+        return () if in_force.names or in_force.blocks else (SetSyncNames(BLOCKED),)
+    match next_step(state, goal):
+        case Promise(voters, needed):
+            return (WriteSync(view.me.name, tuple(sorted(voters)), view.sync.version, needed),)
+        case Goal(_, count) as names:
+            return (SetSyncNames(_spelled(view, names.sync_names, count)),)
+    spelled = _spelled(view, in_force.names, in_force.count)
+    return (SetSyncNames(spelled),) if in_force.names and spelled != in_force else ()
 
 
-def _eligible(view: View, row: Standby) -> bool:
-    member = view.member(row.name)
-    if member is None or row.name == view.me.name or row.state != "streaming" or row.flush_lsn is None:
-        return False
-    if member.tags.nosync or member.tags.sync_priority <= 0:
-        return False
-    most = view.settings.maximum_lag_on_syncnode
-    return most <= 0 or view.postgres.lsn is None or view.postgres.lsn - row.flush_lsn <= most
+def _again(view: View) -> WriteSync:
+    """The object as it is read, in an answered write; nobody listed when it was another leader's."""
+    listed, quorum = _listed(view)
+    return WriteSync(view.me.name, listed, view.sync.version, quorum)
 
 
-def _confirmed(view: View, name: str) -> bool:
-    """The standby has flushed everything that was written before it became synchronous."""
-    row = next((row for row in view.postgres.standbys if row.name == name), None)
-    if row is None or row.state != "streaming" or row.flush_lsn is None:
-        return False
-    return row.sync_state in ("sync", "quorum") and row.flush_lsn >= view.postgres.sync_names_lsn
+def _listed(view: View) -> tuple[tuple[str, ...], int]:
+    """This member's own voters, and their quorum."""
+    return (view.sync.standbys, view.sync.quorum) if view.sync.leader == view.me.name else ((), 0)
+
+
+def _spelled(view: View, names: tuple[str, ...], count: int) -> SyncNames:
+    if view.settings.quorum or count < len(names):
+        return any_of(count, names)
+    return every(names)

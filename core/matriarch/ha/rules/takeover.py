@@ -58,15 +58,18 @@ def takeover(view: View) -> Decision | None:
 
 
 def watches_closely(view: View) -> bool:
-    """Whether this member has to know within fractions of a second that the leader fell silent."""
-    return sync_active(view) and view.me.name in view.sync.standbys and view.sync.leader == view.lock.holder
+    """Whether this member has to know within fractions of a second that the leader fell silent: it has every commit,
+    and could take over. Not so where a quorum decides."""
+    if not sync_active(view) or view.sync.quorum > 0:
+        return False
+    return view.me.name in view.sync.standbys and view.sync.leader == view.lock.holder
 
 
 def _applies(view: View) -> bool:
     lock, postgres = view.lock, view.postgres
     if view.activity is not None or view.settings.pause or not postgres.running or postgres.in_recovery is not True:
         return False
-    if lock.leader is None or view.lock_is_mine or not watches_closely(view) or view.me.tags.nofailover:
+    if lock.leader is None or view.lock_is_mine or not watches_closely(view) or not view.me.tags.may_lead:
         return False
     silent = _silent_for(view) >= SILENCE_S or _gone(view) or _claimed(view)
     return silent and not view.claim_binds and _all_capable(view)

@@ -54,8 +54,9 @@ def stream_source(view: View, leader: Upstream) -> Upstream:
 
 def copy_source(view: View, leader: Upstream) -> Upstream:
     """Whom to copy data from while `leader` leads: the first member with the tag `clonefrom` that streams, to spare the
-    leader. The leader itself after a copy that failed, since a new member must not wait for a broken source."""
-    if leader.remote or view.memory.clones_failed % 2 == 1:
+    leader. The leader itself after a copy that failed, since a new member must not wait for a broken source; and while
+    the sync object lists this member, since the copy must not be older than what it has acknowledged (rule 3)."""
+    if leader.remote or view.memory.clones_failed % 2 == 1 or view.sync.lists(view.me.name):
         return leader
     for member in view.peers():
         source = upstream_of(member)
