@@ -165,7 +165,7 @@ class PostgresCluster:
 
     def is_synchronous(self) -> bool:
         """Whether a synchronous replica is asked for."""
-        return (self.resource()["spec"].get("synchronous") or {}).get("mode", "on") in ("on", True)
+        return (self.resource()["spec"].get("synchronous") or {}).get("mode", "on") in ("on", "quorum", True)
 
     def synchronous_replicas(self) -> list[str]:
         """Who may be promoted without a loss. Raises NotYet when there is none."""

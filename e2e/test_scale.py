@@ -12,7 +12,7 @@ from e2e.shell import NotYet, eventually
 
 def test_scale_up_and_down(kubectl: Kubectl, namespace: str, figures: Figures) -> None:
     cluster = PostgresCluster(kubectl, namespace, "scaled")
-    cluster.apply(synchronous={"mode": "on", "count": 4})
+    cluster.apply(synchronous={"mode": "quorum"})
     cluster.wait_healthy(within=120)
     with cluster.probe() as probe:
         time.sleep(2)

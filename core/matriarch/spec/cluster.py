@@ -39,10 +39,11 @@ HbaLine = Annotated[str, Meta(min_length=1, max_length=1024, pattern=rules.HBA_L
 AnnotationValue = Annotated[str, Meta(max_length=4096)]
 Annotations = Annotated[dict[str, AnnotationValue], Meta(max_length=64)]
 Mode = Annotated[
-    Literal["on", "off"] | bool,
+    Literal["on", "off", "quorum"] | bool,
     Meta(
-        description="on: a commit is acknowledged once a synchronous replica has it, so that a single fault loses no "
-        "acknowledged write. off: replicas follow asynchronously. Quorum is not available in this version."
+        description="on: a commit is acknowledged once the chosen replicas (`count` of them) have it, so that a single "
+        "fault loses no acknowledged write. quorum: any `count` replicas will do, so that a slow one delays nobody, "
+        "and whoever becomes primary has asked enough of them. off: replicas follow asynchronously."
     ),
 ]
 
@@ -90,7 +91,12 @@ class Synchronous(_Section, frozen=True, rename="camel", omit_defaults=True):
     @property
     def enabled(self) -> bool:
         """Whether commits wait for a replica. An unquoted `on` in YAML arrives as true, and means the same."""
-        return self.mode in ("on", True)
+        return self.mode in ("on", "quorum", True)
+
+    @property
+    def wire_mode(self) -> bool | str:
+        """The mode as the cluster settings write it (after Patroni)."""
+        return "quorum" if self.mode == "quorum" else self.enabled
 
 
 class Failover(_Section, frozen=True, rename="camel", omit_defaults=True):

@@ -123,7 +123,7 @@ def _without_alternatives(node: Schema, definitions: Mapping[str, Any]) -> Schem
 def _root() -> Schema:
     schemas, definitions = msgspec.json.schema_components([Spec, Status], ref_template="#/$defs/{name}")
     spec, status = (structural(schema, definitions) for schema in schemas)
-    spec.update(rules.cel(rules.STRICT_NEEDS_REPLICAS, rules.SOMEBODY_MAY_LEAD))
+    spec.update(rules.cel(rules.STRICT_NEEDS_REPLICAS, rules.COUNT_NEEDS_REPLICAS, rules.SOMEBODY_MAY_LEAD))
     return {
         "type": "object",
         "description": "A highly available PostgreSQL cluster.",

@@ -130,6 +130,10 @@ HEADERS_NOT_FRAMING = Rule(
     "restApi.extraHeaders: a name has letters, digits and dashes, and is none of those that the server sets itself: "
     + ", ".join(sorted(FRAMING)),
 )
+COUNT_NEEDS_REPLICAS = Rule(
+    "self.synchronous.count == 1 || self.instances > self.synchronous.count",
+    "synchronous.count replicas cannot have every commit when there are fewer: lower it, or raise instances above it",
+)
 STRICT_NEEDS_REPLICAS = Rule(
     "!self.synchronous.strict || self.instances > self.synchronous.count",
     "synchronous.strict with so few instances would block every write: have more instances than synchronous.count",

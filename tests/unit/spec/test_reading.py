@@ -35,6 +35,7 @@ TAKEN = {
     "a protected REST API": {
         "restApi": {"tls": {"secretName": "t"}, "verifyClient": "required", "allowlist": ["::1", "10.0.0.0/8", "a.b"]}
     },
+    "quorum": {"synchronous": {"mode": "quorum", "count": 2}},
     "lag in bytes": {"failover": {"maximumLag": 1048576}},
 }
 
@@ -43,7 +44,7 @@ REFUSED = {
     "no instances": ({"instances": 0}, "instances"),
     "too many instances": ({"instances": 10}, "instances"),
     "a word for a number": ({"instances": "three"}, "instances"),
-    "quorum": ({"synchronous": {"mode": "quorum"}}, "mode"),
+    "a mode that there is not": ({"synchronous": {"mode": "majority"}}, "mode"),
     "a version that is not there": ({"postgresVersion": "9.6"}, "postgresVersion"),
     "ttl too short": ({"failover": {"ttl": 5}}, "ttl must be at least"),
     "an owned parameter": ({"parameters": {"port": 5433}}, "belongs to Matriarch"),

@@ -33,7 +33,7 @@ def settings(spec: Spec, cluster: str) -> dict[str, Any]:
         "retry_timeout": spec.failover.retry_timeout,
         "maximum_lag_on_failover": parse_bytes(spec.failover.maximum_lag),
         "failsafe_mode": spec.failover.failsafe,
-        "synchronous_mode": spec.synchronous.enabled,
+        "synchronous_mode": spec.synchronous.wire_mode,
         "synchronous_mode_strict": spec.synchronous.strict,
         "synchronous_node_count": spec.synchronous.count,
         "postgresql": postgresql,
