@@ -83,7 +83,7 @@ class Administrator:
 
     def _synchronous(self) -> dict[str, Any]:
         return {
-            "synchronous_mode": self._rng.random() < 0.6,
+            "synchronous_mode": self._rng.choice([False, True, "quorum", "quorum"]),
             "synchronous_mode_strict": self._rng.random() < 0.2,
             "synchronous_node_count": self._rng.choice([1, 2]),
         }

@@ -54,6 +54,7 @@ class Plan:
         return json.dumps(self.settings, separators=(",", ":"), sort_keys=True)
 
 
+SYNCHRONOUS = (False, True, "quorum")
 PROFILES = ("mixed", "storm", "standby")
 STORM = (
     "agent-kill",
@@ -83,7 +84,7 @@ def plan_for(seed: int, kinds: tuple[str, ...], profile: str = "mixed") -> Plan:
     plan = _mixed(seed, kinds)
     if profile == "storm":
         plan.members = max(3, plan.members)
-        plan.settings["synchronous_mode"] = True
+        plan.settings["synchronous_mode"] = plan.settings["synchronous_mode"] or True
         plan.weights = dict.fromkeys(STORM, 1.0)
         plan.fault_every_s = 2.5
         plan.clients, plan.sticky = 4, 3
@@ -135,7 +136,7 @@ def _settings(rng: random.Random) -> dict[str, Any]:
         "retry_timeout": retry,
         "maximum_lag_on_failover": rng.choice([1024, 1024 * 1024, 16 * 1024 * 1024]),
         "failsafe_mode": rng.random() < 0.75,
-        "synchronous_mode": rng.random() < 0.7,
+        "synchronous_mode": rng.choices(SYNCHRONOUS, [3, 4, 3])[0],
         "synchronous_mode_strict": rng.random() < 0.2,
         "synchronous_node_count": rng.choice([1, 1, 1, 2]),
         "postgresql": {"use_pg_rewind": rng.random() < 0.85, "parameters": {"max_connections": 100}},
