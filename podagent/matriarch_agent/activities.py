@@ -114,7 +114,7 @@ async def _rewind(agent: Agent, source: Upstream) -> None:
 
 
 async def _restart(agent: Agent, action: Restart) -> None:
-    agent.remember(restart=False)
+    agent.remember(restart=False, restart_within=None)
     if action.as_primary:
         await agent.keeper.arm()
     await agent.postgres.stop(fast=True)
@@ -131,7 +131,8 @@ async def _promote(agent: Agent) -> None:
     await agent.keeper.arm()
     # A claim that this member accepted before it became primary must not count against it afterwards.
     agent.failsafe = Failsafe()
-    agent.remember(checkpointed=False, followed=None, followed_epoch=None, remote=None)
+    # Nor may a new copy that was asked for be made once this is the data that counts.
+    agent.remember(checkpointed=False, followed=None, followed_epoch=None, remote=None, reinitialize=False)
     await agent.postgres.promote()
     agent.announcer.say("Promoted", f"{agent.me.name} is primary, epoch {agent.store.lock().epoch}")
 

@@ -189,10 +189,10 @@ class Agent:
         if any(getattr(memory, name) != value for name, value in changes.items()):
             self.memory = replace(memory, **changes)
 
-    async def restart(self) -> None:
+    async def restart(self, within: float | None = None) -> None:
         """Ask for a restart of Postgres in its role, and return when it has ended."""
         self._restarted.clear()
-        self.remember(restart=True)
+        self.remember(restart=True, restart_within=within)
         self.wake()
         await self._restarted.wait()
 

@@ -19,6 +19,7 @@ from matriarch.ha.actions import (
     Decision,
     Fence,
     Follow,
+    ForgetRestart,
     Long,
     PollPeers,
     Promise,
@@ -82,7 +83,7 @@ async def _quick(agent: Agent, view: View, action: Action) -> bool:
             return True
         case PollPeers() | ConfirmFailsafe() | AskLeader():
             return await _ask(agent, view, action)
-        case Promise() | SetSyncNames() | Follow() | ApplySettings() | SyncSlots():
+        case ForgetRestart() | Promise() | SetSyncNames() | Follow() | ApplySettings() | SyncSlots():
             return await _adjust(agent, view, action)
         case _:
             await _record(agent, view, cast(Record, action))
@@ -107,6 +108,11 @@ async def _ask(agent: Agent, view: View, action: Question) -> bool:
 
 async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
     match action:
+        case ForgetRestart(why):
+            agent.remember(scheduled_restart=None)
+            if why:
+                agent.announcer.say("RestartDropped", f"the scheduled restart is not done: {why}", warning=True)
+            return True
         case Promise(version):
             await _promise(agent, view, version)
             return True

@@ -9,6 +9,7 @@ from typing import Any
 from matriarch.ha.documents import Facts
 from matriarch.ha.failsafe import Verdict
 from matriarch.ha.records import version_of
+from matriarch.ha.scheduled import ScheduledRestart
 from matriarch.words.errors import ConflictError, TransientError
 from matriarch_agent.agent import Agent
 from matriarch_agent.ports import FailsafeClaim
@@ -78,13 +79,22 @@ class AgentFace:
         agent = self._agent
         try:
             async with asyncio.timeout(timeout or RESTART_LIMIT_S):
-                await agent.restart()
+                await agent.restart(timeout)
         except TimeoutError:
-            agent.remember(restart=False)
+            agent.remember(restart=False, restart_within=None)
             return "restart failed: not done in time"
         await agent.refresh()
         running = agent.view is not None and agent.view.postgres.running
         return None if running else "restart failed"
+
+    def schedule_restart(self, scheduled: ScheduledRestart | None) -> bool:
+        """Remember a restart for later, or (None) forget it."""
+        memory = self._agent.memory
+        if (scheduled is None) == (memory.scheduled_restart is None):
+            return False
+        self._agent.remember(scheduled_restart=scheduled)
+        self._agent.wake()
+        return True
 
     def reload(self) -> None:
         """Apply the configuration again."""
@@ -93,8 +103,7 @@ class AgentFace:
 
     def reinitialize(self, *, force: bool, from_leader: bool) -> None:
         """Copy the data anew."""
-        del from_leader  # the leader is the only source so far
         if force:
             self._agent.jobs.break_off()
-        self._agent.remember(reinitialize=True)
+        self._agent.remember(reinitialize=True, reinitialize_from_leader=from_leader)
         self._agent.wake()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from matriarch.ha.actions import Long
+from matriarch.ha.actions import Long, Restart
 from matriarch.ha.view import Activity
 from matriarch.words.errors import MatriarchError
 from matriarch_agent.journal import Log
@@ -36,7 +36,7 @@ class Jobs:
     def begin(self, action: Long) -> asyncio.Task[None]:
         """Start the one long activity; one that is under way is cancelled and waited for first."""
         previous, name = self._task, type(action).__name__
-        self.activity = Activity(name, self._now())
+        self.activity = Activity(name, self._now(), action.within if isinstance(action, Restart) else None)
         self._task = asyncio.create_task(self._run(action, previous), name=f"activity-{name}")
         return self._task
 

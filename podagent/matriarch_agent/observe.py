@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from matriarch.ha.documents import scheduled_restart_from, status_of
 from matriarch.ha.rules import takeover
 from matriarch.ha.view import PostgresView, View
 from matriarch.words.errors import MatriarchError
@@ -31,12 +32,14 @@ class Observer:
         self._holder: str | None = None
         self._asked: tuple[str | None, str | None] | None = None
         self._listens_to: tuple[str | None, int] = (None, 0)
+        self._recalled = False
 
     async def look(self) -> View:
         """Observe everything and keep the view for those who ask over REST."""
         await self._check_lock_is_fresh()
         self.postgres = await self._agent.postgres.observe()
         self._listen()
+        self._recall()
         self.looked_at = self._agent.now()
         self.view = self.build()
         return self.view
@@ -164,6 +167,16 @@ class Observer:
                 self._agent.wake()
         finally:
             self._asking = False
+
+    def _recall(self) -> None:
+        """A restart that was scheduled before this process began still stands in the pod's own annotation."""
+        pod = self._agent.store.pod()
+        if self._recalled or pod is None:
+            return
+        self._recalled = True
+        found = scheduled_restart_from(status_of(pod))
+        if found is not None and self._agent.memory.scheduled_restart is None:
+            self._agent.remember(scheduled_restart=found)
 
     def _note_slots(self, wanted: set[str], now: float) -> None:
         """Since when a slot has had no member; only while the pod list is trustworthy (rule 7)."""

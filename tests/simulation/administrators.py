@@ -6,14 +6,18 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from matriarch.ha import records
+from matriarch.ha.scheduled import RestartFilters, ScheduledRestart
 from matriarch.kube.api import ENDPOINTS
 from matriarch.words import names
 from matriarch.words.errors import MatriarchError, NotFound
+from matriarch_agent.face import AgentFace
 
 if TYPE_CHECKING:
+    from matriarch_agent.agent import Agent
     from simulation.world import World
 
 
@@ -23,6 +27,8 @@ class Administrator:
     def __init__(self, world: World) -> None:
         self._world = world
         self._rng = random.Random(f"{world.seed}/administrator")
+        self._times = random.Random(f"{world.seed}/schedules")
+        """Of its own, so that the other deeds of a seed stay as they were."""
         self._kube = world.kube.client("administrator")
         self._deeds: dict[str, Callable[[], dict[str, Any] | None]] = {
             "switchover": self._switchover,
@@ -62,16 +68,18 @@ class Administrator:
         except MatriarchError as error:
             self._world.trace.add("admin", f"could not write {name}: {error}")
 
-    def ask(self, leader: str | None, candidate: str | None) -> None:
-        """Ask for a switchover (`leader` given) or a failover."""
-        self._world.trace.add("admin", f"asks for a change of leader from {leader} to {candidate}")
-        body = records.request_body(self._world.cluster, leader, candidate)
+    def ask(self, leader: str | None, candidate: str | None, in_s: float | None = None) -> None:
+        """Ask for a switchover (`leader` given) or a failover, now or in `in_s` seconds."""
+        when = self._at(in_s)[1] if in_s is not None else None
+        self._world.trace.add("admin", f"asks for a change of leader from {leader} to {candidate}, {when or 'now'}")
+        body = records.request_body(self._world.cluster, leader, candidate, when)
         self._world.spawn(self._write(names.failover_object(self._world.cluster), body))
 
     def _switchover(self) -> None:
         others = [m.name for m in self._world.members if m.name != self._world.truth.holder]
         if self._world.truth.holder is not None and others:
-            self.ask(self._world.truth.holder, self._rng.choice([None, *others]))
+            in_s = self._times.uniform(1.0, 60.0) if self._times.random() < 0.3 else None
+            self.ask(self._world.truth.holder, self._rng.choice([None, *others]), in_s)
 
     def _failover(self) -> None:
         self.ask(None, self._rng.choice(self._world.members).name)
@@ -109,7 +117,23 @@ class Administrator:
 
     def _restart(self) -> None:
         agent = self._rng.choice(self._world.members).agent
-        if agent is not None:
+        if agent is not None and self._times.random() < 0.5:
+            self._schedule(agent)
+        elif agent is not None:
             self._world.trace.add("admin", f"asks {agent.me.name} to restart Postgres")
             agent.remember(restart=True)
             agent.wake()
+
+    def _schedule(self, agent: Agent) -> None:
+        """As `POST /restart` does it."""
+        at, words = self._at(self._times.uniform(1.0, 60.0))
+        started = agent.view.postgres.postmaster_start_time if agent.view is not None else None
+        filters = RestartFilters(role=self._times.choice([None, None, "primary", "replica"]))
+        scheduled = ScheduledRestart(at, words, started, filters, self._times.choice([None, 5.0]))
+        taken = AgentFace(agent).schedule_restart(scheduled)
+        what = scheduled if taken else "there is one"
+        self._world.trace.add("admin", f"schedules a restart of {agent.me.name}: {what}")
+
+    def _at(self, in_s: float) -> tuple[float, str]:
+        at = self._world.wall() + in_s
+        return at, datetime.fromtimestamp(at, UTC).isoformat()

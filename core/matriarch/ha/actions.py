@@ -91,6 +91,16 @@ class ClearRequest:
     why: str
 
 
+# --- the member's own memory -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRestart:
+    """Take the scheduled restart out of memory; `why` tells the person who asked why not ("" when it is done)."""
+
+    why: str
+
+
 # --- questions ----------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +201,8 @@ class Restart:
     upstream: Upstream | None
     sync_names: SyncNames = NOBODY
     """As in StartPrimary."""
+    within: float | None = None
+    """Seconds that it may take before a leader lets somebody else lead; None: as long as it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +239,7 @@ class StopPostgres:
 
 Record = Acquire | Reclaim | Release | Renew | Claim | WriteSync | WriteInitialize | WriteHistory | ClearRequest
 Question = PollPeers | ConfirmFailsafe | AskLeader
-Quick = Promise | SetSyncNames | Follow | ApplySettings | SyncSlots
+Quick = ForgetRestart | Promise | SetSyncNames | Follow | ApplySettings | SyncSlots
 Long = (
     Bootstrap | Clone | Rewind | StartPrimary | StartReplica | Restart | Promote | Checkpoint | HandOver | StopPostgres
 )

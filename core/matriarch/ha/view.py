@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from matriarch.ha.postgres_view import ControlData as ControlData
 from matriarch.ha.postgres_view import PostgresView as PostgresView
 from matriarch.ha.postgres_view import Standby as Standby
+from matriarch.ha.scheduled import SOON_S, ScheduledRestart
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.standby_cluster import StandbyCluster
 from matriarch.ha.tags import Tags as Tags
@@ -216,6 +217,8 @@ class Activity:
 
     name: str
     since: float
+    within: float | None = None
+    """Seconds that a person gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +271,14 @@ class Memory:
     """SIGTERM was received: hand over, then stop."""
     reinitialize: bool = False
     """A person asked for a new copy of the data."""
+    reinitialize_from_leader: bool = False
+    """And for one from nobody but the leader."""
     restart: bool = False
     """A person asked for a restart."""
+    restart_within: float | None = None
+    """How long that may take, in seconds."""
+    scheduled_restart: ScheduledRestart | None = None
+    """A person asked for a restart at a time."""
     reload: bool = False
     """A person asked for the configuration to be written and loaded again."""
     lock_moved_at: float = -1e9
@@ -321,6 +330,14 @@ class View:
     def lock_is_mine(self) -> bool:
         """Whether the lock names this member, expired or not."""
         return self.lock.holder == self.me.name
+
+    @property
+    def due_request(self) -> Request:
+        """The pending request, empty while its time has not come: until then it says nothing about who is to lead."""
+        at = self.request.scheduled_at
+        if at is None or (at - self.wall <= SOON_S and not self.settings.pause):
+            return self.request
+        return Request(None, None, None, self.request.version)
 
     @property
     def claim_binds(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from matriarch.ha.documents import Facts
 from matriarch.ha.failsafe import Verdict
+from matriarch.ha.scheduled import ScheduledRestart
 from matriarch_agent.ports import FailsafeClaim
 
 
@@ -78,6 +79,10 @@ class Face(Protocol):
     async def restart(self, timeout: float | None) -> str | None:
         """Restart Postgres in its role; returns when that has ended: None when it worked, else why not. `timeout` in
         seconds, None for the usual one."""
+        ...
+
+    def schedule_restart(self, scheduled: ScheduledRestart | None) -> bool:
+        """Remember a restart for later, or (None) forget it. False when there is one already, or none to forget."""
         ...
 
     def reload(self) -> None:

@@ -66,13 +66,17 @@ class Writes:
         return replies.document(200, wanted)
 
     async def restart(self, request: web.BaseRequest) -> web.Response:
-        """Restart Postgres now; answers when it is done."""
+        """Restart Postgres now and answer when it is done, or at a time."""
         body = await replies.read_object(request, optional=True)
         if isinstance(body, Refusal):
             return replies.page(body)
         asked = read_restart_request(body, self._face.facts())
         if isinstance(asked, Refusal):
             return replies.text(asked.status, asked.text)
+        if asked.scheduled is not None:
+            if self._face.schedule_restart(asked.scheduled):
+                return replies.text(202, "Restart scheduled")
+            return replies.text(409, "Another restart is already scheduled")
         try:
             why_not = await self._face.restart(asked.timeout)
         except MatriarchError:
@@ -80,7 +84,9 @@ class Writes:
         return replies.text(503, why_not) if why_not else replies.text(200, "restarted successfully")
 
     async def delete_restart(self, request: web.BaseRequest) -> web.Response:
-        """Take a scheduled restart back: there never is one."""
+        """Take a scheduled restart back."""
+        if self._face.schedule_restart(None):
+            return replies.text(200, "scheduled restart deleted")
         return replies.text(404, "no restarts are scheduled")
 
     async def reload(self, request: web.BaseRequest) -> web.Response:

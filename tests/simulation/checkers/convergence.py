@@ -82,4 +82,13 @@ def _records_problem(world: World, primary: Member) -> str | None:
         return "the sync object is not empty"
     if world.truth.request.pending:
         return f"a request is pending: {world.truth.request}"
+    return _schedules_problem(world)
+
+
+def _schedules_problem(world: World) -> str | None:
+    """Whatever was planned has been done or been given up."""
+    for member in world.members:
+        scheduled = member.agent.memory.scheduled_restart if member.agent is not None else None
+        if scheduled is not None and member not in world.set_aside:
+            return f"{member.name} still has a restart planned: {scheduled}"
     return None

@@ -13,6 +13,7 @@ from unit.ha.document_cases import NOW, WALL, facts_of, view_of
 
 from matriarch.ha.documents import Facts
 from matriarch.ha.failsafe import Verdict, judge_failsafe
+from matriarch.ha.scheduled import ScheduledRestart
 from matriarch.ha.view import LockView, PeerAnswer, Request, View
 from matriarch.words.errors import MatriarchError
 from matriarch_agent.ports import FailsafeClaim
@@ -72,6 +73,14 @@ class FakeFace:
     async def restart(self, timeout: float | None) -> str | None:
         self._fail_or_note("restart", timeout)
         return self.restart_answer
+
+    def schedule_restart(self, scheduled: ScheduledRestart | None) -> bool:
+        assert self.view is not None
+        memory = self.view.memory
+        if (scheduled is None) == (memory.scheduled_restart is None):
+            return False
+        self.look(memory=replace(memory, scheduled_restart=scheduled))
+        return True
 
     def reload(self) -> None:
         self.asked.append(("reload",))

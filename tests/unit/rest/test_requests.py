@@ -146,7 +146,11 @@ async def test_restart() -> None:
             503,
             "restart conditions are not satisfied",
         )
-        assert (await call(server, "POST", "/restart", {"schedule": "2030-01-01T00:00:00Z"}))[0] == 501
+        later = {"schedule": "2030-01-01T00:00:00Z"}
+        assert await call(server, "DELETE", "/restart") == (404, "no restarts are scheduled")
+        assert await call(server, "POST", "/restart", later) == (202, "Restart scheduled")
+        assert await call(server, "POST", "/restart", later) == (409, "Another restart is already scheduled")
+        assert await call(server, "DELETE", "/restart") == (200, "scheduled restart deleted")
         face.restart_answer = "postgres is still starting"
         assert await call(server, "POST", "/restart", {}) == (503, "postgres is still starting")
         face.failure = Unavailable("gone")

@@ -35,6 +35,7 @@ from matriarch.ha.documents.restart import (
     RestartRequest,
     read_reinitialize_request,
     read_restart_request,
+    scheduled_restart_from,
 )
 from matriarch.ha.documents.status import api_url, conn_url, status_document
 from matriarch.ha.documents.vocabulary import ROLES, STATES, role_label, role_of, state_of
@@ -81,6 +82,7 @@ __all__ = [
     "render",
     "role_label",
     "role_of",
+    "scheduled_restart_from",
     "state_of",
     "status_document",
     "status_of",

@@ -55,6 +55,8 @@ def patroni_document(facts: Facts, asked_at: float | None = None) -> Document:
         document["pending_restart"] = True
         document["pending_restart_reason"] = pending_reason(view)
     document["patroni"] = identity
+    if view.memory.scheduled_restart is not None:
+        document["scheduled_restart"] = view.memory.scheduled_restart.document()
     document["matriarch"] = {
         "version": VERSION,
         "capabilities": list(CAPABILITIES),

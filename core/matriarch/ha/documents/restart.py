@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from matriarch.ha.documents.edits import Refusal
 from matriarch.ha.documents.facts import Facts
+from matriarch.ha.documents.failover import read_schedule
 from matriarch.ha.documents.vocabulary import role_of
+from matriarch.ha.documents.wire import object_of, text_of
+from matriarch.ha.scheduled import RestartFilters, ScheduledRestart
 from matriarch.ha.written import flag
 
 _KEYS = frozenset({"schedule", "role", "postgres_version", "timeout", "restart_pending"})
@@ -21,19 +25,23 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True, slots=True)
 class RestartRequest:
-    """An immediate restart. `timeout` in seconds; None: the usual one."""
+    """A restart, now or `scheduled`. `timeout` in seconds; None: the usual one."""
 
     timeout: float | None = None
+    scheduled: ScheduledRestart | None = None
 
 
 def read_restart_request(body: Mapping[str, Any], facts: Facts) -> RestartRequest | Refusal:
-    """The restart that a body asks for, or why it will not happen: 400 for what makes no sense, 501 for a schedule,
-    503 when a filter does not match this member."""
+    """The restart that a body asks for, or why it will not happen: 400 and 422 for what makes no sense, 500 for a
+    schedule in a paused state, 503 when a filter does not match this member now."""
+    if facts.settings.pause and "schedule" in body:
+        return Refusal(500, "Can't schedule restart in the paused state")
     unknown = sorted(str(key) for key in body if key not in _KEYS)
     if unknown:
         return Refusal(400, f"Unknown filter for the scheduled restart: {unknown[0][:64]}")
-    if body.get("schedule"):
-        return Refusal(501, "Scheduled restarts are not supported: ask for the restart when it is due")
+    schedule = read_schedule(body["schedule"], facts.wall, "restart") if "schedule" in body else None
+    if isinstance(schedule, Refusal):
+        return schedule
     if "role" in body and body["role"] not in _FILTER_ROLES:
         return Refusal(400, "PostgreSQL role should be either primary, standby_leader, or replica")
     version = _version_number(body["postgres_version"]) if "postgres_version" in body else None
@@ -42,25 +50,47 @@ def read_restart_request(body: Mapping[str, Any], facts: Facts) -> RestartReques
     timeout = read_timeout(body["timeout"]) if "timeout" in body else None
     if "timeout" in body and timeout is None:
         return Refusal(400, "Timeout should be a positive number of seconds")
-    return _check_state(body, version, facts) or RestartRequest(timeout)
+    written = body.get("postgres_version")
+    filters = RestartFilters(body.get("role"), version, written, "restart_pending" in body)
+    if schedule is None:
+        return _check_state(filters, facts) or RestartRequest(timeout)
+    started = facts.view.postgres.postmaster_start_time if facts.view is not None else None
+    at = datetime.fromisoformat(schedule).timestamp()
+    return RestartRequest(timeout, ScheduledRestart(at, schedule, started, filters, timeout))
 
 
-def _check_state(body: Mapping[str, Any], version: int | None, facts: Facts) -> Refusal | None:
+def _check_state(filters: RestartFilters, facts: Facts) -> Refusal | None:
     view = facts.view
     if view is None:
         return Refusal(503, "restart failed: this member has not looked at its Postgres yet")
-    matches = (
-        body.get("role") in (None, role_of(view)),
-        version is None or (view.postgres.server_version is not None and view.postgres.server_version < version),
-        "restart_pending" not in body or bool(view.postgres.pending_restart),
-    )
-    if not all(matches):
+    if filters.mismatch(role_of(view), view.postgres.server_version, view.postgres.pending_restart) is not None:
         return Refusal(503, "restart conditions are not satisfied")
     if view.activity is not None:
         return Refusal(503, f"{view.activity.name.lower()} already in progress")
     if view.postgres.process == "starting":
         return Refusal(503, "postgres is still starting")
     return None
+
+
+def scheduled_restart_from(status: Mapping[str, Any]) -> ScheduledRestart | None:
+    """The scheduled restart in a member's own `status` annotation, written by an earlier process of its agent; None
+    when there is none, or none that can be read whole: half of a person's wish is not theirs."""
+    said = object_of(status, "scheduled_restart")
+    try:
+        moment = datetime.fromisoformat(text_of(said, "schedule") or "")
+        at = moment.timestamp() if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
+    unknown = said.keys() - _KEYS - {"postmaster_start_time"}
+    role, written, timeout = said.get("role"), said.get("postgres_version"), said.get("timeout")
+    version = _version_number(written)
+    wrong = (role not in (None, *_FILTER_ROLES), written is not None and version is None)
+    if at is None or unknown or any(wrong) or (timeout is not None and read_timeout(timeout) is None):
+        return None
+    filters = RestartFilters(role, version, written, "restart_pending" in said)
+    started = text_of(said, "postmaster_start_time")
+    seconds = read_timeout(timeout) if timeout is not None else None
+    return ScheduledRestart(at, moment.isoformat(), started, filters, seconds)
 
 
 def _version_number(value: object) -> int | None:

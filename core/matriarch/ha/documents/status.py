@@ -46,6 +46,8 @@ def status_document(view: View) -> dict[str, Any]:
         document["pending_restart"] = True
         document["pending_restart_reason"] = pending_reason(view)
     document.update(_positions(view))
+    if view.memory.scheduled_restart is not None:
+        document["scheduled_restart"] = view.memory.scheduled_restart.status_document()
     if view.settings.pause:
         document["pause"] = True
     ours: dict[str, Any] = {"version": VERSION, "capabilities": list(CAPABILITIES)}

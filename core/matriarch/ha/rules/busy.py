@@ -17,6 +17,8 @@ def busy(view: View) -> Decision | None:
     facts = f"{activity.name} for {age:.1f} s"
     if activity.name == "StartPrimary" and age > view.settings.primary_start_timeout > 0 and _somebody_else(view):
         return Decision((Fence(), Release()), Reason.START_FAILED, facts, wake_in=0.5)
+    if activity.within is not None and age > activity.within and lead and _somebody_else(view):
+        return Decision((Fence(), Release()), Reason.START_FAILED, f"{facts}, not in time", wake_in=0.5)
     if view.memory.terminating and activity.name not in ("HandOver", "StopPostgres", "Promote", "StartPrimary"):
         return Decision((StopPostgres(),), Reason.TERMINATING, f"cancelling {activity.name}", lead, 0.5)
     return Decision((), Reason.BUSY, facts, lead, wake_in=1.0)

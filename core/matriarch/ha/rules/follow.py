@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Action, ApplySettings, AskLeader, Clone, Decision, Follow, Restart, SyncSlots
+from matriarch.ha.actions import Action, ApplySettings, AskLeader, Decision, Follow, Restart, SyncSlots
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.race import poll_ahead
 from matriarch.ha.rules.recover import diverged, known_remote
+from matriarch.ha.rules.restart import dropped, wish
 from matriarch.ha.rules.takeover import LOOK_CLOSELY_S, LOOK_S, watches_closely
-from matriarch.ha.rules.upstream import copy_source, leader_upstream, stream_source, waits_for_leader
+from matriarch.ha.rules.upstream import leader_upstream, reinitialize, stream_source, waits_for_leader
+from matriarch.ha.scheduled import wake_for
 from matriarch.ha.view import Upstream, View
 
 STARVED_S = 10.0
@@ -29,8 +31,7 @@ def follow(view: View) -> Decision | None:
         facts = f"promised to hear no more of {source.member} until the lock moves"
         return Decision(poll_ahead(view), Reason.TAKING_OVER, facts, wake_in=0.3)
     if view.memory.reinitialize:
-        copy = copy_source(view, source)
-        return Decision((Clone(copy),), Reason.RECLONING, "asked for by a person", wake_in=1.0)
+        return reinitialize(view, source)
     joins = view.settings.standby_cluster is not None and view.memory.followed_into != view.settings.standby_cluster
     if joins and view.memory.followed is not None:
         return Decision((Follow(None),), Reason.REPOINTING, "the cluster becomes a standby cluster", wake_in=0.1)
@@ -42,8 +43,10 @@ def follow(view: View) -> Decision | None:
     if view.postgres.replay_paused and view.postgres.pending_restart and not view.settings.pause:
         facts = f"replay waits for greater {', '.join(sorted(view.postgres.pending_restart))}"
         return Decision((Restart(False, source),), Reason.RESTARTING, facts, wake_in=1.0)
-    if view.memory.restart:
-        return Decision((Restart(False, source),), Reason.RESTARTING, "asked for by a person", wake_in=1.0)
+    asked = wish(view)
+    if asked is not None:
+        restart = Restart(False, source, within=asked.within)
+        return Decision((*asked.first, restart), Reason.RESTARTING, asked.facts, wake_in=1.0)
     followed = view.memory.followed.member
     return Decision((*_upkeep(view), *poll_ahead(view)), Reason.FOLLOWING, followed, wake_in=_wake(view))
 
@@ -81,7 +84,7 @@ def _repoint(view: View, source: Upstream) -> Decision:
 
 
 def _upkeep(view: View) -> tuple[Action, ...]:
-    steps: list[Action] = []
+    steps: list[Action] = [*dropped(view)]
     if view.postgres.applied != view.settings or view.memory.reload:
         steps.append(ApplySettings())
     if view.postgres.slots:
@@ -93,7 +96,7 @@ def _upkeep(view: View) -> tuple[Action, ...]:
 def _wake(view: View) -> float:
     """Look again when the lock would expire, if it is not renewed before."""
     left = view.lock.seen_at + view.lock.ttl - view.now
-    ahead = left - 1.4 if left > 1.4 else left
+    ahead = wake_for(view, left - 1.4 if left > 1.4 else left)
     if not watches_closely(view):
         return max(0.05, min(view.settings.loop_wait, ahead))
     look = LOOK_CLOSELY_S if view.memory.leader_refused_since is not None else LOOK_S

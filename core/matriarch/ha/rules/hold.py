@@ -18,6 +18,8 @@ from matriarch.ha.rules import requests, sync
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import reconsider, sync_active
 from matriarch.ha.rules.recover import reclaim
+from matriarch.ha.rules.restart import dropped, wish
+from matriarch.ha.scheduled import wake_for
 from matriarch.ha.view import View
 from matriarch.words.names import slot_name
 
@@ -45,7 +47,7 @@ def _promote(view: View) -> Decision:
     if sync_active(view) and not view.sync.lists(view.me.name):
         facts = f"holds the lock, but was not synchronous with {view.sync.leader}"
         return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
-    asked = view.request.pending and view.request.candidate == view.me.name
+    asked = view.due_request.pending and view.due_request.candidate == view.me.name
     if view.settings.pause and not asked:
         return Decision((Release(),), Reason.PAUSED, "no promotion while paused", wake_in=view.settings.loop_wait)
     return Decision((*_records(view), *sync.promotion(view)), Reason.PROMOTING, "lock held", lead=True, wake_in=0.2)
@@ -53,11 +55,11 @@ def _promote(view: View) -> Decision:
 
 def _lead(view: View) -> Decision:
     records = _records(view)
-    if view.memory.restart:
-        restart = Restart(True, None, sync.start_primary(view).sync_names)
-        return Decision(
-            (*records, *sync.certain(view), restart), Reason.RESTARTING, "asked for by a person", lead=True, wake_in=0.5
-        )
+    asked = wish(view)
+    if asked is not None:
+        restart = Restart(True, None, sync.start_primary(view).sync_names, asked.within)
+        steps = (*records, *sync.certain(view), *asked.first, restart)
+        return Decision(steps, Reason.RESTARTING, asked.facts, lead=True, wake_in=0.5)
     chores = upkeep(view)
     # Without their slots no replica can stream, and so none could take over.
     answer = None if any(isinstance(action, SyncSlots) for action in chores) else requests.answer(view)
@@ -66,7 +68,7 @@ def _lead(view: View) -> Decision:
     steps = sync.step(view)
     reason = Reason.CHANGING_SYNC if steps else Reason.LEADING
     wake = SYNC_LOOK_S if view.settings.synchronous else view.settings.loop_wait
-    return Decision((*records, *chores, *steps), reason, _facts(view), lead=True, wake_in=wake)
+    return Decision((*records, *chores, *steps), reason, _facts(view), lead=True, wake_in=wake_for(view, wake))
 
 
 def _records(view: View) -> tuple[Action, ...]:
@@ -82,7 +84,7 @@ def _records(view: View) -> tuple[Action, ...]:
 
 def upkeep(view: View) -> tuple[Action, ...]:
     """What a leader keeps in order: settings in force, the members' slots, a checkpoint after a promotion."""
-    steps: list[Action] = []
+    steps: list[Action] = [*dropped(view)]
     if view.postgres.applied != view.settings or view.memory.reload:
         steps.append(ApplySettings())
     want = tuple(sorted(slot_name(member.name) for member in view.peers()))

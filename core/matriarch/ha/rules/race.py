@@ -33,7 +33,7 @@ def race(view: View) -> Decision | None:
     if why is not None:
         return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=AGAIN_S)
     needed = votes_needed(view)
-    if not needed and view.request.pending and view.request.candidate == view.me.name:
+    if not needed and view.due_request.pending and view.due_request.candidate == view.me.name:
         return _take(view, "candidate of the pending request")
     if not needed and _only_listed(view):
         return _take(view, "the only listed synchronous standby")
@@ -76,7 +76,7 @@ def _not_eligible(view: View) -> str | None:
     me = view.me
     if not me.tags.may_lead:
         return "tag nofailover"
-    if view.settings.pause and not (view.request.pending and view.request.candidate == me.name):
+    if view.settings.pause and not (view.due_request.pending and view.due_request.candidate == me.name):
         return "paused"
     if view.settings.failsafe_mode and view.lock.holder and view.lock.failsafe and not failsafe_applies(view):
         return "not in the failsafe topology"
@@ -105,20 +105,20 @@ def _stale(view: View) -> str | None:
 
 def _forced(view: View) -> bool:
     """A person named this member in a failover without a leader: they accept the loss."""
-    request = view.request
+    request = view.due_request
     return request.pending and request.leader is None and request.candidate == view.me.name
 
 
 def _only_listed(view: View) -> bool:
     """Nobody else may be promoted, and the former leader gave the lock up itself, so nobody has to be asked."""
-    if not sync_active(view) or view.lock.holder is not None or view.request.candidate not in (None, view.me.name):
+    if not sync_active(view) or view.lock.holder is not None or view.due_request.candidate not in (None, view.me.name):
         return False
     others = [name for name in view.sync.standbys if name.lower() != view.me.name.lower()]
     return not others and view.sync.leader != view.me.name
 
 
 def _candidate_first(view: View, answers: tuple[PeerAnswer, ...]) -> Decision | None:
-    request = view.request
+    request = view.due_request
     if not request.pending or request.candidate is None or request.candidate == view.me.name:
         return None
     answer = next((a for a in answers if a.name == request.candidate), None)
@@ -164,7 +164,7 @@ def _may_win(view: View, answer: PeerAnswer) -> bool:
 
 
 def _is_candidate(view: View) -> bool:
-    return view.request.pending and view.request.candidate == view.me.name
+    return view.due_request.pending and view.due_request.candidate == view.me.name
 
 
 def _history_unknown(view: View) -> bool:

@@ -20,7 +20,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.sync import certain, start_primary
-from matriarch.ha.rules.upstream import copy_source, leader_upstream, waits_for_leader
+from matriarch.ha.rules.upstream import copy_source, leader_upstream, reinitialize, waits_for_leader
 from matriarch.ha.view import RemoteHistory, Upstream, View
 
 FAILURES_BEFORE_RELEASE = 2
@@ -33,6 +33,9 @@ def recover(view: View) -> Decision | None:
     """Start what is down, in the right role and only with data that may be used."""
     if view.postgres.data != "present" or view.postgres.process != "stopped" or view.activity is not None:
         return None
+    source = leader_upstream(view)
+    if view.memory.reinitialize and source is not None:
+        return reinitialize(view, source)
     if view.settings.pause:
         return _paused(view)
     if view.lock_is_mine:

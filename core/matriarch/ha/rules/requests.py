@@ -7,6 +7,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.polling import fresh_poll
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.terminating import QUIET_S
+from matriarch.ha.scheduled import too_late
 from matriarch.ha.view import MemberView, PeerAnswer, Poll, View
 
 TRIES = 3
@@ -22,15 +23,13 @@ def answer(view: View) -> Decision | None:
     if request.candidate in (None, view.me.name) and request.leader != view.me.name:
         done = (ClearRequest(request.version, ""),)
         return Decision(done, Reason.LEADING, "the request is carried out", lead=True, wake_in=0.0)
+    if not view.due_request.pending:
+        return None
     why = _refusal(view)
     if why is not None:
         return _refuse(view, why)
-    if request.scheduled_at is not None:
-        early = request.scheduled_at - view.wall
-        if early > 0.05:
-            return None
-        if early < -1.5 * max(10.0, view.settings.loop_wait):
-            return _refuse(view, "the scheduled time is past")
+    if request.scheduled_at is not None and too_late(request.scheduled_at, view):
+        return _refuse(view, "the scheduled time is past")
     poll = fresh_poll(view)
     if poll is None:
         return Decision((PollPeers(),), Reason.ASKING_PEERS, "who can take over?", lead=True, wake_in=0.0)
@@ -50,8 +49,8 @@ def _hand_over(view: View, poll: Poll) -> Decision | None:
         return _refuse(view, f"{', '.join(able)} did not get the last record in {TRIES} attempts")
     if not _streams(view, able):
         # Only who streams gets the last record. A primary that has just begun is found within moments.
-        seen = view.memory.request_seen_at
-        waits = seen is None or view.now - seen < SETTLE_S
+        since = _due_since(view)
+        waits = since is None or view.now - since < SETTLE_S
         return None if waits else _refuse(view, f"{', '.join(able)} does not stream")
     if sync_active(view):
         voters = [a for a in poll.answers if a.name in view.sync.standbys]
@@ -66,6 +65,12 @@ def _hand_over(view: View, poll: Poll) -> Decision | None:
     return Decision((HandOver(request.candidate, quiet),), Reason.HANDING_OVER, facts, lead=True, wake_in=0.5)
 
 
+def _due_since(view: View) -> float | None:
+    """When the request was seen, or its time came."""
+    seen, at = view.memory.request_seen_at, view.request.scheduled_at
+    return seen if seen is None or at is None else max(seen, view.now - (view.wall - at))
+
+
 def _refusal(view: View) -> str | None:
     request, me = view.request, view.me.name
     if request.leader is not None and request.leader != me:
@@ -76,8 +81,6 @@ def _refusal(view: View) -> str | None:
         return f"candidate does not exist: {request.candidate}"
     if view.settings.pause and request.candidate is None:
         return "switchover is possible only to a specific candidate in a paused state"
-    if view.settings.pause and request.scheduled_at is not None:
-        return "scheduled requests are not carried out in a paused state"
     if not view.peers():
         return "cluster does not have members except leader"
     return None

@@ -26,7 +26,9 @@ from matriarch.ha.rules.fence import is_sysid, never_used
 from matriarch.ha.rules.hold import upkeep
 from matriarch.ha.rules.race import reconsider
 from matriarch.ha.rules.recover import FAILURES_BEFORE_RECLONE, diverged, reclaim
+from matriarch.ha.rules.restart import wish
 from matriarch.ha.rules.upstream import remote_upstream
+from matriarch.ha.scheduled import wake_for
 from matriarch.ha.view import RemoteHistory, Upstream, View
 
 FRESH_S = 10.0
@@ -100,9 +102,10 @@ def _demote(view: View, remote: Upstream | None) -> Decision:
 
 def _lead(view: View, remote: Upstream | None) -> Decision:
     keep: tuple[Action, ...] = (*_records(view), *upkeep(view), *sync.disable(view))
-    if view.memory.restart:
-        restart = Restart(False, view.memory.followed)
-        return Decision((*keep, restart), Reason.RESTARTING, "asked for by a person", lead=True, wake_in=0.5)
+    asked = wish(view)
+    if asked is not None:
+        restart = Restart(False, view.memory.followed, within=asked.within)
+        return Decision((*keep, *asked.first, restart), Reason.RESTARTING, asked.facts, lead=True, wake_in=0.5)
     answer = _answer(view)
     if answer is not None:
         return answer
@@ -112,7 +115,7 @@ def _lead(view: View, remote: Upstream | None) -> Decision:
     settled = view.memory.followed == remote and view.memory.followed_epoch == view.lock.epoch
     starved = view.memory.starved_since
     if settled and (starved is None or view.now - starved <= FRESH_S or view.settings.pause):
-        wake = view.settings.loop_wait
+        wake = wake_for(view, view.settings.loop_wait)
         return Decision(keep, Reason.LEADING_STANDBY, f"following {remote.member}", lead=True, wake_in=wake)
     return _judge(view, remote, keep, settled)
 

@@ -21,7 +21,7 @@ def choose(view: View) -> Names:
     takes such members only to fill up to the count (after Patroni).
     """
     rows = _eligible(view)
-    wanted = (view.request.candidate or "") if view.request.pending else ""
+    wanted = (view.due_request.candidate or "") if view.due_request.pending else ""
     named = view.postgres.sync_names.names if view.postgres.sync_names is not None else ()
 
     def order(row: Standby) -> tuple[bool, bool, int, bool, bool, int, str]:

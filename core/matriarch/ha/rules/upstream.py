@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from matriarch.ha.actions import Clone, Decision
+from matriarch.ha.reasons import Reason
 from matriarch.ha.view import MemberView, Upstream, View
 
 PATIENCE_S = 5.0
@@ -63,6 +65,12 @@ def copy_source(view: View, leader: Upstream) -> Upstream:
         if member.tags.clonefrom and member.name != leader.member and source and _streams_with(view, member):
             return source
     return leader
+
+
+def reinitialize(view: View, leader: Upstream) -> Decision:
+    """A person asked for a new copy: of whatever was there, and in pause too."""
+    source = leader if view.memory.reinitialize_from_leader else copy_source(view, leader)
+    return Decision((Clone(source),), Reason.RECLONING, "asked for by a person", wake_in=1.0)
 
 
 def _streams_with(view: View, member: MemberView) -> bool:
