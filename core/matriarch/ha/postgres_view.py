@@ -20,6 +20,9 @@ class Standby:
     write_lsn: int | None
     flush_lsn: int | None
     replay_lsn: int | None
+    user: str = ""
+    address: str | None = None
+    sync_priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,15 @@ class PostgresView:
     replayed_all: bool = False
     """A replica that has come, since its start, to the end of the WAL on its disk: `lsn` counts all that it has."""
     latest_end_lsn: int | None = None
+    replayed_at: str | None = None
+    """When the last transaction that it replayed was committed, in UTC."""
     streaming: bool = False
     heard_age: float | None = None
     """Seconds since the WAL receiver last had a message; None without a receiver."""
     replay_paused: bool = False
     """Replay stands still: by a person's word, or since the primary raised a parameter above this server's."""
+    reads_archive: bool = False
+    """In recovery it has a restore_command, so that what it does not stream it may read from an archive."""
     upstream: str | None = None
     """The member that this replica is set to follow; None for nobody."""
     control: ControlData | None = None
@@ -97,6 +104,15 @@ class PostgresView:
     def running(self) -> bool:
         """Accepting connections."""
         return self.process == "running"
+
+    @property
+    def replication_state(self) -> str | None:
+        """Where a server in recovery has its WAL from (after Patroni); None when from nowhere, or it is none."""
+        if not (self.running and self.in_recovery):
+            return None
+        if self.streaming:
+            return "streaming"
+        return "in archive recovery" if self.reads_archive else None
 
     @property
     def writable(self) -> bool:

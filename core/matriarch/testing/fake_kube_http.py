@@ -112,7 +112,7 @@ class _Face:
                 return _json(await client.create(kind, namespace or "", body, timeout=_PATIENCE_S), 201)
             if request.method != "GET":
                 raise Invalid(f"{request.method} is not served")
-            if request.query.get("watch") in ("1", "true"):
+            if request.query.get("watch", "").lower() in ("1", "true"):
                 return await self._watch(request, kind, client, namespace)
             return _json(await self._list(request, kind, client, namespace))
         except MatriarchError as error:
@@ -173,6 +173,7 @@ class _Face:
             listing = await client.list(kind, namespace, labels=labels, timeout=_PATIENCE_S)
             first, version = list(listing.items), listing.version
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()  # as the real one does, and Patroni's clients rely on it
         await response.prepare(request)
         limit_s = float(request.query.get("timeoutSeconds", _PATIENCE_S))
         try:
@@ -213,7 +214,8 @@ async def _patch(request: web.Request, client: FakeKubeClient, where: tuple[Kind
             return await client.apply(
                 *where, body, manager=manager, force=force, subresource=subresource, timeout=_PATIENCE_S
             )
-        case "application/merge-patch+json":
+        case "application/merge-patch+json" | "application/strategic-merge-patch+json":
+            # The same for maps, and for lists without a merge key, such as subsets; nobody here sends others.
             return await client.patch(*where, body, subresource=subresource, timeout=_PATIENCE_S)
         case "application/json-patch+json":
             return await client.patch(*where, body, patch_type="json", subresource=subresource, timeout=_PATIENCE_S)

@@ -13,6 +13,9 @@ from matriarch.ha.view import Standby
 from matriarch.words.sync_names import SyncNames
 from matriarch_agent.postgres.reloading import RECEIVING
 
+_UTC = """'YYYY-MM-DD HH24:MI:SS.US"+00:00"'"""
+"""Times are told in UTC, whatever the server's zone is: a change of that would look like another time."""
+
 QUERY = f"""
 select json_build_object(
   'recovery', r.recovery,
@@ -26,11 +29,15 @@ select json_build_object(
       'heard', extract(epoch from clock_timestamp() - last_msg_receipt_time)::float8)
     from pg_stat_get_wal_receiver() where pid is not null),
   'startup', (select wait_event from pg_stat_activity where backend_type = 'startup'),
+  'replayed_at', case when r.recovery
+    then to_char(pg_last_xact_replay_timestamp() at time zone 'UTC', {_UTC}) end,
+  'restore_command', current_setting('restore_command'),
   'paused', case when r.recovery then pg_is_wal_replay_paused() else false end,
   'checkpoint_timeline', (select timeline_id from pg_control_checkpoint()),
   'recovery_timeline', (select min_recovery_end_timeline from pg_control_recovery()),
   'standbys', (select coalesce(json_agg(json_build_object(
-      'name', application_name, 'state', state, 'sync', sync_state,
+      'name', application_name, 'state', state, 'sync', sync_state, 'user', usename, 'address', host(client_addr),
+      'priority', sync_priority,
       'write', pg_wal_lsn_diff(write_lsn, '0/0')::bigint, 'flush', pg_wal_lsn_diff(flush_lsn, '0/0')::bigint,
       'replay', pg_wal_lsn_diff(replay_lsn, '0/0')::bigint) order by application_name, pid), '[]')
     from pg_stat_replication),
@@ -39,7 +46,7 @@ select json_build_object(
   'sync', current_setting('synchronous_standby_names'),
   'upstream', current_setting('{UPSTREAM_SETTING}', true),
   'version', current_setting('server_version_num')::int,
-  'started', pg_postmaster_start_time(),
+  'started', to_char(pg_postmaster_start_time() at time zone 'UTC', {_UTC}),
   'pending', case when %s then (select coalesce(json_object_agg(name, current_setting(name)), '{{}}')
     from pg_settings where pending_restart) else null end
 )::text
@@ -58,6 +65,8 @@ class Facts:
     insert_lsn: int | None
     received_lsn: int | None
     replayed_lsn: int | None
+    replayed_at: str | None
+    reads_archive: bool
     latest_end_lsn: int | None
     streaming: bool
     at_end: bool
@@ -89,6 +98,8 @@ def read_facts(text: str) -> Facts:
         insert_lsn=answer["insert_lsn"],
         received_lsn=received if recovery else None,
         replayed_lsn=replayed if recovery else None,
+        replayed_at=answer["replayed_at"],
+        reads_archive=recovery and bool(answer["restore_command"]),
         latest_end_lsn=receiver.get("end"),
         streaming=receiver.get("status") == "streaming",
         at_end=receiver.get("status") == "streaming" or str(answer["startup"]).lower() in RECEIVING.main_loops,
@@ -120,4 +131,7 @@ def _standby(row: Mapping[str, Any]) -> Standby:
         write_lsn=row["write"],
         flush_lsn=row["flush"],
         replay_lsn=row["replay"],
+        user=row["user"] or "",
+        address=row["address"],
+        sync_priority=row["priority"],
     )

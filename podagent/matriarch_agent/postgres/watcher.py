@@ -231,6 +231,8 @@ class Watcher:
             received_lsn=facts.received_lsn,
             replayed_lsn=facts.replayed_lsn,
             replayed_all=self._at_end_of == facts.started,
+            replayed_at=facts.replayed_at,
+            reads_archive=facts.reads_archive,
             latest_end_lsn=facts.latest_end_lsn,
             streaming=facts.streaming,
             heard_age=facts.heard_age,

@@ -162,10 +162,10 @@ def test_failsafe_topology() -> None:
 
 
 def _metrics(text: str) -> dict[str, float]:
-    """By name. The parser knows counters only by a `_total` that these do not have, so it sees gauges."""
+    """By name."""
     return {
         sample.name: sample.value
-        for family in text_string_to_metric_families(text.replace(" counter\n", " gauge\n"))
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.labels == {"scope": "demo", "name": "demo-0"}
     }
@@ -196,7 +196,7 @@ def test_metrics_have_patronis_names_and_values() -> None:
     }
     assert {name: values[name] for name in expected} == expected
     assert len(values) == 26
-    assert "# TYPE patroni_xlog_location counter" in text
+    assert "# TYPE patroni_xlog_location gauge" in text
     assert "# Values: 0=initializing new cluster, " in text
 
 
@@ -209,6 +209,18 @@ def test_metrics_of_a_replica_and_before_the_first_look() -> None:
         1,
     )
     assert values["patroni_xlog_location"] == 0
+    standing = replica_postgres(
+        streaming=False, reads_archive=True, replay_paused=True, replayed_at="2026-11-21 08:00:00.500000+00:00"
+    )
+    still = facts_of(view_of("demo-1", postgres=standing))
+    values = {sample.name: sample.value for sample in patroni_samples(still)}
+    assert values["patroni_xlog_replayed_timestamp"] == 1795248000.5
+    assert (values["patroni_xlog_paused"], values["patroni_postgres_streaming"]) == (1, 0)
+    assert values["patroni_postgres_in_archive_recovery"] == 1
+    document = patroni_document(still)
+    assert document["replication_state"] == "in archive recovery"
+    assert document["xlog"]["paused"] is True
+    assert document["xlog"]["replayed_timestamp"] == "2026-11-21 08:00:00.500000+00:00"
     started = {sample.name: sample.value for sample in patroni_samples(replace(facts, view=None))}
     assert started["patroni_postgres_state"] == -1
 

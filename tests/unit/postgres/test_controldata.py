@@ -94,7 +94,8 @@ def test_a_standby_without_a_receiver_does_not_guess_its_timeline(tmp_path: Path
     answer = """{"recovery": true, "lsn": null, "insert_lsn": null, "walfile": null, "received": 10, "replayed": 12,
       "paused": true, "startup": "RecoveryRetrieveRetryInterval",
       "receiver": null, "checkpoint_timeline": 1, "recovery_timeline": 1, "standbys": [], "slots": ["a"],
-      "sync": "", "upstream": null, "version": 170000, "started": "x", "pending": null}"""
+      "sync": "", "upstream": null, "version": 170000, "replayed_at": null, "restore_command": "", "started": "x",
+      "pending": null}"""
     facts = read_facts(answer)
     assert (facts.timeline, facts.lsn, facts.streaming, facts.upstream, facts.pending) == (None, 12, False, None, None)
     assert facts.replay_paused and facts.at_end, "it waits for more, so it has replayed all that is here"

@@ -107,7 +107,7 @@ def _serves_reads(query: Query, facts: Facts) -> bool:
     if state_of(view) != "running" or role_of(view) != "replica":
         return False
     wanted_state = query.get("replication_state")
-    if wanted_state is not None and wanted_state != ("streaming" if view.postgres.streaming else None):
+    if wanted_state is not None and wanted_state != view.postgres.replication_state:
         return False
     wanted = parse_size(query.get("lag", ""))
     return _lag(facts, view.postgres.replayed_lsn) <= (math.inf if wanted is None else wanted)

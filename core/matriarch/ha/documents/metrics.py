@@ -1,6 +1,7 @@
 """Patroni's metrics, name for name, in Prometheus' text format.
 
-Written out here and not by a client library: those insist on a `_total` suffix that some of these counters lack.
+All are gauges, where Patroni calls positions counters: a position goes back when data is rewound or copied anew, and
+the counters that Prometheus' own linter accepts have names that end in `_total`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from matriarch.ha.documents.facts import PATRONI_VERSION, Facts
 from matriarch.ha.documents.health import is_quorum_standby, is_sync_standby
@@ -23,7 +23,6 @@ class Sample:
     name: str
     help: str
     value: float
-    kind: Literal["gauge", "counter"] = "gauge"
     note: str = ""
     """One more comment line before the sample."""
 
@@ -62,20 +61,21 @@ def _positions(postgres: PostgresView) -> Iterator[Sample]:
     location = postgres.lsn if primary else None
     received = postgres.received_lsn if replica else None
     replayed = postgres.replayed_lsn if replica else None
-    yield Sample("patroni_xlog_location", "Write position of the primary.", location or 0, "counter")
+    yield Sample("patroni_xlog_location", "Write position of the primary.", location or 0)
     received_help = "Position that the replica has received."
-    yield Sample("patroni_xlog_received_location", received_help, received or replayed or 0, "counter")
-    yield Sample("patroni_xlog_replayed_location", "Position that the replica has replayed.", replayed or 0, "counter")
-    yield Sample("patroni_xlog_replayed_timestamp", "Commit time of the last replayed transaction.", 0)
-    yield Sample("patroni_xlog_paused", "Whether replay is paused.", 0)
+    yield Sample("patroni_xlog_received_location", received_help, received or replayed or 0)
+    yield Sample("patroni_xlog_replayed_location", "Position that the replica has replayed.", replayed or 0)
+    committed = epoch_of(postgres.replayed_at) if replica else 0
+    yield Sample("patroni_xlog_replayed_timestamp", "Commit time of the last replayed transaction.", committed)
+    yield Sample("patroni_xlog_paused", "Whether replay is paused.", replica and postgres.replay_paused)
 
 
 def _server(view: View) -> Iterator[Sample]:
     postgres = view.postgres
     if postgres.server_version is not None:
-        streaming = bool(postgres.in_recovery) and postgres.streaming
+        streaming, archive = (postgres.replication_state == state for state in ("streaming", "in archive recovery"))
         yield Sample("patroni_postgres_streaming", "Whether the replica streams.", streaming)
-        yield Sample("patroni_postgres_in_archive_recovery", "Whether the replica reads the archive.", 0)
+        yield Sample("patroni_postgres_in_archive_recovery", "Whether the replica reads the archive.", archive)
     yield Sample("patroni_postgres_server_version", "Version of the running Postgres.", postgres.server_version or 0)
     yield Sample("patroni_postgres_timeline", "Timeline of the running Postgres.", postgres.timeline or 0)
     yield Sample("patroni_pending_restart", "Whether a parameter waits for a restart.", bool(postgres.pending_restart))
@@ -118,7 +118,7 @@ def render(samples: tuple[Sample, ...], scope: str, name: str) -> str:
     lines: list[str] = []
     for sample in samples:
         lines.append(f"# HELP {sample.name} {sample.help}")
-        lines.append(f"# TYPE {sample.name} {sample.kind}")
+        lines.append(f"# TYPE {sample.name} gauge")
         if sample.note:
             lines.append(f"# {sample.note}")
         lines.append(f"{sample.name}{labels} {_number(sample.value)}")

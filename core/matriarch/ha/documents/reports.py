@@ -91,8 +91,8 @@ def _server(postgres: PostgresView) -> Document:
         document["xlog"] = {
             "received_location": received,
             "replayed_location": replayed,
-            "replayed_timestamp": None,
-            "paused": False,
+            "replayed_timestamp": postgres.replayed_at,
+            "paused": postgres.replay_paused,
         }
     return document
 
@@ -101,15 +101,22 @@ def _replication(postgres: PostgresView) -> Document:
     document: Document = {}
     if postgres.timeline is not None:
         document["timeline"] = postgres.timeline
-    if postgres.running and postgres.in_recovery and postgres.streaming:
-        document["replication_state"] = "streaming"
+    if postgres.replication_state is not None:
+        document["replication_state"] = postgres.replication_state
     if postgres.standbys:
         document["replication"] = [_sender(standby) for standby in postgres.standbys]
     return document
 
 
 def _sender(standby: Standby) -> Document:
-    return {"application_name": standby.name, "state": standby.state, "sync_state": standby.sync_state}
+    return {
+        "usename": standby.user,
+        "application_name": standby.name,
+        "client_addr": standby.address,
+        "state": standby.state,
+        "sync_state": standby.sync_state,
+        "sync_priority": standby.sync_priority,
+    }
 
 
 def cluster_document(facts: Facts) -> Document:

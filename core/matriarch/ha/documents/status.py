@@ -77,8 +77,8 @@ def _positions(view: View) -> dict[str, Any]:
             document["replay_lsn"] = postgres.replayed_lsn
         if postgres.received_lsn is not None:
             document["receive_lsn"] = postgres.received_lsn
-        if postgres.streaming:
-            document["replication_state"] = "streaming"
+        if postgres.replication_state is not None:
+            document["replication_state"] = postgres.replication_state
     if postgres.timeline is not None:
         document["timeline"] = postgres.timeline
     return document
