@@ -9,6 +9,7 @@ from matriarch.ha.actions import (
     Bootstrap,
     Checkpoint,
     Clone,
+    CreateLogicalSlots,
     HandOver,
     Long,
     Promote,
@@ -20,6 +21,7 @@ from matriarch.ha.actions import (
 )
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.terminating import QUIET_S
+from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import Failsafe, Upstream, View
 from matriarch.words.errors import ConflictError, ProgramFailed
 from matriarch_agent.ports import StartMode
@@ -60,6 +62,8 @@ async def carry_out(agent: Agent, action: Long) -> None:
         case Checkpoint():
             await agent.postgres.checkpoint()
             agent.remember(checkpointed=True)
+        case CreateLogicalSlots(wanted):
+            await _create_logical_slots(agent, wanted)
         case _:
             assert_never(action)
 
@@ -131,10 +135,20 @@ async def _promote(agent: Agent) -> None:
     await agent.keeper.arm()
     # A claim that this member accepted before it became primary must not count against it afterwards.
     agent.failsafe = Failsafe()
+    known = tuple(agent.store.lock().slots)
     # Nor may a new copy that was asked for be made once this is the data that counts.
     agent.remember(checkpointed=False, followed=None, followed_epoch=None, remote=None, reinitialize=False)
+    agent.remember(slots_of_predecessor=known)
     await agent.postgres.promote()
     agent.announcer.say("Promoted", f"{agent.me.name} is primary, epoch {agent.store.lock().epoch}")
+
+
+async def _create_logical_slots(agent: Agent, wanted: tuple[PermanentSlot, ...]) -> None:
+    for slot in wanted:
+        await agent.postgres.create_logical_slot(slot)
+        if slot.name in agent.memory.slots_of_predecessor:
+            words = f"replication slot {slot.name} was not copied here before the failover and begins anew: "
+            agent.announcer.say("SlotLost", words + "its consumer misses changes and needs a new copy", warning=True)
 
 
 async def _hand_over(agent: Agent, action: HandOver) -> None:

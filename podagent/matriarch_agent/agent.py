@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from matriarch.ha.actions import Clone, Long, Restart, Rewind
+from matriarch.ha.actions import Clone, CreateLogicalSlots, Long, Restart, Rewind
 from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
 from matriarch.ha.records import Renewal
+from matriarch.ha.rules import slots
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, View
 from matriarch.kube.api import Kube
@@ -226,6 +227,8 @@ class Agent:
             self.remember(remote=None)
         elif isinstance(action, Clone):
             self.remember(clones_failed=self.memory.clones_failed + 1)
+        elif isinstance(action, CreateLogicalSlots):
+            self.remember(logical_slots_not_before=self.now() + slots.LOGICAL_AGAIN_S)
 
     async def poll_peers(self, skip: tuple[str, ...] = ()) -> Poll:
         """Ask every other member at once; those to skip count as not reachable."""
@@ -247,7 +250,7 @@ class Agent:
     async def confirm_failsafe(self, view: View) -> None:
         """Ask every member of the failsafe topology; extend the lease when all accept."""
         sent = self.now()
-        claim = FailsafeClaim(self.me.name, status.api_url(self.me), status.conn_url(self.me))
+        claim = FailsafeClaim(self.me.name, status.api_url(self.me), status.conn_url(self.me), slots.positions(view))
         others = [url for name, url in (view.lock.failsafe or {}).items() if name != self.me.name]
         accepted = await asyncio.gather(*(self.peers.claim(url, claim, timeout=FAILSAFE_TIMEOUT_S) for url in others))
         if all(accepted):
@@ -261,7 +264,7 @@ class Agent:
         """Answer another member's `POST /failsafe`."""
         verdict = judge_failsafe(self.observer.build(), claim, self.now(), acquiring=self.keeper.acquiring)
         if verdict.accepted:
-            self.failsafe = Failsafe(None, claim.name, claim.api_url, claim.conn_url, self.now())
+            self.failsafe = Failsafe(None, claim.name, claim.api_url, claim.conn_url, self.now(), claim.slots)
         return verdict
 
     def _bound_by_claim(self) -> bool:
@@ -278,7 +281,10 @@ class Agent:
         if self.settings().failsafe_mode:
             topology = {member.name: member.api_url for member in self.store.members() if member.api_url}
             topology[self.me.name] = status.api_url(self.me)
-        return self.store.renewal(self.observer.postgres.lsn if fresh else None, topology)
+        if not fresh:
+            return self.store.renewal(None, topology)
+        view = self.observer.build()
+        return self.store.renewal(view.postgres.lsn, topology, slots.positions(view), slots.retained(view))
 
     def wall_iso(self) -> str:
         """The present moment for people."""

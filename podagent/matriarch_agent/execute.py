@@ -16,6 +16,7 @@ from matriarch.ha.actions import (
     Claim,
     ClearRequest,
     ConfirmFailsafe,
+    CreateLogicalSlots,
     Decision,
     Fence,
     Follow,
@@ -37,7 +38,7 @@ from matriarch.ha.actions import (
 )
 from matriarch.ha.records import history_text
 from matriarch.ha.view import HistoryEntry, View
-from matriarch.words.errors import ConflictError, DeadlineSpent, MatriarchError, TransientError
+from matriarch.words.errors import ConflictError, DeadlineSpent, MatriarchError, PostgresError, TransientError
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
@@ -57,7 +58,7 @@ async def execute(agent: Agent, view: View, decision: Decision) -> float:
     changed = False
     for action in decision.actions:
         try:
-            if isinstance(action, Checkpoint):
+            if isinstance(action, Checkpoint | CreateLogicalSlots):
                 agent.jobs.begin_aside(action)
             elif isinstance(action, LONG):
                 agent.jobs.begin(cast(Long, action))
@@ -128,11 +129,20 @@ async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
             agent.remember(reload=False)
             await agent.postgres.apply(view.settings)
             return False
-        case SyncSlots(want, drop):
-            await agent.postgres.sync_slots(want, drop)
+        case SyncSlots():
+            await _sync_slots(agent, action)
             return False
         case _:
             assert_never(action)
+
+
+async def _sync_slots(agent: Agent, action: SyncSlots) -> None:
+    """What fails here is tried again at the next look; what comes after it, such as a change of the synchronous
+    standbys, must not wait for it."""
+    try:
+        await agent.postgres.sync_slots(action.want, action.drop, action.advance)
+    except PostgresError as error:
+        agent.log("slots not in order", error=str(error))
 
 
 async def _record(agent: Agent, view: View, action: Record) -> None:

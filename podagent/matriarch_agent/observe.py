@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matriarch.ha.documents import scheduled_restart_from, status_of
-from matriarch.ha.rules import takeover
+from matriarch.ha.rules import slots, takeover
 from matriarch.ha.view import PostgresView, View
 from matriarch.words.errors import MatriarchError
-from matriarch.words.names import slot_name
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
@@ -64,7 +63,7 @@ class Observer:
         self._note_move(lock.holder, now)
         self._note_starvation(now)
         self._note_request(now)
-        self._note_slots({slot_name(member.name) for member in members}, now)
+        self._note_slots(slots.unclaimed(self.postgres, members, self._agent.settings()), now)
         self._agent.remember(last_label_change=self._agent.publisher.last_label_change)
         return View(
             now=now,
@@ -178,11 +177,11 @@ class Observer:
         if found is not None and self._agent.memory.scheduled_restart is None:
             self._agent.remember(scheduled_restart=found)
 
-    def _note_slots(self, wanted: set[str], now: float) -> None:
-        """Since when a slot has had no member; only while the pod list is trustworthy (rule 7)."""
-        if not self._agent.store.synced:
+    def _note_slots(self, unclaimed: set[str], now: float) -> None:
+        """Since when nobody has accounted for a slot; only while the pod list is trustworthy (rule 7)."""
+        if not self._agent.store.synced or self.postgres.slots is None:
             return
         missing = self._agent.memory.slots_missing_since
-        fresh = {name: missing.get(name, now) for name in self.postgres.slots if name not in wanted}
+        fresh = {name: missing.get(name, now) for name in unclaimed}
         if fresh != missing:
             self._agent.remember(slots_missing_since=fresh)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import HistoryEntry, PeerAnswer, PostgresView, RemoteHistory, Upstream
 from matriarch.words.sync_names import NOBODY, SyncNames
 
@@ -101,8 +102,15 @@ class Postgres(Protocol):
         """CHECKPOINT."""
         ...
 
-    async def sync_slots(self, want: tuple[str, ...], drop: tuple[str, ...]) -> None:
-        """Create the missing physical slots of `want` (with WAL reserved) and drop the inactive ones of `drop`."""
+    async def sync_slots(
+        self, want: tuple[str, ...], drop: tuple[str, ...], advance: tuple[tuple[str, int], ...] = ()
+    ) -> None:
+        """Drop the inactive slots of `drop`, create the physical ones of `want` that are missing then (with WAL
+        reserved), and move inactive ones of `advance` on to a position, as far as this server has it."""
+        ...
+
+    async def create_logical_slot(self, slot: PermanentSlot) -> None:
+        """Make a logical slot that standbys copy. Waits for the transactions that are open."""
         ...
 
     async def local_history(self) -> tuple[HistoryEntry, ...]:

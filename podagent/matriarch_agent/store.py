@@ -125,6 +125,8 @@ class ClusterStore:
                 seen_at=self._seen_at,
                 expired=over,
                 optime=record.optime,
+                slots=record.slots,
+                retained=record.retained,
                 failsafe=record.failsafe,
                 address_uid=record.address_uid,
                 address_node=record.address_node,
@@ -273,10 +275,16 @@ class ClusterStore:
         self._pods.put(await self._kube.patch(PODS, self._namespace, self._me.name, body, timeout=timeout))
         self.last_contact = self._now()
 
-    def renewal(self, optime: int | None, topology: dict[str, str] | None) -> records.Renewal:
+    def renewal(
+        self,
+        optime: int | None,
+        topology: dict[str, str] | None,
+        slots: dict[str, int] | None = None,
+        retained: tuple[str, ...] = (),
+    ) -> records.Renewal:
         """A renewal with the present wall-clock time, which others only compare for change."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")
-        return records.Renewal(stamp, self.settings().ttl, optime, None, topology)
+        return records.Renewal(stamp, self.settings().ttl, optime, slots, topology, retained)
 
     # --- plumbing -------------------------------------------------------------------------------------------------
 

@@ -207,7 +207,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "slots are dropped as soon as they look unused",
-        _many(lambda: mock.patch(f"{_RULES}.hold._forgotten", lambda *_: True)),
+        _many(lambda: mock.patch(f"{_RULES}.slots._forgotten", lambda *_: True)),
         _plan(("pod-force-delete", "api-lagging-watch", "container-kill"), fault_every_s=3.0),
         frozenset({7}),
     ),

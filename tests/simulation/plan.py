@@ -115,7 +115,19 @@ def _mixed(seed: int, kinds: tuple[str, ...]) -> Plan:
         plan.tags = {ordinal: _tags(rng) for ordinal in range(2, members)}
         tags = {f"demo-{ordinal}": tags_document(one) for ordinal, one in plan.tags.items()}
         plan.settings["member_tags"] = tags
+    plan.settings.update(_slots(random.Random(f"{seed}/slots")))
     return plan
+
+
+def _slots(rng: random.Random) -> dict[str, Any]:
+    """Permanent slots in a third of the clusters; from a source of their own, so that no earlier seed changes."""
+    found: dict[str, Any] = {}
+    if rng.random() < 0.3:
+        feed = {"type": "logical", "database": "app", "plugin": "pgoutput"}
+        found["slots"] = {"backup": {"type": "physical"}, "feed": feed}
+    if rng.random() < 0.1:
+        found["member_slots_ttl"] = rng.choice([0, 120])
+    return found
 
 
 def _tags(rng: random.Random) -> Tags:

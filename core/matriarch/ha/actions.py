@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from matriarch.ha.reasons import Reason
+from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import Upstream
 from matriarch.words.sync_names import NOBODY, SyncNames
 
@@ -151,10 +152,12 @@ class ApplySettings:
 
 @dataclass(frozen=True, slots=True)
 class SyncSlots:
-    """Make the members' physical slots exist; `drop` those that are no longer wanted."""
+    """Drop what of `drop` is idle, make the physical slots of `want` that are missing then, and move what is idle of
+    `advance` on to a position. A name in the first two is made anew."""
 
     want: tuple[str, ...]
     drop: tuple[str, ...] = ()
+    advance: tuple[tuple[str, int], ...] = ()
 
 
 # --- Postgres, long: one at a time ----------------------------------------------------------------------------------
@@ -216,6 +219,13 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateLogicalSlots:
+    """Make permanent logical slots on the primary. Takes as long as the oldest open transaction."""
+
+    slots: tuple[PermanentSlot, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HandOver:
     """Switchover from the leader's side: be quiet, checkpoint, stop fast, let the standbys have the last record,
     release the lock."""
@@ -241,7 +251,17 @@ Record = Acquire | Reclaim | Release | Renew | Claim | WriteSync | WriteInitiali
 Question = PollPeers | ConfirmFailsafe | AskLeader
 Quick = ForgetRestart | Promise | SetSyncNames | Follow | ApplySettings | SyncSlots
 Long = (
-    Bootstrap | Clone | Rewind | StartPrimary | StartReplica | Restart | Promote | Checkpoint | HandOver | StopPostgres
+    Bootstrap
+    | Clone
+    | Rewind
+    | StartPrimary
+    | StartReplica
+    | Restart
+    | Promote
+    | Checkpoint
+    | CreateLogicalSlots
+    | HandOver
+    | StopPostgres
 )
 Action = Record | Question | Quick | Long | Fence
 LONG: tuple[type, ...] = (
@@ -253,6 +273,7 @@ LONG: tuple[type, ...] = (
     Restart,
     Promote,
     Checkpoint,
+    CreateLogicalSlots,
     HandOver,
     StopPostgres,
 )

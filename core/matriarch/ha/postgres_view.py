@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from matriarch.ha.postgres_slots import Slot
 from matriarch.ha.settings import ClusterSettings
 from matriarch.words.sync_names import SyncNames
 
@@ -80,7 +81,8 @@ class PostgresView:
     """Each past timeline of this data and the LSN where it was left, by the timeline history file."""
     server_version: int | None = None
     standbys: tuple[Standby, ...] = ()
-    slots: tuple[str, ...] = ()
+    slots: tuple[Slot, ...] | None = None
+    """All but temporary ones; None: not known."""
     sync_names: SyncNames | None = None
     """synchronous_standby_names in effect."""
     sync_names_lsn: int = 0

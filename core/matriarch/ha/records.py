@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from matriarch.ha.view import ConfigView, HistoryEntry, Me, Request, SyncView
+from matriarch.ha.written import LARGEST
 from matriarch.words import labels, names
 
 Object = dict[str, Any]
@@ -29,6 +30,8 @@ class LockRecord:
     renew_time: str | None
     epoch: int
     optime: int | None
+    slots: Mapping[str, int]
+    retained: tuple[str, ...]
     failsafe: Mapping[str, str] | None
     address_uid: str | None
     address_node: str | None
@@ -48,6 +51,7 @@ class Renewal:
     optime: int | None = None
     slots: Mapping[str, int] | None = None
     failsafe: Mapping[str, str] | None = None
+    retained: tuple[str, ...] = ()
 
 
 def annotations_of(obj: Object) -> dict[str, str]:
@@ -75,6 +79,8 @@ def read_lock(obj: Object) -> LockRecord:
         renew_time=notes.get("renewTime"),
         epoch=_integer(notes.get("transitions")) or 0,
         optime=_integer(notes.get("optime")),
+        slots=_positions(notes.get("slots")),
+        retained=_names(notes.get("retain_slots")),
         failsafe=_string_map(notes.get("failsafe")),
         address_uid=target.get("uid"),
         address_node=address.get("nodeName"),
@@ -248,6 +254,8 @@ def _heartbeat(me: Me, renewal: Renewal) -> dict[str, str | None]:
     if renewal.optime is not None:
         notes["optime"] = str(renewal.optime)
         notes["slots"] = _compact(renewal.slots) if renewal.slots else None
+        # With blanks: Patroni compares the text with its own.
+        notes["retain_slots"] = json.dumps(list(renewal.retained)) if renewal.retained else None
     if renewal.failsafe is not None:
         notes["failsafe"] = _compact(renewal.failsafe)
     return notes
@@ -282,6 +290,17 @@ def _string_map(text: str | None) -> dict[str, str] | None:
     if not isinstance(value, dict):
         return None
     return {str(key): str(item) for key, item in value.items()}
+
+
+def _positions(text: str | None) -> dict[str, int]:
+    value = _json(text)
+    rows = value.items() if isinstance(value, dict) else ()
+    return {name: lsn for name, lsn in rows if type(lsn) is int and 0 < lsn <= LARGEST}
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    value = _json(text)
+    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list) else ()
 
 
 def _epoch_seconds(text: str | None) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from matriarch.ha.postgres_slots import Slot as Slot
 from matriarch.ha.postgres_view import ControlData as ControlData
 from matriarch.ha.postgres_view import PostgresView as PostgresView
 from matriarch.ha.postgres_view import Standby as Standby
@@ -66,6 +67,10 @@ class LockView:
     failsafe: Mapping[str, str] | None = None
     address_uid: str | None = None
     address_node: str | None = None
+    slots: Mapping[str, int] = field(default_factory=dict)
+    """From where each slot needs WAL, by the holder's word; the holder's own position under its name."""
+    retained: tuple[str, ...] = ()
+    """Slots that the holder keeps for members that are gone."""
 
     @property
     def leader(self) -> str | None:
@@ -234,6 +239,8 @@ class Failsafe:
     leader_url: str | None = None
     leader_conn: str | None = None
     heard_at: float | None = None
+    slots: Mapping[str, int] = field(default_factory=dict)
+    """The slots' positions that came with the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +302,11 @@ class Memory:
     checkpointed: bool = True
     """The checkpoint after the promotion is done."""
     slots_missing_since: Mapping[str, float] = field(default_factory=dict)
+    """Since when nobody has accounted for a slot that is here."""
+    logical_slots_not_before: float = -1e9
+    """After a failure: when to try again to make logical slots."""
+    slots_of_predecessor: tuple[str, ...] = ()
+    """The slots that the lock named when this member was promoted."""
 
 
 @dataclass(frozen=True, slots=True)

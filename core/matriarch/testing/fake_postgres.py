@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory, Upstream
 from matriarch.testing.fake_postgres_copy import base_backup, initdb, rewound
 from matriarch.testing.fake_postgres_server import RECORD, Server
 from matriarch.testing.fake_postgres_site import between
-from matriarch.testing.fake_postgres_view import history_of, view_of
-from matriarch.testing.fake_postgres_wal import SEGMENT, DataDir
+from matriarch.testing.fake_postgres_view import busy_slots, history_of, view_of
+from matriarch.testing.fake_postgres_wal import SEGMENT, DataDir, LogicalSlot
 from matriarch.words.errors import NotRunning, ProgramFailed, QueryFailed
 from matriarch.words.sync_names import SyncNames
 from matriarch_agent.ports import StartMode
@@ -317,15 +318,37 @@ class FakePostgres:
         disk.checkpoint_end = disk.flushed
         disk.remove_old_wal()
 
-    async def sync_slots(self, want: tuple[str, ...], drop: tuple[str, ...]) -> None:
-        """Create missing slots, with WAL reserved, and drop inactive ones."""
+    async def sync_slots(
+        self, want: tuple[str, ...], drop: tuple[str, ...], advance: tuple[tuple[str, int], ...] = ()
+    ) -> None:
+        """Drop inactive slots, create missing ones with WAL reserved, move inactive ones on."""
         await self._sql()
-        server = self.server
-        slots = server.disk.slots
-        for name in want:
-            slots.setdefault(name, server.disk.flushed)
-        busy = {link.slot for link in server.links.values() if link.sender_open}
+        server, disk = self.server, self.server.disk
+        busy = busy_slots(server)
         for name in drop:
-            if name in slots and name not in busy:
-                del slots[name]
-                server.site.watcher.slot_dropped(server, name)
+            if name in busy or not (name in disk.slots or name in disk.logical):
+                continue
+            disk.slots.pop(name, None)
+            disk.logical.pop(name, None)
+            server.site.watcher.slot_dropped(server, name)
+        for name in want:
+            if name not in disk.logical:
+                disk.slots.setdefault(name, disk.checkpoint)
+        if server.in_recovery:
+            server.intake.replay()
+        for name, lsn in advance:
+            if name not in disk.slots or name in busy:
+                continue
+            if lsn < disk.slots[name]:
+                raise QueryFailed(f"cannot advance replication slot to {lsn:X}, minimum is {disk.slots[name]:X}")
+            disk.slots[name] = min(lsn, disk.replayed)
+
+    async def create_logical_slot(self, slot: PermanentSlot) -> None:
+        """A slot that standbys copy."""
+        await self._sql()
+        if self.server.in_recovery is not False:
+            raise QueryFailed("logical slots cannot be made during recovery")
+        disk = self.server.disk
+        if slot.name in disk.slots or slot.name in disk.logical:
+            raise QueryFailed(f'replication slot "{slot.name}" already exists')
+        disk.logical[slot.name] = LogicalSlot(slot.database or "", slot.plugin or "", disk.flushed)

@@ -7,6 +7,7 @@ up by its own clock. A process that dies resets its connections, unless its host
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from matriarch.testing.bell import Bell
@@ -122,6 +123,7 @@ class Link:
             self._heard_by_sender = now
             self.receiver.intake.replay()
             self.replayed = self.receiver.disk.replayed if self.receiver.volume.data else self.replayed
+            self._follow_up()
         if self.receiver_open and not self.receiver.hung and now - self._heard_by_receiver > TIMEOUT_S:
             self.close_receiver()
         if self.sender_open and not self.sender.hung and now - self._heard_by_sender > TIMEOUT_S:
@@ -129,6 +131,23 @@ class Link:
         if self.sender_open or self.receiver_open:
             self.pump()
             self._loop.call_later(STATUS_S, self._tick)
+
+    def _follow_up(self) -> None:
+        """What a standby does now and then: a restartpoint, which removes old WAL, and copying logical slots. A slot of
+        that name that is no copy is in the way."""
+        theirs, mine = self.sender.volume.data, self.receiver.volume.data
+        if theirs is None or mine is None:
+            return
+        if mine.checkpoint < theirs.checkpoint <= mine.replayed:
+            mine.checkpoint = theirs.checkpoint
+            mine.remove_old_wal()
+        if self.sender.in_recovery is not False:
+            return
+        for name, slot in theirs.logical.items():
+            if name not in mine.logical or mine.logical[name].synced:
+                mine.logical[name] = replace(slot, lsn=min(slot.lsn, mine.replayed), synced=True)
+        for name in [name for name, slot in mine.logical.items() if slot.synced and name not in theirs.logical]:
+            del mine.logical[name]
 
     def close_receiver(self) -> None:
         """The walreceiver ends; the walsender hears of it when the network carries the reset."""

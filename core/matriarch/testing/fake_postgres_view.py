@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import ControlData, HistoryEntry, PostgresView, Standby
+from matriarch.ha.view import ControlData, HistoryEntry, PostgresView, Slot, Standby
 from matriarch.testing.fake_postgres_server import Server
 from matriarch.testing.fake_postgres_stream import Link
 from matriarch.testing.fake_postgres_wal import Branch, DataDir
@@ -51,8 +51,7 @@ def view_of(
         common["sync_names_lsn"] = server.sync_lsn
         common["sync_names_sure"] = len(server.sync) == 1
         common["pending_restart"] = pending
-        if data.slots:
-            common["slots"] = tuple(sorted(data.slots))
+        common["slots"] = slots_of(server, data)
         if server.links:
             common["standbys"] = tuple(_standby(server, link) for link in server.links.values())
         if recovery:
@@ -60,6 +59,22 @@ def view_of(
         else:
             common["lsn"] = data.flushed
     return PostgresView(**common)  # type: ignore[arg-type]
+
+
+def busy_slots(server: Server) -> set[str]:
+    """The slots that a standby streams through."""
+    return {link.slot for link in server.links.values() if link.sender_open}
+
+
+def slots_of(server: Server, data: DataDir) -> tuple[Slot, ...]:
+    """The rows of pg_replication_slots."""
+    busy = busy_slots(server)
+    physical = [Slot(name, active=name in busy, restart_lsn=lsn) for name, lsn in data.slots.items()]
+    logical = [
+        Slot(name, "logical", False, one.lsn, one.lsn, one.database, one.plugin, failover=True, synced=one.synced)
+        for name, one in data.logical.items()
+    ]
+    return tuple(sorted([*physical, *logical], key=lambda slot: slot.name))
 
 
 def _add_positions(server: Server, data: DataDir, told: dict[str, object]) -> None:

@@ -91,6 +91,16 @@ class Wal:
         return Branch(self._count, sysid, timeline, parent, fork, owner, fork)
 
 
+@dataclass(frozen=True, slots=True)
+class LogicalSlot:
+    """A logical slot at `lsn`; `synced`: a copy that the server itself keeps."""
+
+    database: str
+    plugin: str
+    lsn: int
+    synced: bool = False
+
+
 @dataclass(eq=False, slots=True)
 class DataDir:
     """One data directory. `written` survives a process, `flushed` also the machine; `replayed` is what queries see."""
@@ -109,6 +119,8 @@ class DataDir:
     retained_from: int = FIRST_LSN
     """The oldest WAL that is still here."""
     slots: dict[str, int] = field(default_factory=dict)
+    """Physical slots, and from where each needs WAL."""
+    logical: dict[str, LogicalSlot] = field(default_factory=dict)
     half_rewound: bool = False
     """pg_rewind was interrupted: only a new copy helps."""
     unborn: bool = False
@@ -135,8 +147,9 @@ class DataDir:
         )
 
     def remove_old_wal(self) -> None:
-        """What a checkpoint does: WAL goes that neither a slot nor wal_keep_size asks for."""
-        needed = min([self.flushed - KEEP, self.checkpoint, *self.slots.values()])
+        """What a checkpoint or a restartpoint does: WAL goes that neither a slot nor wal_keep_size asks for."""
+        decoded = [slot.lsn for slot in self.logical.values()]
+        needed = min([self.flushed - KEEP, self.checkpoint, *self.slots.values(), *decoded])
         self.retained_from = max(self.retained_from, needed)
 
     def crash(self, *, machine: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matriarch.config import logical
 from matriarch.config.files import (
     MEMBER_SETTINGS,
     Source,
@@ -21,6 +22,8 @@ from matriarch.config.parameters import effective
 from matriarch.config.restart import raised_to
 from matriarch.config.synchronous import format_names
 from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.slots import copies_logical
+from matriarch.ha.tags import Tags
 from matriarch.ha.view import Upstream
 from matriarch.words.sync_names import SyncNames
 from matriarch_agent.postgres import credentials, programs
@@ -58,6 +61,7 @@ class ConfFiles:
         values = await self._accepted(settings.parameters)
         values.update(raised_to(values, least or {}))
         values.update(self._fixed())
+        values.update(self._copying(settings))
         values.update(self.member_settings() if member is None else member)
         self.intended = values
         self._write_hba(settings)
@@ -75,15 +79,17 @@ class ConfFiles:
     def member_settings(self) -> dict[str, str]:
         """What of the present file depends on the member's doing."""
         present = parse_conf(self._read("postgresql.conf"))
-        return {name: present.get(name, "") for name in MEMBER_SETTINGS}
+        names = (*MEMBER_SETTINGS, logical.GATE) if self._copies() else MEMBER_SETTINGS
+        return {name: present.get(name, "") for name in names}
 
     def following(self, upstream: Upstream | None) -> dict[str, str]:
         """The settings for following a member."""
         return standby_settings(self._place.member, None if upstream is None else self.source(upstream))
 
     def synchronous(self, wanted: SyncNames) -> dict[str, str]:
-        """The settings for waiting for standbys."""
-        return {"synchronous_standby_names": format_names(wanted)}
+        """The settings for waiting for standbys. No consumer gets ahead of any of them: each may be promoted."""
+        gate = logical.gate(wanted.names) if self._copies() else {}
+        return {"synchronous_standby_names": format_names(wanted), **gate}
 
     def source(self, upstream: Upstream) -> Source:
         """Another member as a source of WAL or data. Writes the password file."""
@@ -165,6 +171,16 @@ class ConfFiles:
             "port": str(self._place.port),
             "unix_socket_directories": str(self._place.run),
         }
+
+    def _copying(self, settings: ClusterSettings) -> Mapping[str, str]:
+        tags = settings.member_tags.get(self._place.member, Tags())
+        wanted = copies_logical(settings.slots, tags, standby_cluster=settings.standby_cluster is not None)
+        return logical.COPYING if wanted and self._copies() else {}
+
+    def _copies(self) -> bool:
+        """Whether this server can copy logical slots."""
+        version = self._read("PG_VERSION").strip()
+        return version.isdigit() and int(version) >= logical.FROM_MAJOR
 
     def _write_hba(self, settings: ClusterSettings) -> None:
         self._replace("pg_hba.conf", self._hba(settings.pg_hba))

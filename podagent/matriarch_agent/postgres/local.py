@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory, Upstream
 from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
 from matriarch.words.sync_names import SyncNames
@@ -173,9 +174,15 @@ class LocalPostgres:
         except TimeoutError as error:
             raise PostgresError(f"CHECKPOINT took longer than {CHECKPOINT_WITHIN_S} s") from error
 
-    async def sync_slots(self, want: tuple[str, ...], drop: tuple[str, ...]) -> None:
-        """Create and drop members' physical slots."""
-        await slots.sync_slots(self._session, want, drop)
+    async def sync_slots(
+        self, want: tuple[str, ...], drop: tuple[str, ...], advance: tuple[tuple[str, int], ...] = ()
+    ) -> None:
+        """Drop, create and move slots on; see the port."""
+        await slots.sync_slots(self._session, want, drop, advance)
+
+    async def create_logical_slot(self, slot: PermanentSlot) -> None:
+        """Make a logical slot that standbys copy."""
+        await slots.create_logical(self._session, slot)
 
     async def local_history(self) -> tuple[HistoryEntry, ...]:
         """The timeline history file of the current timeline."""

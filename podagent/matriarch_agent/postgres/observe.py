@@ -9,9 +9,10 @@ from typing import Any
 
 from matriarch.config.files import UPSTREAM_SETTING
 from matriarch.config.synchronous import parse_names
-from matriarch.ha.view import Standby
+from matriarch.ha.view import Slot, Standby
 from matriarch.words.sync_names import SyncNames
 from matriarch_agent.postgres.reloading import RECEIVING
+from matriarch_agent.postgres.slots import slot_of
 
 _UTC = """'YYYY-MM-DD HH24:MI:SS.US"+00:00"'"""
 """Times are told in UTC, whatever the server's zone is: a change of that would look like another time."""
@@ -41,8 +42,8 @@ select json_build_object(
       'write', pg_wal_lsn_diff(write_lsn, '0/0')::bigint, 'flush', pg_wal_lsn_diff(flush_lsn, '0/0')::bigint,
       'replay', pg_wal_lsn_diff(replay_lsn, '0/0')::bigint) order by application_name, pid), '[]')
     from pg_stat_replication),
-  'slots', (select coalesce(json_agg(slot_name order by slot_name), '[]')
-    from pg_get_replication_slots() where slot_type = 'physical' and not temporary),
+  'slots', (select coalesce(json_agg(to_jsonb(s) || jsonb_build_object('database', d.datname) order by slot_name), '[]')
+    from pg_get_replication_slots() s left join pg_database d on d.oid = s.datoid where not temporary),
   'sync', current_setting('synchronous_standby_names'),
   'upstream', current_setting('{UPSTREAM_SETTING}', true),
   'version', current_setting('server_version_num')::int,
@@ -78,7 +79,7 @@ class Facts:
     server_version: int
     started: str
     standbys: tuple[Standby, ...]
-    slots: tuple[str, ...]
+    slots: tuple[Slot, ...]
     sync_names: SyncNames
     pending: Mapping[str, str] | None = field(default=None)
     """Parameter to present value, when it was asked for."""
@@ -109,7 +110,7 @@ def read_facts(text: str) -> Facts:
         server_version=int(answer["version"]),
         started=str(answer["started"]),
         standbys=tuple(_standby(row) for row in answer["standbys"]),
-        slots=tuple(answer["slots"]),
+        slots=tuple(slot_of(row) for row in answer["slots"]),
         sync_names=parse_names(answer["sync"]),
         pending=answer["pending"],
     )

@@ -7,6 +7,7 @@ import atexit
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -38,10 +39,18 @@ QUICK = ClusterSettings(parameters={"shared_buffers": "16MB", "max_connections":
 
 
 def programs() -> Path:
-    """The newest server on this machine."""
+    """The newest server on this machine, or the one in MATRIARCH_PG_BIN."""
+    if os.environ.get("MATRIARCH_PG_BIN"):
+        return Path(os.environ["MATRIARCH_PG_BIN"])
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4]))
     assert found, "no PostgreSQL server on this machine: `make component` installs one"
     return Path(found[-1]).parent
+
+
+def major() -> int:
+    """The major version of the server that tests use."""
+    found = subprocess.run([programs() / "postgres", "--version"], check=True, capture_output=True, text=True)
+    return int(re.split(r"[ .]", found.stdout.split(") ")[1])[0])
 
 
 def free_port() -> int:

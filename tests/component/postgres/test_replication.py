@@ -46,6 +46,10 @@ async def caught_up(replica: Member, primary: Member) -> None:
     await until(replica, "caught up", lambda view: (view.replayed_lsn or 0) >= target)
 
 
+async def slot_names(member: Member) -> list[str]:
+    return [slot.name for slot in (await member.postgres.observe()).slots or ()]
+
+
 def user_session(member: Member, **options: str) -> str:
     user, password = SECRETS["superuser"]
     where = {"host": "127.0.0.1", "port": str(member.place.port), "user": user, "password": password}
@@ -64,7 +68,7 @@ async def test_clone_follows_and_is_promoted(members: Members) -> None:
     assert await replica.sql("select count(*) from public.t") == 1000
     rows = (await primary.postgres.observe()).standbys
     assert [(row.name, row.state) for row in rows] == [("demo-1", "streaming")]
-    assert (await primary.postgres.observe()).slots == ("demo_1",)
+    assert await slot_names(primary) == ["demo_1"]
     await primary.postgres.kill()
     await until(replica, "not streaming", lambda view: not view.streaming)
     lonely = await replica.postgres.observe()
@@ -226,9 +230,9 @@ async def test_slots_are_made_and_only_idle_ones_dropped(members: Members) -> No
     replica = await members.replica(primary, "demo-1")
     await until(replica, "streaming", lambda view: view.streaming)
     await primary.postgres.sync_slots(("demo_1", "demo_2"), ())
-    assert (await primary.postgres.observe()).slots == ("demo_1", "demo_2")
+    assert await slot_names(primary) == ["demo_1", "demo_2"]
     await primary.postgres.sync_slots((), ("demo_1", "demo_2", "absent"))
-    assert (await primary.postgres.observe()).slots == ("demo_1",)
+    assert await slot_names(primary) == ["demo_1"]
     with pytest.raises(QueryFailed):
         await primary.postgres.sync_slots(("Not A Slot'; drop table x",), ())
 

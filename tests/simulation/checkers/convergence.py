@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from matriarch.kube.api import PODS
 from matriarch.words import labels
+from matriarch.words.names import slot_name
 
 if TYPE_CHECKING:
     from matriarch.testing.fake_postgres_server import Server
@@ -28,9 +29,23 @@ def unsettled(world: World) -> str | None:
         return "the Service does not point at the primary"
     for member in world.members:
         problem = _replica_problem(member, primary) if member is not primary else None
+        problem = problem or _slots_problem(world, member)
         if problem is not None and member not in world.set_aside:
             return f"{member.name} {problem}"
     return _records_problem(world, primary)
+
+
+def _slots_problem(world: World, member: Member) -> str | None:
+    """Who may lead has a slot for every other member, and the permanent ones."""
+    settings, disk = world.truth.settings, member.server.disk
+    if member.tags.nofailover or settings.pause:
+        return None
+    wanted = {slot_name(other.name) for other in world.members if other is not member}
+    if settings.member_slots_ttl <= 0 and not member.server.writable:
+        wanted = set()
+    wanted |= settings.slots.permanent.keys()
+    missing = wanted - disk.slots.keys() - disk.logical.keys()
+    return f"has no slot {', '.join(sorted(missing))}" if missing else None
 
 
 def _standby_problem(world: World) -> str | None:

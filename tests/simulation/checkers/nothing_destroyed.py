@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
 from matriarch.kube.api import PODS
 from matriarch.testing.fake_postgres_server import Server
 from matriarch.testing.fake_postgres_wal import DataDir
 from matriarch.words.names import slot_name
 from simulation.checkers.base import Checker
 
+if TYPE_CHECKING:
+    from simulation.world import World
+
 
 class NothingDestroyed(Checker):
     """No second initdb, no overwriting of the last copy of something acknowledged, no dropping of a member's slot."""
 
     rule = 7
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._seen_at: dict[str, float] = {}
 
     def data_replaced(self, server: Server, old: DataDir | None, new: DataDir | None, how: str) -> None:
         """Look at what is no more."""
@@ -38,9 +49,19 @@ class NothingDestroyed(Checker):
             self.broken(server.member, "initdb although another member has data that was in use")
 
     def slot_dropped(self, server: Server, slot: str) -> None:
-        """On the primary, a slot goes only with its member."""
+        """On the primary, a slot goes only with its member, after `member_slots_ttl`, or with its setting."""
         if server.in_recovery is not False:
             return
-        pods = self.world.kube.store.list(PODS, self.world.namespace).items
-        if any(slot_name(pod["metadata"]["name"]) == slot for pod in pods):
-            self.broken(server.member, f"dropped slot {slot} of a member that exists")
+        self.tick()
+        settings = self.world.truth.settings
+        if slot in settings.slots.permanent:
+            self.broken(server.member, f"dropped the permanent slot {slot}")
+        gone_for = asyncio.get_running_loop().time() - self._seen_at.get(slot, -math.inf)
+        if gone_for < 0.98 * settings.member_slots_ttl:  # the member counts on its own clock
+            self.broken(server.member, f"dropped slot {slot} of a member that was there {gone_for:.0f} s ago")
+
+    def tick(self) -> None:
+        """Remember when each member's pod was last there."""
+        now = asyncio.get_running_loop().time()
+        for pod in self.world.kube.store.list(PODS, self.world.namespace).items:
+            self._seen_at[slot_name(pod["metadata"]["name"])] = now

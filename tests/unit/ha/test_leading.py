@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from unit.ha.views import NOW, a_view, answer, leading, lock, poll, primary, silent, standby, stopped
+from unit.ha.views import NOW, a_view, answer, leading, lock, physical, poll, primary, silent, standby, stopped
 
 from matriarch.ha.actions import (
     ClearRequest,
@@ -111,7 +111,7 @@ def test_a_new_timeline_is_published() -> None:
 
 
 def test_slots_are_made_for_members_and_dropped_only_after_their_ttl() -> None:
-    old = replace(leading().postgres, slots=("demo_0", "demo_2", "demo_7"))
+    old = replace(leading().postgres, slots=physical("demo_0", "demo_2", "demo_7"))
 
     def gone_for(seconds: float) -> Memory:
         return Memory(sync_unsure=False, slots_missing_since={"demo_7": NOW - seconds})

@@ -7,7 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import NOW, SYSID, a_view, answer, leading, lock, member, members, poll, primary, replica, stopped
+from unit.ha.views import (
+    NOW,
+    SYSID,
+    a_view,
+    answer,
+    leading,
+    lock,
+    member,
+    members,
+    physical,
+    poll,
+    primary,
+    replica,
+    stopped,
+)
 
 from matriarch.ha.actions import (
     Acquire,
@@ -38,6 +52,7 @@ OTHER = StandbyCluster("db.example.org", 5432, "site_b")
 SETTINGS = ClusterSettings(standby_cluster=OTHER)
 REMOTE = Upstream("db.example.org:5432", "db.example.org", 5432, remote=True, slot="site_b")
 SLOTS = ("demo_0", "demo_2")
+MADE = physical(*SLOTS, active=True)
 
 
 def said(timeline: int = 1, sysid: str = SYSID, **switches: int) -> RemoteHistory:
@@ -53,7 +68,7 @@ def standby_leading(**changes: Any) -> View:
         "lease_until": NOW + 8,
         "sync": SyncView(None, (), 0, "9"),
         "members": (member("demo-0"), member("demo-1", "standby_leader", streaming=True), member("demo-2")),
-        "postgres": replica(applied=SETTINGS, slots=SLOTS),
+        "postgres": replica(applied=SETTINGS, slots=MADE),
         "memory": Memory(followed=REMOTE, followed_epoch=3, followed_into=OTHER, sync_unsure=False),
     }
     return a_view(**(base | changes))
@@ -97,7 +112,7 @@ def test_data_that_diverged_is_rewound() -> None:
 
 
 def test_two_histories_with_the_same_numbers_are_told_apart() -> None:
-    postgres = replica(applied=SETTINGS, slots=SLOTS, timeline=2, switches={1: 700})
+    postgres = replica(applied=SETTINGS, slots=MADE, timeline=2, switches={1: 700})
     view = standby_leading(postgres=postgres, memory=Memory(sync_unsure=False, remote=said(2, t1=500)))
     assert decide(view).actions == (Clone(REMOTE),)
     view = standby_leading(postgres=postgres, memory=Memory(sync_unsure=False, remote=said(3, t1=500, t2=9000)))
@@ -175,7 +190,7 @@ def test_a_switchover_gives_the_lock_away_without_a_shutdown() -> None:
     view = standby_leading(
         request=Request("demo-1", "demo-0", None, "4"),
         poll=poll(answer("demo-0"), answer("demo-2")),
-        postgres=replica(applied=SETTINGS, slots=SLOTS, standbys=rows),
+        postgres=replica(applied=SETTINGS, slots=MADE, standbys=rows),
     )
     assert decide(view).actions == (Release(handed_over=True),)
     assert not any(isinstance(action, HandOver) for action in decide(view).actions)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import ME, NOW, a_view, answer, leading, lock, member, members, silent, standby
+from unit.ha.views import ME, NOW, a_view, answer, leading, lock, member, members, physical, silent, standby
 
 from matriarch.ha.actions import Acquire, ClearRequest, Decision, HandOver, PollPeers, Promote, WriteSync
 from matriarch.ha.decide import decide
@@ -126,7 +126,7 @@ def test_outside_quorum_mode_nothing_is_counted() -> None:
 def switching(poll: Poll) -> View:
     rows = tuple(standby(f"demo-{number}", "quorum") for number in (0, 2, 3, 4))
     names = any_of(1, ("demo-0", "demo-2", "demo-3", "demo-4"))
-    slots = ("demo_0", "demo_2", "demo_3", "demo_4")
+    slots = physical("demo_0", "demo_2", "demo_3", "demo_4", active=True)
     return leading(
         settings=QUORUM,
         members=tuple(replace(one, role="primary" if one.name == "demo-1" else "replica") for one in FIVE),

@@ -19,6 +19,7 @@ from matriarch.ha.view import (
     PostgresView,
     RemoteHistory,
     Request,
+    Slot,
     Standby,
     SyncView,
     Upstream,
@@ -57,8 +58,12 @@ def replica(**changes: Any) -> PostgresView:
     return replace(base, **changes)
 
 
+def physical(*names: str, **more: Any) -> tuple[Slot, ...]:
+    return tuple(Slot(name, **({"restart_lsn": 900} | more)) for name in names)
+
+
 def primary(**changes: Any) -> PostgresView:
-    slots = ("demo_0", "demo_2")
+    slots = physical("demo_0", "demo_2", active=True)
     base = {"in_recovery": False, "streaming": False, "sync_names": NOBODY, "sync_names_sure": True, "slots": slots}
     return replica(**(base | changes))
 

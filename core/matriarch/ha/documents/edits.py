@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matriarch.ha.documents.wire import Document, encode
+from matriarch.ha.slots import ALIASES, slots_from
 from matriarch.ha.standby_cluster import standby_cluster_from
 
 MAX_SETTINGS = 64 * 1024
@@ -52,6 +53,9 @@ def check_settings(document: Mapping[str, Any]) -> Refusal | None:
     wanted = standby_cluster_from(other)
     if wanted is not None and not wanted.host:
         return Refusal(400, "standby_cluster.host must be the name or address of the other cluster's primary")
+    refusal = _check_slots(document)
+    if refusal is not None:
+        return refusal
     postgres = document.get("postgresql")
     if postgres is not None and not isinstance(postgres, Mapping):
         return Refusal(400, "postgresql must be an object")
@@ -60,4 +64,15 @@ def check_settings(document: Mapping[str, Any]) -> Refusal | None:
         return Refusal(400, "postgresql.parameters must be an object")
     if not isinstance(section.get("pg_hba", []), list | None):
         return Refusal(400, "postgresql.pg_hba must be a list of lines")
+    return None
+
+
+def _check_slots(document: Mapping[str, Any]) -> Refusal | None:
+    for key in ALIASES:
+        if not isinstance(document.get(key), Mapping | None):
+            return Refusal(400, f"{key} must be an object: a slot's name and what it is")
+    if not isinstance(document.get("ignore_slots"), list | None):
+        return Refusal(400, "ignore_slots must be a list of objects with name, type, database or plugin")
+    for name, why in slots_from(document).problems.items():
+        return Refusal(400, f"slots.{name!r}: {why}"[:300])
     return None

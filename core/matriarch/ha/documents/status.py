@@ -6,6 +6,7 @@ from typing import Any
 
 from matriarch.ha.documents.facts import CAPABILITIES, PATRONI_VERSION, VERSION
 from matriarch.ha.documents.vocabulary import role_of, state_of
+from matriarch.ha.rules import slots
 from matriarch.ha.tags import tags_document
 from matriarch.ha.view import Me, View
 from matriarch.words.names import POSTGRES_PORT, REST_PORT
@@ -51,9 +52,8 @@ def status_document(view: View) -> dict[str, Any]:
     if view.settings.pause:
         document["pause"] = True
     ours: dict[str, Any] = {"version": VERSION, "capabilities": list(CAPABILITIES)}
-    problems = [
-        f"{name} is not in force: {why}"[:LONGEST_PROBLEM] for name, why in sorted(view.postgres.refused.items())
-    ]
+    refused = {**view.postgres.refused, **slots.problems(view)}
+    problems = [f"{name} is not in force: {why}"[:LONGEST_PROBLEM] for name, why in sorted(refused.items())]
     if problems:
         ours["problems"] = problems[:MOST_PROBLEMS]
     document["matriarch"] = ours

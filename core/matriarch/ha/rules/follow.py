@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Action, ApplySettings, AskLeader, Decision, Follow, Restart, SyncSlots
+from matriarch.ha.actions import Action, ApplySettings, AskLeader, Decision, Follow, Restart
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules import slots
 from matriarch.ha.rules.race import poll_ahead
 from matriarch.ha.rules.recover import diverged, known_remote
 from matriarch.ha.rules.restart import dropped, wish
@@ -87,10 +88,7 @@ def _upkeep(view: View) -> tuple[Action, ...]:
     steps: list[Action] = [*dropped(view)]
     if view.postgres.applied != view.settings or view.memory.reload:
         steps.append(ApplySettings())
-    if view.postgres.slots:
-        # Slots left from when this member was primary would hold WAL back for ever.
-        steps.append(SyncSlots((), view.postgres.slots))
-    return tuple(steps)
+    return (*steps, *slots.keep(view))
 
 
 def _wake(view: View) -> float:

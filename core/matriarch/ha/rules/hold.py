@@ -9,19 +9,17 @@ from matriarch.ha.actions import (
     Decision,
     Release,
     Restart,
-    SyncSlots,
     WriteHistory,
     WriteInitialize,
 )
 from matriarch.ha.reasons import Reason
-from matriarch.ha.rules import requests, sync
+from matriarch.ha.rules import requests, slots, sync
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import reconsider, sync_active
 from matriarch.ha.rules.recover import reclaim
 from matriarch.ha.rules.restart import dropped, wish
 from matriarch.ha.scheduled import wake_for
 from matriarch.ha.view import View
-from matriarch.words.names import slot_name
 
 SYNC_LOOK_S = 1.0
 """Seconds between looks at the standbys in synchronous mode: while a lost standby is still named, commits wait."""
@@ -62,7 +60,7 @@ def _lead(view: View) -> Decision:
         return Decision(steps, Reason.RESTARTING, asked.facts, lead=True, wake_in=0.5)
     chores = upkeep(view)
     # Without their slots no replica can stream, and so none could take over.
-    answer = None if any(isinstance(action, SyncSlots) for action in chores) else requests.answer(view)
+    answer = None if slots.incomplete(view) else requests.answer(view)
     if answer is not None:
         return answer
     steps = sync.step(view)
@@ -83,22 +81,14 @@ def _records(view: View) -> tuple[Action, ...]:
 
 
 def upkeep(view: View) -> tuple[Action, ...]:
-    """What a leader keeps in order: settings in force, the members' slots, a checkpoint after a promotion."""
+    """What a leader keeps in order: settings in force, slots, a checkpoint after a promotion."""
     steps: list[Action] = [*dropped(view)]
     if view.postgres.applied != view.settings or view.memory.reload:
         steps.append(ApplySettings())
-    want = tuple(sorted(slot_name(member.name) for member in view.peers()))
-    have = set(view.postgres.slots)
-    gone = tuple(sorted(name for name, since in view.memory.slots_missing_since.items() if _forgotten(view, since)))
-    if not set(want) <= have or set(gone) & have:
-        steps.append(SyncSlots(want, gone))
+    steps += (*slots.keep(view), *slots.logical(view))
     if not view.memory.checkpointed:
         steps.append(Checkpoint())
     return tuple(steps)
-
-
-def _forgotten(view: View, since: float) -> bool:
-    return view.now - since > view.settings.member_slots_ttl
 
 
 def _facts(view: View) -> str:

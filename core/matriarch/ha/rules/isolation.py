@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matriarch.ha.actions import ConfirmFailsafe, Decision, StartReplica
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules import slots
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.sync import start_primary_blindly
 from matriarch.ha.view import View
@@ -16,7 +17,8 @@ def isolation(view: View) -> Decision | None:
     if view.api_ok or view.memory.terminating:
         return None
     if not view.holds_lease:
-        return Decision((), Reason.API_UNREACHABLE, "waiting for the API server", wake_in=1.0)
+        steps = slots.moved(view) if view.activity is None else ()
+        return Decision(steps, Reason.API_UNREACHABLE, "waiting for the API server", wake_in=1.0)
     if view.activity is not None:
         return Decision(_failsafe(view), Reason.API_UNREACHABLE, f"during {view.activity.name}", True, RETRY_S)
     if _can_restart(view):
