@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from matriarch.config.parameters import owned
+from matriarch.config.parameters import CONTROLLED, owned
 from matriarch.config.quoting import conf_value, conninfo
 from matriarch.words.names import slot_name
 
@@ -84,11 +84,13 @@ def connection(source: Source, *, application_name: str, dbname: str = "postgres
     )
 
 
-def clean_auto_conf(text: str) -> str:
-    """postgresql.auto.conf without what only the agent sets: ALTER SYSTEM would otherwise win over it."""
+def clean_auto_conf(text: str, forced: Collection[str] = ()) -> str:
+    """postgresql.auto.conf without what only the agent or the cluster settings may set, and without `forced`: ALTER
+    SYSTEM would otherwise win over it."""
     kept = []
     for line in text.split("\n"):
         match = _AUTO_LINE.match(line)
-        if match is None or not owned(match[1].lower()):
+        name = match[1].lower() if match is not None else ""
+        if not (owned(name) or name in CONTROLLED or name in forced):
             kept.append(line)
     return "\n".join(kept)

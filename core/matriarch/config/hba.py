@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -23,6 +23,7 @@ _HOST = re.compile(r"\.?[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?\Z")
 _TOKEN = re.compile(r'\s*("[^"]*"|[^\s",#]+)(\s*,)?')
 _KEYWORD_ADDRESSES = frozenset({"all", "samehost", "samenet"})
 _LONGEST_LINE = 1024
+_MAP_OPTION = re.compile(r"map=[A-Za-z0-9_.-]{1,63}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,7 @@ class Hba:
 
 def render_hba(user_lines: Sequence[str], *, superuser: str, replication: str) -> Hba:
     """pg_hba.conf."""
-    kept, refused = [], {}
-    for line in user_lines:
-        stripped = str(line).strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        try:
-            check_line(stripped)
-        except Invalid as problem:
-            refused[stripped[:128]] = str(problem)
-        else:
-            kept.append(stripped)
+    kept, refused = _checked(user_lines, check_line)
     own = [
         f'local all "{superuser}" peer map={MAP}',
         f'local replication "{superuser}" peer map={MAP}',
@@ -56,29 +47,77 @@ def render_hba(user_lines: Sequence[str], *, superuser: str, replication: str) -
     return Hba("\n".join(["# Written by the agent; changes are overwritten.", *own, *kept, *last]) + "\n", refused)
 
 
-def render_ident(os_user: str, *, superuser: str) -> str:
-    """pg_ident.conf: the account that Postgres runs under may be the superuser."""
-    return f'# Written by the agent; changes are overwritten.\n{MAP} "{os_user}" "{superuser}"\n'
+def render_ident(user_lines: Sequence[str], os_user: str, *, superuser: str) -> Hba:
+    """pg_ident.conf: the account that Postgres runs under may be the superuser; then the user's maps."""
+    kept, refused = _checked(user_lines, check_ident)
+    own = f'{MAP} "{os_user}" "{superuser}"'
+    return Hba("\n".join(["# Written by the agent; changes are overwritten.", own, *kept]) + "\n", refused)
+
+
+def _checked(lines: Sequence[str], check: Callable[[str], None]) -> tuple[list[str], dict[str, str]]:
+    """The lines that are taken, and the others with the reason."""
+    kept, refused = [], {}
+    for line in lines:
+        stripped = str(line).strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        try:
+            check(stripped)
+        except Invalid as problem:
+            refused[stripped[:128]] = str(problem)
+        else:
+            kept.append(stripped)
+    return kept, refused
 
 
 def check_line(line: str) -> None:
     """Raises Invalid with the reason why a user's line is not taken."""
+    _check_text(line)
+    fields = _fields(line)
+    if fields[0] not in _TYPES:
+        raise Invalid("starts with something else than host, hostssl, hostnossl, hostgssenc or hostnogssenc")
+    if len(fields) < 5:
+        raise Invalid("needs type, database, user, address and method")
+    _check_method(fields[0], fields[4:] if _address(fields[3]) else _with_mask(fields))
+
+
+def check_ident(line: str) -> None:
+    """Raises Invalid with the reason why a user's line of pg_ident.conf is not taken.
+
+    A file that cannot be loaded leaves the server without any map, and the agent without its way in.
+    """
+    _check_text(line)
+    if "," in line:
+        raise Invalid("contains a comma, but each field is one name")
+    fields = _fields(line)
+    if len(fields) != 3 or not all(fields):
+        raise Invalid("needs exactly a map's name, a system user and a database user")
+    if fields[0].lower() == MAP:
+        raise Invalid(f"the map {MAP} is the agent's own: choose another name")
+    if fields[0].startswith("include"):
+        raise Invalid("includes a file")
+
+
+def _check_method(kind: str, rest: list[str]) -> None:
+    if rest and (kind, rest[0]) == ("hostssl", "cert"):
+        if len(rest) > 2 or (len(rest) == 2 and _MAP_OPTION.match(rest[1]) is None):
+            raise Invalid("cert takes no other option than map=NAME")
+        if rest[1:] == [f"map={MAP}"]:
+            raise Invalid(f"the map {MAP} is the agent's own: choose another name")
+        return
+    if not rest or rest[0] not in _METHODS:
+        raise Invalid(f"uses a method other than {', '.join(sorted(_METHODS))} and, for hostssl, cert")
+    if len(rest) > 1:
+        raise Invalid("has options, which these methods do not take")
+
+
+def _check_text(line: str) -> None:
     if len(line) > _LONGEST_LINE:
         raise Invalid(f"longer than {_LONGEST_LINE} characters")
     if not line.replace("\t", " ").isprintable():
         raise Invalid("contains a character that cannot be printed")
     if "\\" in line:
         raise Invalid("contains a backslash")
-    fields = _fields(line)
-    if fields[0] not in _TYPES:
-        raise Invalid("starts with something else than host, hostssl, hostnossl, hostgssenc or hostnogssenc")
-    if len(fields) < 5:
-        raise Invalid("needs type, database, user, address and method")
-    rest = fields[4:] if _address(fields[3]) else _with_mask(fields)
-    if not rest or rest[0] not in _METHODS:
-        raise Invalid(f"uses a method other than {', '.join(sorted(_METHODS))}")
-    if len(rest) > 1:
-        raise Invalid("has options, which these methods do not take")
 
 
 def _fields(line: str) -> list[str]:

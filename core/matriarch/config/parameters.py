@@ -71,6 +71,9 @@ WAL_LEVELS: Mapping[str, str] = {
     "logical": "logical",
 }
 
+CONTROLLED = frozenset({*MINIMUMS, "track_commit_timestamp", "wal_level", "wal_log_hints"})
+"""What all members must agree on (after Patroni): the cluster settings change it, never ALTER SYSTEM on one member."""
+
 OWNED = frozenset(
     {
         *FORCED,

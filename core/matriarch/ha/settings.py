@@ -46,6 +46,7 @@ class ClusterSettings:
     replaces it only once it is complete."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()
+    pg_ident: tuple[str, ...] = ()
     member_tags: Mapping[str, Tags] = field(default_factory=dict)
     """What each member may become, by its name; ours, where Patroni has a file on each machine."""
 
@@ -83,7 +84,6 @@ def settings_from(document: Mapping[str, Any]) -> ClusterSettings:
     postgres = document.get("postgresql")
     postgres = postgres if isinstance(postgres, dict) else {}
     parameters = postgres.get("parameters")
-    hba = postgres.get("pg_hba")
     settings = ClusterSettings(
         ttl=_number(document, "ttl", default.ttl, 3),
         loop_wait=_number(document, "loop_wait", default.loop_wait, 1),
@@ -103,7 +103,8 @@ def settings_from(document: Mapping[str, Any]) -> ClusterSettings:
         use_pg_rewind=_flag(postgres, "use_pg_rewind", True),
         reclone_on_diverged=_flag(postgres, "remove_data_directory_on_diverged_timelines", True),
         parameters=dict(parameters) if isinstance(parameters, dict) else {},
-        pg_hba=tuple(str(line) for line in hba) if isinstance(hba, list) else (),
+        pg_hba=_lines(postgres.get("pg_hba")),
+        pg_ident=_lines(postgres.get("pg_ident")),
         member_tags=member_tags_from(document.get("member_tags")),
         standby_cluster=standby_cluster_from(document.get("standby_cluster")),
     )
@@ -135,6 +136,10 @@ def _number(document: Mapping[str, Any], key: str, default: float, least: float)
 def _flag(document: Mapping[str, Any], key: str, default: bool) -> bool:
     value = document.get(key, default)
     return default if value is None else str(value).lower() in _TRUE
+
+
+def _lines(value: Any) -> tuple[str, ...]:
+    return tuple(str(line) for line in value) if isinstance(value, list) else ()
 
 
 def _sync_mode(value: Any) -> str:

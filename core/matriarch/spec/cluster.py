@@ -36,6 +36,7 @@ ParameterValue = Annotated[
     ),
 ]
 HbaLine = Annotated[str, Meta(min_length=1, max_length=1024, pattern=rules.HBA_LINE)]
+IdentLine = Annotated[str, Meta(min_length=5, max_length=1024, pattern=rules.IDENT_LINE)]
 AnnotationValue = Annotated[str, Meta(max_length=4096)]
 Annotations = Annotated[dict[str, AnnotationValue], Meta(max_length=64)]
 Mode = Annotated[
@@ -181,6 +182,10 @@ class Spec(_Section, frozen=True, rename="camel", omit_defaults=True):
     pg_hba: Annotated[
         tuple[HbaLine, ...],
         Meta(max_length=100, description="Lines for pg_hba.conf, in order, after those that Matriarch itself needs."),
+    ] = ()
+    pg_ident: Annotated[
+        tuple[IdentLine, ...],
+        Meta(max_length=100, description="Lines for pg_ident.conf: a map's name, a system user, a database user."),
     ] = ()
     synchronous: Annotated[Synchronous, Meta(description="Synchronous replication.")] = Synchronous()
     failover: Annotated[Failover, Meta(extra_json_schema=rules.cel(rules.TIMING))] = Failover()

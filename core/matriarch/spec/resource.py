@@ -35,7 +35,8 @@ def read_spec(raw: object) -> Spec:
         raise Invalid("spec.parameters: " + "; ".join(wrong[:5]))
     # To Python's `re`, unlike to RE2, `$` also matches before a last line break.
     boot = spec.bootstrap
-    lines = (*spec.pg_hba, boot.database, boot.owner, boot.locale, boot.encoding, spec.image or "", spec.storage.size)
+    lines: tuple[str, ...] = (*spec.pg_hba, *spec.pg_ident)
+    lines = (*lines, boot.database, boot.owner, boot.locale, boot.encoding, spec.image or "", spec.storage.size)
     if spec.standby is not None:
         lines = (*lines, spec.standby.host, spec.standby.slot_name or "")
     lines = (*lines, *spec.rest_api.allowlist, *spec.rest_api.extra_headers, *spec.rest_api.extra_headers.values())

@@ -23,6 +23,7 @@ PRINTABLE = r"^[\x20-\x7e]*$"
 HEADER_NAME = r"^[A-Za-z][A-Za-z0-9-]*$"
 FRAMING = frozenset({"connection", "content-length", "content-type", "date", "transfer-encoding", "www-authenticate"})
 HBA_LINE = r"^(local|host|hostssl|hostnossl|hostgssenc|hostnogssenc)[ \t]+[^\x00-\x08\x0a-\x1f\x7f]+$"
+IDENT_LINE = r"^[A-Za-z0-9_.-]+[ \t]+[^\x00-\x08\x0a-\x1f\x7f]+$"
 
 
 class Rule(NamedTuple):

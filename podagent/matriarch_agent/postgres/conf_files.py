@@ -45,10 +45,9 @@ class ConfFiles:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._tested: tuple[Mapping[str, Any], dict[str, str]] | None = None
+        self._forced: frozenset[str] = frozenset()
         self.refused: dict[str, str] = {}
         """The user's parameters and pg_hba lines that are not in force, and why."""
-        self.intended: dict[str, str] = {}
-        """The parameters as last written."""
 
     async def write(
         self,
@@ -62,8 +61,8 @@ class ConfFiles:
         values.update(raised_to(values, least or {}))
         values.update(self._fixed())
         values.update(self._copying(settings))
+        self._forced = frozenset(self._copying(settings))
         values.update(self.member_settings() if member is None else member)
-        self.intended = values
         self._write_hba(settings)
         self._replace("postgresql.conf", render_conf(values))
         self._clean_auto_conf()
@@ -72,7 +71,6 @@ class ConfFiles:
         """Change a few settings in the present postgresql.conf."""
         present = parse_conf(self._read("postgresql.conf"))
         present.update(changes)
-        self.intended.update(changes)
         self._replace("postgresql.conf", render_conf(present))
         self._clean_auto_conf()
 
@@ -185,7 +183,9 @@ class ConfFiles:
     def _write_hba(self, settings: ClusterSettings) -> None:
         self._replace("pg_hba.conf", self._hba(settings.pg_hba))
         superuser = credentials.role_name(self._place, credentials.SUPERUSER)
-        self._replace("pg_ident.conf", render_ident(os_user(), superuser=superuser))
+        ident = render_ident(settings.pg_ident, os_user(), superuser=superuser)
+        self.refused.update(ident.refused)
+        self._replace("pg_ident.conf", ident.text)
 
     def _hba(self, lines: list[str] | tuple[str, ...]) -> str:
         hba = render_hba(
@@ -198,7 +198,7 @@ class ConfFiles:
 
     def _clean_auto_conf(self) -> None:
         text = self._read("postgresql.auto.conf")
-        cleaned = clean_auto_conf(text)
+        cleaned = clean_auto_conf(text, self._forced)
         if cleaned != text:
             self._replace("postgresql.auto.conf", cleaned)
 

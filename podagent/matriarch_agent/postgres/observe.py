@@ -48,8 +48,9 @@ select json_build_object(
   'upstream', current_setting('{UPSTREAM_SETTING}', true),
   'version', current_setting('server_version_num')::int,
   'started', to_char(pg_postmaster_start_time() at time zone 'UTC', {_UTC}),
-  'pending', case when %s then (select coalesce(json_object_agg(name, current_setting(name)), '{{}}')
-    from pg_settings where pending_restart) else null end
+  'pending', case when %s then (select coalesce(json_object_agg(name, json_build_array(current_setting(name), coalesce(
+      (select setting from pg_file_settings f where lower(f.name) = s.name order by seqno desc limit 1), boot_val))),
+    '{{}}') from pg_settings s where pending_restart) else null end
 )::text
 from (select pg_is_in_recovery() as recovery offset 0) r
 """
@@ -81,8 +82,8 @@ class Facts:
     standbys: tuple[Standby, ...]
     slots: tuple[Slot, ...]
     sync_names: SyncNames
-    pending: Mapping[str, str] | None = field(default=None)
-    """Parameter to present value, when it was asked for."""
+    pending: Mapping[str, Mapping[str, str]] | None = field(default=None)
+    """What waits for a restart, with old and new value as people write them, when it was asked for."""
 
 
 def read_facts(text: str) -> Facts:
@@ -112,8 +113,12 @@ def read_facts(text: str) -> Facts:
         standbys=tuple(_standby(row) for row in answer["standbys"]),
         slots=tuple(slot_of(row) for row in answer["slots"]),
         sync_names=parse_names(answer["sync"]),
-        pending=answer["pending"],
+        pending=None if answer["pending"] is None else _pending(answer["pending"]),
     )
+
+
+def _pending(rows: Mapping[str, list[str | None]]) -> dict[str, dict[str, str]]:
+    return {name: {"old_value": old or "", "new_value": new or ""} for name, (old, new) in rows.items()}
 
 
 def _timeline(answer: Mapping[str, Any], receiver: Mapping[str, Any]) -> int | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from matriarch.config.files import parse_conf
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import PostgresView, Upstream
 from matriarch.words.errors import PostgresError, QueryFailed
@@ -256,13 +255,7 @@ class Watcher:
         if facts.pending is None:
             return
         self._pending_asked = now
-        intended = self._files.intended
-        if facts.pending and not intended:
-            with suppress(OSError):
-                intended = parse_conf((self._place.pgdata / "postgresql.conf").read_text(encoding="utf-8"))
-        self._pending = {
-            name: {"old_value": value, "new_value": intended.get(name, "")} for name, value in facts.pending.items()
-        }
+        self._pending = facts.pending
 
     def _adopt_sync(self, facts: Facts) -> None:
         """What the server says differs from what is known to be in force: a new agent, or a person's hand. It counts

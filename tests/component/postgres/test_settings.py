@@ -70,7 +70,8 @@ HBA = (
     "hostssl all all all ldap nosuchoption=1",
     'host all "unbalanced all md5',
 )
-HOSTILE_SETTINGS = replace(QUICK, parameters={**QUICK.parameters, **HOSTILE}, pg_hba=HBA)
+IDENT = ("people alice app", "matriarch nobody postgres", "people /( app", "people a,b app", 'people "x app', "include x y")
+HOSTILE_SETTINGS = replace(QUICK, parameters={**QUICK.parameters, **HOSTILE}, pg_hba=HBA, pg_ident=IDENT)
 
 
 async def test_hostile_text_neither_breaks_nor_opens_anything(members: Members) -> None:
@@ -87,6 +88,8 @@ async def test_hostile_text_neither_breaks_nor_opens_anything(members: Members) 
     await member.postgres.apply(HOSTILE_SETTINGS)
     assert await member.sql("select count(*) from pg_hba_file_rules where error is not null") == 0
     assert await member.sql("select count(*) from pg_hba_file_rules where address = 'samenet'") == 1
+    maps = await member.postgres._session.rows("select map_name, pg_username, error from pg_ident_file_mappings")
+    assert maps == [("matriarch", "postgres", None), ("people", "app", None)]
     await member.postgres.stop(fast=True)
     await member.postgres.start(StartMode(primary=True), HOSTILE_SETTINGS)
 
@@ -114,10 +117,24 @@ async def test_alter_system_does_not_win_over_the_agent(members: Members) -> Non
     member = await members.primary()
     await member.sql("alter system set synchronous_standby_names to 'somebody'")
     await member.sql("alter system set work_mem to '7MB'")
+    await member.sql("alter system set max_connections to 77")
     await member.postgres.apply(ClusterSettings())
     await asyncio.sleep(0.1)
     assert await member.sql("show synchronous_standby_names") == ""
     assert await member.sql("show work_mem") == "7MB"
+    pending = (await member.postgres.observe()).pending_restart
+    assert pending["max_connections"] == {"old_value": "30", "new_value": "100"}, "what all members agree on"
+
+
+async def test_a_change_behind_the_agents_back_is_told_with_its_value(members: Members) -> None:
+    """Pending restarts name what the files say, whoever wrote it there."""
+    member = await members.primary()
+    await member.sql("alter system set shared_buffers to '32MB'")
+    await member.postgres._server.reload()
+    member.postgres._watcher.note_applied(QUICK, None)
+    await asyncio.sleep(0.2)
+    told = (await member.postgres.observe()).pending_restart
+    assert told == {"shared_buffers": {"old_value": "16MB", "new_value": "32MB"}}
 
 
 async def test_rotated_passwords_reach_the_roles_and_the_standbys(members: Members) -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matriarch.config.hba import check_line, render_hba, render_ident
+from matriarch.config.hba import check_ident, check_line, render_hba, render_ident
 from matriarch.words.errors import Invalid
 
 OWN_LOCAL = [
@@ -45,6 +45,10 @@ def test_good_lines(line: str) -> None:
         "host all a,@file all md5",
         'host "/(" all all md5',
         "host all all all md5 x=y",
+        "host all all all cert",
+        "hostssl all all all cert map=people clientcert=verify-ca",
+        "hostssl all all all cert map=matriarch",
+        "hostssl all all all peer",
         "host all all all md5 # comment",
         'host "all all all md5',
         "host all, , all all md5",
@@ -85,4 +89,37 @@ def test_ours_come_first_and_last() -> None:
     ]
     assert lines[4] == "host all all all reject"
     assert lines[-1] == "host all all all scram-sha-256"
-    assert render_ident("999", superuser="postgres").splitlines()[1] == 'matriarch "999" "postgres"'
+
+
+def test_a_map_is_used_with_certificates() -> None:
+    check_line("hostssl all all 10.0.0.0/8 cert map=people")
+    check_line("hostssl all all 10.0.0.0/8 cert")
+
+
+def test_maps_come_after_our_own() -> None:
+    ident = render_ident(["people alice app", 'people "Bob B" "app"', "# x"], "999", superuser="postgres")
+    assert ident.text.splitlines()[1:] == ['matriarch "999" "postgres"', "people alice app", 'people "Bob B" "app"']
+    assert not ident.refused
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "people alice",
+        "people alice app extra",
+        "matriarch alice postgres",
+        "Matriarch alice postgres",
+        "people /^(.*)@x$ \\1",
+        "people @file app",
+        "people a,b app",
+        "include_dir /etc x",
+        'people "alice app',
+        "people alice app # comment",
+        "people alice app\nmatriarch x postgres",
+    ],
+)
+def test_bad_maps(line: str) -> None:
+    """A file that cannot be loaded would leave the agent without its way in."""
+    with pytest.raises(Invalid):
+        check_ident(line)
+    assert len(render_ident([line], "999", superuser="postgres").refused) == 1

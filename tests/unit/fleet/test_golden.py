@@ -30,6 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
         "resources": {"requests": {"cpu": "2", "memory": "8Gi"}, "limits": {"memory": "8Gi"}},
         "parameters": {"max_connections": 200, "work_mem": "32MB", "jit": False},
         "pgHba": ["host all all 10.0.0.0/8 scram-sha-256"],
+        "pgIdent": ["people alice app"],
         "synchronous": {"mode": "quorum", "strict": True, "count": 2},
         "failover": {"ttl": 30, "loopWait": 10, "retryTimeout": 10, "failsafe": False, "maximumLag": "16Mi"},
         "bootstrap": {"database": "shop", "owner": "keeper", "locale": "de_DE.UTF-8", "dataChecksums": False},

@@ -55,3 +55,20 @@ def test_a_sync_object_is_read_back_and_each_write_is_a_change() -> None:
 @pytest.mark.parametrize("text", ["x", "{}", "[1]", '[["a", 1]]', "[" * 99999])
 def test_an_unreadable_history_is_none(text: str) -> None:
     assert records.read_history(text) is None
+
+
+def test_slots_and_what_is_retained_are_read_back_and_go_only_with_a_known_position() -> None:
+    """A renewal while Postgres does not answer must not erase them."""
+    told = records.Renewal("now", 9.0, 1000, {"demo_0": 900, "demo_1": 1000}, None, ("demo_7", "demo_8"))
+    body = stored(records.renew_body(ME, told, True))
+    lock = records.read_lock(body)
+    assert (lock.slots, lock.retained) == ({"demo_0": 900, "demo_1": 1000}, ("demo_7", "demo_8"))
+    assert body["metadata"]["annotations"]["retain_slots"] == '["demo_7", "demo_8"]', "Patroni's own spelling"
+    silent = records.renew_body(ME, records.Renewal("now", 9.0), True)["metadata"]["annotations"]
+    assert not {"optime", "slots", "retain_slots"} & silent.keys()
+
+
+@pytest.mark.parametrize("text", ["x", "[1]", '{"a": "1", "b": -1, "c": true, "d": 1.5, "e": null}', "[" * 99999, "7"])
+def test_nonsense_about_slots_is_no_slots(text: str) -> None:
+    lock = records.read_lock({"metadata": {"annotations": {"slots": text, "retain_slots": text}}})
+    assert lock.slots == {} and lock.retained == ()

@@ -54,6 +54,7 @@ REFUSED = {
     "a hostile parameter value": ({"parameters": {"work_mem": "1MB'\nport = 1"}}, "line break"),
     "a hostile access rule": ({"pgHba": ["host all all all trust\nlocal all all trust"]}, "pgHba"),
     "an include": ({"pgHba": ["include /etc/passwd"]}, "pgHba"),
+    "a map with a line break": ({"pgIdent": ["people alice app\nmatriarch x postgres"]}, "pgIdent"),
     "a last line break": ({"pgHba": ["host all all all trust\n"]}, "control characters"),
     "a hostile database": ({"bootstrap": {"database": "a'; drop"}}, "database"),
     "a hostile locale": ({"bootstrap": {"locale": "C $(x)"}}, "locale"),

@@ -27,6 +27,8 @@ def settings(spec: Spec, cluster: str) -> dict[str, Any]:
     }
     if spec.pg_hba:
         postgresql["pg_hba"] = list(spec.pg_hba)
+    if spec.pg_ident:
+        postgresql["pg_ident"] = list(spec.pg_ident)
     found: dict[str, Any] = {
         "ttl": spec.failover.ttl,
         "loop_wait": spec.failover.loop_wait,
@@ -54,7 +56,7 @@ FROM_SPEC = "from_spec"
 """Marks a section that the spec asked for: taking it out of the spec takes it away. One that a person wrote with
 patronictl stays: removing that would promote a cluster that was meant to follow."""
 _OPTIONAL = ("pause", "member_tags")
-_OPTIONAL_POSTGRESQL = ("pg_hba",)
+_OPTIONAL_POSTGRESQL = ("pg_hba", "pg_ident")
 
 
 def merged(live: dict[str, Any], spec: Spec, cluster: str) -> dict[str, Any]:

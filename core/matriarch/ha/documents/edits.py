@@ -62,8 +62,9 @@ def check_settings(document: Mapping[str, Any]) -> Refusal | None:
     section = postgres or {}
     if not isinstance(section.get("parameters", {}), Mapping | None):
         return Refusal(400, "postgresql.parameters must be an object")
-    if not isinstance(section.get("pg_hba", []), list | None):
-        return Refusal(400, "postgresql.pg_hba must be a list of lines")
+    for key in ("pg_hba", "pg_ident"):
+        if not isinstance(section.get(key, []), list | None):
+            return Refusal(400, f"postgresql.{key} must be a list of lines")
     return None
 
 
