@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, assert_never
 
 from matriarch.ha.actions import (
@@ -23,7 +24,7 @@ from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.terminating import QUIET_S
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import Failsafe, Upstream, View
-from matriarch.words.errors import ConflictError, ProgramFailed
+from matriarch.words.errors import ConflictError, PostgresError, ProgramFailed
 from matriarch_agent.ports import StartMode
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 CONFIRM_S = 1.0
 """Seconds for a candidate to confirm the last record. Nobody is served meanwhile, and who streamed has it already."""
+CHECKPOINT_S = 60.0
+"""Seconds for the checkpoint before a handover, in which writes still go on."""
 STOP_S = 2.0
 """Seconds that a stop may take without a renewal in between."""
 
@@ -57,7 +60,7 @@ async def carry_out(agent: Agent, action: Long) -> None:
         case HandOver():
             await _hand_over(agent, action)
         case StopPostgres():
-            await agent.postgres.stop(fast=True)
+            await agent.postgres.stop(fast=True, within=_stop_within(agent))
             await agent.keeper.disarm()
         case Checkpoint():
             await agent.postgres.checkpoint()
@@ -121,7 +124,7 @@ async def _restart(agent: Agent, action: Restart) -> None:
     agent.remember(restart=False, restart_within=None)
     if action.as_primary:
         await agent.keeper.arm()
-    await agent.postgres.stop(fast=True)
+    await agent.postgres.stop(fast=True, within=None if action.as_primary else _stop_within(agent))
     mode = StartMode(action.as_primary, action.upstream, action.sync_names)
     if action.as_primary:
         await agent.keeper.arm()
@@ -164,8 +167,9 @@ async def _hand_over(agent: Agent, action: HandOver) -> None:
 
     quiet = max(action.quiet_s, QUIET_S - agent.keeper.since_renewal(), 0.0)
     agent.keeper.rest(quiet + STOP_S)
-    await asyncio.gather(asyncio.sleep(quiet), agent.postgres.checkpoint())
-    await agent.postgres.stop(fast=True, on_shutdown_checkpoint=shut_down)
+    bound = _stop_within(agent)
+    await asyncio.gather(asyncio.sleep(quiet), _checkpoint_first(agent, bound))
+    await agent.postgres.stop(fast=True, on_shutdown_checkpoint=shut_down, within=bound)
     successor = await _successor(agent, action.candidate, last_lsn)
     if successor is None:
         agent.log("no replica has the last record; keeping the lock", lsn=last_lsn)
@@ -173,20 +177,40 @@ async def _hand_over(agent: Agent, action: HandOver) -> None:
         return
     agent.remember(handover_done_at=agent.now(), handovers_kept=0)
     try:
-        await agent.keeper.release(last_lsn, successor)
+        await agent.keeper.release(last_lsn or None, successor)
     except ConflictError as error:
         agent.log("the lock was gone before its release", error=str(error))
 
 
+def _stop_within(agent: Agent) -> float | None:
+    """Seconds for a primary to stop in order; None: as long as the adapter allows. In asynchronous mode a harder stop
+    could lose what replicas do not have yet, so there the setting does not count (after Patroni)."""
+    settings = agent.settings()
+    return settings.primary_stop_timeout if settings.synchronous and settings.primary_stop_timeout > 0 else None
+
+
+async def _checkpoint_first(agent: Agent, within: float | None) -> None:
+    """The shutdown has less to write then. A server that does not get it done is stopped all the same."""
+    with suppress(PostgresError, TimeoutError):
+        async with asyncio.timeout(min(CHECKPOINT_S, within or CHECKPOINT_S)):
+            await agent.postgres.checkpoint()
+
+
 async def _successor(agent: Agent, candidate: str | None, lsn: int) -> str | None:
-    """The candidate, or the most advanced member that may lead, once it has everything up to `lsn`."""
+    """The candidate, or the most advanced member that may lead, once it has everything up to `lsn`.
+
+    `lsn` 0: the server had to be killed before it wrote its last record. Every listed synchronous standby has all that
+    was acknowledged, so one of them may lead; otherwise nobody is known to have it.
+    """
     view = agent.observer.build()
     able = [member.name for member in view.peers() if _may_succeed(view, member.name, candidate)]
     quorum = view.sync.quorum if sync_active(view) else 0
     voters = view.sync.standbys if quorum else ()
+    if not lsn and (quorum or not sync_active(view)):
+        return None
     others = tuple(member.name for member in view.peers() if member.name not in (*able, *voters))
     until = agent.now() + CONFIRM_S
-    while lsn and agent.now() < until:
+    while agent.now() < until:
         poll = await agent.poll_peers(skip=others)
         live = [a for a in poll.answers if a.reachable and a.running]
         fit = [a for a in live if a.name in able and not a.nofailover and (a.lsn or 0) >= lsn]

@@ -71,10 +71,18 @@ class Postgres(Protocol):
         """
         ...
 
-    async def stop(self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None) -> None:
+    async def stop(
+        self,
+        *,
+        fast: bool,
+        on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None,
+        within: float | None = None,
+    ) -> None:
         """Stop. `fast`: checkpoint first, then a fast shutdown; `on_shutdown_checkpoint` is called with the end LSN of
         the shutdown record while the WAL senders still run. Not fast: immediate shutdown. Escalates to SIGKILL of
-        every process of the postmaster when it does not end in time; returns only when none is left."""
+        every process of the postmaster when it does not end in time; returns only when none is left.
+
+        `within`: seconds for the checkpoint and the fast shutdown together; None: the adapter's own bounds."""
         ...
 
     async def kill(self) -> None:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from matriarch.testing.virtual_time import run
+from matriarch.words.names import slot_name
 from simulation.member import Member
 from simulation.plan import Plan
 from simulation.test_scenarios import a_plan
 from simulation.world import World
 
+FEED = "feed"
 Story = Callable[[World, Member], Awaitable[None]]
 
 
@@ -108,3 +110,57 @@ def test_a_late_write_of_the_sync_object_promises_nothing_that_is_not_kept() -> 
     plan = a_plan()
     plan.sticky = 3
     tell(story, plan)
+
+
+def test_a_primary_that_cannot_stop_in_order_is_replaced_all_the_same() -> None:
+    """Checkpoint and fast shutdown are tried in vain while writes are down. In synchronous mode a listed standby has
+    everything that was acknowledged, so the lock goes to it and is not kept for another try."""
+
+    async def story(world: World, primary: Member) -> None:
+        target = world.truth.sync.standbys[0]
+        began = asyncio.get_running_loop().time()
+        world.administrator.ask(primary.name, target)
+        await until(lambda: world.truth.holder == target)
+        assert asyncio.get_running_loop().time() - began < 12.0
+        await until(lambda: any(member.name == target and member.server.writable for member in world.members))
+
+    plan = a_plan(primary_stop_timeout=2)
+    plan.hazards.shutdown_hangs = 1.0
+    tell(story, plan)
+
+
+def test_a_former_leader_finds_its_slot_on_the_new_one() -> None:
+    """The slots of all members, its own included, are there before the failover and where it stood; and the WAL that it
+    needs is kept."""
+
+    async def story(world: World, primary: Member) -> None:
+        await asyncio.sleep(8.0)
+        slot = slot_name(primary.name)
+        others = [member for member in world.members if member is not primary]
+        await until(lambda: all(slot in member.server.disk.slots for member in others))
+        stood = primary.server.disk.flushed
+        world.spawn(primary.restart_container("killed", 25.0))
+        await until(lambda: any(member.server.writable for member in others))
+        successor = next(member for member in others if member.server.writable)
+        assert successor.server.disk.slots[slot] <= stood
+        await asyncio.sleep(15.0)
+        assert successor.server.disk.slots[slot] <= stood, "nobody moved it on while its member was away"
+
+    tell(story, a_plan())
+
+
+def test_a_logical_slot_is_there_after_a_failover() -> None:
+    """Where the standby had copied it, with its consumer's position; nobody makes it anew."""
+
+    async def story(world: World, primary: Member) -> None:
+        others = [member for member in world.members if member is not primary]
+        await until(lambda: all(FEED in member.server.disk.logical for member in others))
+        lsn = primary.server.disk.logical[FEED].lsn
+        world.spawn(primary.restart_container("killed", 25.0))
+        await until(lambda: any(member.server.writable for member in others))
+        successor = next(member for member in others if member.server.writable)
+        assert successor.server.disk.logical[FEED].lsn <= lsn
+        await asyncio.sleep(40.0)
+        assert primary.server.disk.logical[FEED].synced, "the former primary's own slot made room for a copy"
+
+    tell(story, a_plan(slots={FEED: {"type": "logical", "database": "app", "plugin": "pgoutput"}}))

@@ -170,7 +170,13 @@ class FakePostgres:
         else:
             server.open_as_replica()
 
-    async def stop(self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None) -> None:
+    async def stop(
+        self,
+        *,
+        fast: bool,
+        on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None,
+        within: float | None = None,
+    ) -> None:
         """Fast: checkpoint, shutdown record, `on_shutdown_checkpoint`, wait for the standbys. Else immediate."""
         server = self.server
         if server.process == "stopped":
@@ -191,7 +197,7 @@ class FakePostgres:
         written.add_done_callback(lambda done: done.cancelled() or done.exception())
         ending = server.spawn(self._shut_down(life, written))
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+            async with asyncio.timeout(STOP_TIMEOUT_S if within is None else within):
                 end = await asyncio.shield(written)
                 if on_shutdown_checkpoint is not None and server.life == life:
                     await on_shutdown_checkpoint(end)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Literal
 
 from matriarch.words.errors import MatriarchError, NotRunning, PostgresError, QueryFailed
+from matriarch_agent.init import kernel
 from matriarch_agent.init.client import InitClient, PostmasterStatus
 from matriarch_agent.postgres import sql
 from matriarch_agent.postgres.controldata import ControlCache
@@ -69,17 +70,27 @@ class ServerControl:
                     )
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def stop(self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None) -> None:
-        """Stop, by ever harder means; returns when nothing is left (demands: bound every step of a demotion)."""
+    async def stop(
+        self,
+        *,
+        fast: bool,
+        on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None,
+        within: float | None = None,
+    ) -> None:
+        """Stop, by ever harder means; returns when nothing is left. Every step is bounded: an old primary that does not
+        react must not keep writes down. `within`: seconds for the checkpoint and the fast shutdown together."""
         status = await self._init.status()
         if not status.alive:
             return
+        began = kernel.now()
         if fast and self.phase(status) == "running":
+            bound = min(CHECKPOINT_BEFORE_STOP_WITHIN_S, within or CHECKPOINT_BEFORE_STOP_WITHIN_S)
             with suppress(PostgresError, TimeoutError):
-                await self.checkpoint(CHECKPOINT_BEFORE_STOP_WITHIN_S)
+                await self.checkpoint(bound)
+        left = FAST_STOP_WITHIN_S if within is None else max(0.0, within - (kernel.now() - began))
         self.stopping = True
         try:
-            await self._stop(fast=fast, on_shutdown_checkpoint=on_shutdown_checkpoint)
+            await self._stop(left if fast else None, on_shutdown_checkpoint)
         finally:
             self.stopping = False
             self._session.drop()
@@ -113,8 +124,10 @@ class ServerControl:
         async with asyncio.timeout(timeout), sql.short_session(*where, statement_timeout_s=timeout) as connection:
             await sql.execute(connection, "CHECKPOINT")
 
-    async def _stop(self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None) -> None:
-        steps = [("INT", FAST_STOP_WITHIN_S)] if fast else []
+    async def _stop(
+        self, fast_within: float | None, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None
+    ) -> None:
+        steps = [("INT", fast_within)] if fast_within is not None else []
         for name, bound in [*steps, ("QUIT", IMMEDIATE_STOP_WITHIN_S)]:
             try:
                 await self._init.signal(name)

@@ -117,10 +117,16 @@ class LocalPostgres:
             self._watcher.note_failure(str(error))
             raise
 
-    async def stop(self, *, fast: bool, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None) -> None:
+    async def stop(
+        self,
+        *,
+        fast: bool,
+        on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None = None,
+        within: float | None = None,
+    ) -> None:
         """Stop; see the port. `on_shutdown_checkpoint` is called once after a clean shutdown, at the latest when the
         server has ended."""
-        await self._server.stop(fast=fast, on_shutdown_checkpoint=on_shutdown_checkpoint)
+        await self._server.stop(fast=fast, on_shutdown_checkpoint=on_shutdown_checkpoint, within=within)
 
     async def kill(self) -> None:
         """SIGKILL every process of the postmaster; returns when none is left."""

@@ -101,6 +101,26 @@ async def test_fast_stop_tells_where_the_wal_ends(members: Members) -> None:
     assert prior <= told[0] <= int(await member.sql("select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"))
 
 
+async def test_a_primary_that_does_not_react_is_stopped_in_bounded_time(members: Members) -> None:
+    """Checkpoint and fast shutdown are tried in vain: then immediately, then by SIGKILL."""
+    member = await members.primary()
+    (checkpointer,) = await member.postgres._session.row(
+        "select pid from pg_stat_activity where backend_type = 'checkpointer'"
+    )
+    os.kill(checkpointer, signal.SIGSTOP)
+    told: list[int] = []
+
+    async def note(lsn: int) -> None:
+        told.append(lsn)
+
+    began = time.monotonic()
+    await member.postgres.stop(fast=True, within=1.5, on_shutdown_checkpoint=note)
+    assert time.monotonic() - began < 1.5 + 5.0 + 4.0
+    view = await member.postgres.observe()
+    assert view.process == "stopped" and view.control is not None and not view.control.clean
+    assert told == [], "there is no last record"
+
+
 async def test_immediate_stop_and_kill_leave_a_crashed_primary(members: Members) -> None:
     member = await members.primary()
     await member.postgres.stop(fast=False)

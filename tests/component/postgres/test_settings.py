@@ -70,7 +70,14 @@ HBA = (
     "hostssl all all all ldap nosuchoption=1",
     'host all "unbalanced all md5',
 )
-IDENT = ("people alice app", "matriarch nobody postgres", "people /( app", "people a,b app", 'people "x app', "include x y")
+IDENT = (
+    "people alice app",
+    "matriarch nobody postgres",
+    "people /( app",
+    "people a,b app",
+    'people "x app',
+    "include x y",
+)
 HOSTILE_SETTINGS = replace(QUICK, parameters={**QUICK.parameters, **HOSTILE}, pg_hba=HBA, pg_ident=IDENT)
 
 
