@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from matriarch.ha.actions import Clone, CreateLogicalSlots, Long, Restart, Rewind
+from matriarch.ha.commands import Command
 from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
@@ -19,6 +20,8 @@ from matriarch.kube.api import Kube
 from matriarch.words.errors import MatriarchError
 from matriarch_agent.activities import carry_out
 from matriarch_agent.announce import Announcer
+from matriarch_agent.callbacks import WITHIN_S as CALLBACK_WITHIN_S
+from matriarch_agent.callbacks import Callbacks
 from matriarch_agent.execute import execute
 from matriarch_agent.jobs import Jobs
 from matriarch_agent.journal import Journal, Log, iso
@@ -31,6 +34,8 @@ from matriarch_agent.store import ClusterStore
 POLL_TIMEOUT_S = 1.0
 """A peer that does not answer within this time counts as unreachable in a race."""
 FAILSAFE_TIMEOUT_S = 1.5
+SETTLE_CALLBACKS_S = 5.0
+"""Seconds that a callback has left when the agent leaves."""
 SETTLE_S = 0.01
 """Least time between two looks: a wake-up storm must not starve everything else."""
 
@@ -66,6 +71,7 @@ class Agent:
         self.announcer = Announcer(kube, me, namespace, log, self.jobs)
         self.publisher = Publisher(self.store, me, now, log, self.jobs)
         self.journal = Journal(log)
+        self.callbacks = Callbacks(self._call_back, self.settings, me.cluster, log)
         self.memory = Memory(started_at=now())
         self.failsafe = Failsafe()
         self.failsafe_counts: dict[str, int] = {}
@@ -88,6 +94,7 @@ class Agent:
                 await self._loop()
             finally:
                 self.jobs.cancel_all()
+                self.callbacks.end()
                 for task in helpers:
                     task.cancel()
 
@@ -105,6 +112,7 @@ class Agent:
             self._awake.clear()
             view = await self.look()
             if view.memory.terminating and self._may_leave(view):
+                await self.callbacks.settle(SETTLE_CALLBACKS_S)
                 return
             if not self._knows_enough(view):
                 await self._sleep(0.2)
@@ -209,9 +217,13 @@ class Agent:
         self.keeper.set_lead(False)
         await self.keeper.disarm()
         self.remember(followed=None, followed_epoch=None)
+        self.callbacks.stopped()
         if writable:
             words = "Postgres was killed: this member has no lease to be primary any more"
             self.announcer.say("Fenced", words, warning=True)
+
+    async def _call_back(self, command: Command) -> None:
+        await self.postgres.run_command(command, within=CALLBACK_WITHIN_S)
 
     async def _carry_out(self, action: Long) -> None:
         try:

@@ -128,6 +128,7 @@ async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
         case ApplySettings():
             agent.remember(reload=False)
             await agent.postgres.apply(view.settings)
+            agent.callbacks.reloaded()
             return False
         case SyncSlots():
             await _sync_slots(agent, action)

@@ -37,6 +37,8 @@ class Observer:
         """Observe everything and keep the view for those who ask over REST."""
         await self._check_lock_is_fresh()
         self.postgres = await self._agent.postgres.observe()
+        if self.postgres.running and self.postgres.in_recovery is not None and self._agent.jobs.activity is None:
+            self._agent.callbacks.was("replica" if self.postgres.in_recovery else "primary")
         self._listen()
         self._recall()
         self.looked_at = self._agent.now()

@@ -52,8 +52,14 @@ class Postgres(Protocol):
         """
         ...
 
-    async def clone(self, source: Upstream, settings: ClusterSettings) -> None:
-        """Copy `source` by pg_basebackup into a new directory, then replace the data directory by it."""
+    async def clone(self, source: Upstream | None, settings: ClusterSettings) -> None:
+        """Fill a new directory by the first of the settings' methods that succeeds (pg_basebackup of `source`, unless
+        they name others), then replace the data directory by it. None: only methods that need no member."""
+        ...
+
+    async def run_command(self, command: tuple[str, ...], *, within: float) -> None:
+        """Run a program that the cluster settings name, for `within` seconds at most. When the caller is cancelled it
+        is killed with its children."""
         ...
 
     async def rewind(self, source: Upstream) -> int:

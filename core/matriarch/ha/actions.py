@@ -170,9 +170,10 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """Copy the data directory from `source` beside the present one, then swap. `reason` goes to the event."""
+    """Copy the data directory from `source` beside the present one, then swap. None: by a method that needs no
+    member."""
 
-    source: Upstream
+    source: Upstream | None
 
 
 @dataclass(frozen=True, slots=True)

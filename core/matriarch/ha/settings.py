@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from matriarch.ha.commands import Commands, commands_from
 from matriarch.ha.slots import SlotSettings, slots_from
 from matriarch.ha.standby_cluster import StandbyCluster, standby_cluster_from
 from matriarch.ha.tags import Tags, member_tags_from
@@ -39,6 +40,8 @@ class ClusterSettings:
     member_slots_ttl: float = 1800.0
     slots: SlotSettings = field(default_factory=SlotSettings)
     """Permanent slots, and those to leave alone."""
+    commands: Commands = field(default_factory=Commands)
+    """Programs to run: replica methods, bootstrap, callbacks."""
     max_timelines_history: int = 0
     use_pg_rewind: bool = True
     reclone_on_diverged: bool = True
@@ -99,6 +102,7 @@ def settings_from(document: Mapping[str, Any]) -> ClusterSettings:
         primary_stop_timeout=_number(document, "primary_stop_timeout", default.primary_stop_timeout, 0),
         member_slots_ttl=_number(document, "member_slots_ttl", default.member_slots_ttl, 0),
         slots=slots_from(document),
+        commands=commands_from(document),
         max_timelines_history=int(_number(document, "max_timelines_history", 0, 0)),
         use_pg_rewind=_flag(postgres, "use_pg_rewind", True),
         reclone_on_diverged=_flag(postgres, "remove_data_directory_on_diverged_timelines", True),

@@ -106,8 +106,14 @@ class FakePostgres:
         self._replace(data, "initdb")
         return data.sysid
 
-    async def clone(self, source: Upstream, settings: ClusterSettings) -> None:
+    async def run_command(self, command: tuple[str, ...], *, within: float) -> None:
+        """A program that does nothing, and takes its time for it."""
+        await asyncio.sleep(between(self.server.rng, self.server.hazards.query))
+
+    async def clone(self, source: Upstream | None, settings: ClusterSettings) -> None:
         """pg_basebackup into a new directory, which replaces the old one once it is complete."""
+        if source is None:
+            raise ProgramFailed("no method works without a member to copy from")
         if self.server.process != "stopped":
             raise ProgramFailed("a postmaster runs on the data directory")
         data = await base_backup(self.server, source)

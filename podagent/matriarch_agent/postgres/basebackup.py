@@ -9,8 +9,8 @@ from matriarch_agent.postgres import programs
 from matriarch_agent.postgres.place import Place
 
 
-async def copy(place: Place, source: Source, target: Path) -> None:
-    """pg_basebackup of `source` into `target`, with the WAL that it needs. Raises ProgramFailed.
+async def copy(place: Place, source: Source, target: Path, options: tuple[str, ...] = ()) -> None:
+    """pg_basebackup of `source` into `target`, with the WAL that it needs, and further options. Raises ProgramFailed.
 
     The short wal_sender_timeout of our servers would break it off while files are being synced, so the connection asks
     for a longer one (a lesson of CloudNativePG's).
@@ -23,5 +23,6 @@ async def copy(place: Place, source: Source, target: Path) -> None:
         "--wal-method=stream",
         "--checkpoint=fast",
         "--no-password",
+        *options,
     ]
     await programs.check(argv, place.environment())

@@ -6,16 +6,21 @@ complete. Passwords go in as SCRAM verifiers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from matriarch.config.quoting import identifier, literal
+from matriarch.ha.commands import Commands, Method
 from matriarch.words.errors import ProgramFailed
-from matriarch_agent.postgres import credentials, programs
+from matriarch_agent.postgres import credentials, first_server, programs
+from matriarch_agent.postgres.copying import COPY_WITHIN_S, cleaned
 from matriarch_agent.postgres.credentials import Credential, read_credential, scram_verifier
 from matriarch_agent.postgres.place import Place
 
 _WITHIN_S = 300.0
+_DATNAME = re.compile(r'datname = "(.*)"\t\(typeid')
 _REWIND_FUNCTIONS = (
     "pg_ls_dir(text, boolean, boolean)",
     "pg_stat_file(text, boolean)",
@@ -25,18 +30,50 @@ _REWIND_FUNCTIONS = (
 """What pg_rewind calls on its source, in the database `postgres` (after Patroni)."""
 
 
-async def build(place: Place, target: Path) -> None:
-    """Make a complete data directory at `target`. Raises PostgresError (a missing Secret, a failed program)."""
-    script = _script(place)
-    await programs.check(_initdb(place, target), place.environment(), timeout=_WITHIN_S)
-    single = [place.program("postgres"), "--single", "-j", "-D", str(target), "-c", "exit_on_error=true"]
-    single += ["-c", "log_statement=none", "-c", "log_min_error_statement=panic", "-c", "fsync=off", "postgres"]
+async def build(place: Place, target: Path, commands: Commands) -> None:
+    """Make a complete data directory at `target`: by initdb, or by the settings' own method, whose data may have roles
+    and databases already. Raises PostgresError (a missing Secret, a failed program)."""
+    if commands.bootstrap is None:
+        script = _script(place)
+        await programs.check(_initdb(place, target), place.environment(), timeout=_WITHIN_S)
+    else:
+        await _by_method(place, target, commands.bootstrap)
+        there = await _single(place, target, "select datname from pg_database;\n\n")
+        script = _script(place, there=_DATNAME.findall(there))
+    await _single(place, target, script)
+    if commands.post_bootstrap:
+        await first_server.call(place, target, commands.post_bootstrap)
+    sync = [place.program("initdb"), "--sync-only", "-D", str(target)]
+    await programs.check(sync, place.environment(), timeout=_WITHIN_S)
+
+
+async def _by_method(place: Place, target: Path, method: Method) -> None:
+    """Run a program that leaves a whole data directory: one that was shut down, or a base backup with its WAL."""
+    argv = method.argv(scope=place.cluster, datadir=str(target))
+    await programs.check(argv, place.environment_with_passwords(), timeout=COPY_WITHIN_S)
+    if not (target / "PG_VERSION").is_file():
+        raise ProgramFailed(f"{method.name} ended well, and left no data directory")
+    if (target / "recovery.signal").exists():
+        raise ProgramFailed(f"{method.name} left data that needs an archive to recover from: there is none yet")
+    (target / "standby.signal").unlink(missing_ok=True)
+    await asyncio.to_thread(cleaned, target)
+
+
+async def _single(place: Place, target: Path, script: str) -> str:
+    """Run statements in single-user mode, which recovers first where that is due. Returns what was printed.
+
+    With settings of our own: what a foreign directory has in its configuration files may mean nothing here.
+    """
+    config = place.run / "bootstrap.conf"
+    config.write_text("archive_mode = off\nmax_prepared_transactions = 1000\nshared_preload_libraries = ''\n")
+    single = [place.program("postgres"), "--single", "-j", "-D", str(target), f"--config-file={config}"]
+    single += ["-c", "exit_on_error=true", "-c", "log_statement=none", "-c", "log_min_error_statement=panic"]
+    single += ["-c", "fsync=off", "postgres"]
     output = await programs.run(single, place.environment(), stdin=script, timeout=_WITHIN_S)
     if output.status != 0:
         complaint = [line for line in output.stderr.splitlines() if "ERROR" in line or "FATAL" in line]
         raise ProgramFailed(f"creating roles and database: {'; '.join(complaint)[:1000] or output.status}")
-    sync = [place.program("initdb"), "--sync-only", "-D", str(target)]
-    await programs.check(sync, place.environment(), timeout=_WITHIN_S)
+    return output.stdout
 
 
 def _initdb(place: Place, target: Path) -> list[str]:
@@ -55,8 +92,9 @@ def _initdb(place: Place, target: Path) -> list[str]:
     return [*argv, "--data-checksums"] if checksums is not False else argv
 
 
-def _script(place: Place) -> str:
-    """The statements; `-j` reads one up to a semicolon and an empty line."""
+def _script(place: Place, there: Collection[str] = ()) -> str:
+    """The statements; `-j` reads one up to a semicolon and an empty line. `there`: databases that exist already, in
+    data that came from elsewhere, where roles may exist as well."""
     superuser = read_credential(place, credentials.SUPERUSER)
     replication = read_credential(place, credentials.REPLICATION)
     app = read_credential(place, credentials.APP)
@@ -66,17 +104,29 @@ def _script(place: Place) -> str:
         raise ProgramFailed("the replication role needs a name of its own")
     replicator = identifier(replication.username)
     statements = [
+        *(_role(superuser, "SUPERUSER LOGIN") if there else ()),
         f"ALTER ROLE {identifier(superuser.username)} PASSWORD {_verifier(superuser)}",
-        f"CREATE ROLE {replicator} LOGIN REPLICATION PASSWORD {_verifier(replication)}",
+        *_role(replication, "LOGIN REPLICATION"),
+        f"ALTER ROLE {replicator} PASSWORD {_verifier(replication)}",
         *(f"GRANT EXECUTE ON FUNCTION pg_catalog.{name} TO {replicator}" for name in _REWIND_FUNCTIONS),
     ]
     if owner.username != superuser.username:
-        statements.append(f"CREATE ROLE {identifier(owner.username)} LOGIN PASSWORD {_verifier(owner)}")
+        statements += [
+            *_role(owner, "LOGIN"),
+            f"ALTER ROLE {identifier(owner.username)} PASSWORD {_verifier(owner)}",
+        ]
     if database == "postgres":
         statements.append(f"ALTER DATABASE postgres OWNER TO {identifier(owner.username)}")
-    else:
+    elif database not in there:
         statements.append(f"CREATE DATABASE {identifier(database)} OWNER {identifier(owner.username)}")
     return "".join(f"{statement};\n\n" for statement in statements)
+
+
+def _role(credential: Credential, attributes: str) -> list[str]:
+    """Make a role when it is not there, and give it its attributes."""
+    name = credential.username
+    make = f"IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {literal(name)}) THEN CREATE ROLE {identifier(name)}"
+    return [f"DO {literal(f'BEGIN {make}; END IF; END')}", f"ALTER ROLE {identifier(name)} {attributes}"]
 
 
 def _verifier(credential: Credential) -> str:

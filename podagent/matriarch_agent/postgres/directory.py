@@ -77,8 +77,11 @@ class DataDirectory:
         """A replacement was begun and is not at its end."""
         return self._journal.exists()
 
-    async def begin(self) -> Path:
-        """Where to build a new directory; Raises ProgramFailed when something foreign is there."""
+    async def begin(self, *, keep: bool = False) -> Path:
+        """Where to build a new directory; Raises ProgramFailed when something foreign is there. `keep`: what an earlier
+        attempt left half-built stays."""
+        if keep and self.untidy and self._step() == "building":
+            return self.new
         await self.tidy()
         if self.new.exists() or self._old.exists():
             raise ProgramFailed(f"{self.new} or {self._old} is in the way and was not made by this agent")

@@ -13,10 +13,11 @@ from matriarch.words.sync_names import SyncNames
 from matriarch_agent.init.client import InitClient
 from matriarch_agent.journal import Log
 from matriarch_agent.ports import StartMode
-from matriarch_agent.postgres import basebackup, bootstrap, credentials, history, past, slots
+from matriarch_agent.postgres import bootstrap, credentials, history, past, programs, slots
 from matriarch_agent.postgres.conf_files import ConfFiles
 from matriarch_agent.postgres.control import ServerControl
 from matriarch_agent.postgres.controldata import ControlCache, read_control
+from matriarch_agent.postgres.copying import Copy
 from matriarch_agent.postgres.directory import DataDirectory
 from matriarch_agent.postgres.place import Place
 from matriarch_agent.postgres.reloading import COMMITTING, RECEIVING, reload_provably
@@ -61,12 +62,14 @@ class LocalPostgres:
 
     async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:
         """initdb, roles and database; the server stays stopped; see the port."""
-        del settings, standbys
+        del standbys
+        if settings.commands.bootstrap_refused:
+            raise ProgramFailed(settings.commands.bootstrap_refused)
         target = await self._directory.begin()
         if self._directory.state() == "present":
             raise ProgramFailed("there is a data directory already: it is not initialised anew")
         try:
-            await bootstrap.build(self._place, target)
+            await bootstrap.build(self._place, target, settings.commands)
             sysid = (await read_control(self._place, target)).data.sysid
             past.note_unborn(self._place, sysid)
         except BaseException:
@@ -76,23 +79,20 @@ class LocalPostgres:
         past.forget_led(self._place)
         return sysid
 
-    async def clone(self, source: Upstream, settings: ClusterSettings) -> None:
+    async def clone(self, source: Upstream | None, settings: ClusterSettings) -> None:
         """Copy `source` beside the data directory, then put the copy in its place; see the port."""
-        del settings
-        target = await self._directory.begin()
-        try:
-            await basebackup.copy(self._place, self._files.source(source), target)
-            if source.remote:
-                # A copy of another cluster that nobody has used here gives way to the identifier on record.
-                past.note_unborn(self._place, (await read_control(self._place, target)).data.sysid)
-        except BaseException:
-            await asyncio.shield(self._directory.abandon())
-            raise
+        remote = source is not None and source.remote
+        where = self._files.source(source) if source is not None else None
+        copy = Copy(self._place, self._directory, settings.commands, self._log)
+        sysid = await copy.make(where, remote=remote)
+        if remote:
+            # A copy of another cluster that nobody has used here gives way to the identifier on record.
+            past.note_unborn(self._place, sysid)
         await self._server.kill()
         await self._directory.finish()
         past.forget_led(self._place)
         self._watcher.failures = 0
-        self._log("data copied", source=source.member)
+        self._log("data copied", source=source.member if source is not None else None)
 
     async def rewind(self, source: Upstream) -> int:
         """pg_rewind against `source`; see the port."""
@@ -199,6 +199,10 @@ class LocalPostgres:
     async def ask_history(self, source: Upstream, epoch: int) -> RemoteHistory:
         """Timeline and history of another member's Postgres."""
         return await history.ask_history(self._files.source(source), epoch, f"{self._place.member}-ask")
+
+    async def run_command(self, command: tuple[str, ...], *, within: float) -> None:
+        """Run a program of the settings; see the port."""
+        await programs.check(command, self._place.environment(), timeout=within)
 
     async def close(self) -> None:
         """End what is under way and close the lasting connection."""

@@ -61,6 +61,11 @@ class Place:
         }
 
 
+    def environment_with_passwords(self) -> dict[str, str]:
+        """For programs of the settings that connect to members: the replication role's password file as well."""
+        return {**self.environment(), "PGPASSFILE": str(self.passfile)}
+
+
 def os_user() -> str:
     """The account that Postgres runs under. Peer authentication needs it to have a name."""
     return pwd.getpwuid(os.getuid()).pw_name

@@ -33,6 +33,11 @@ class RestConfiguration:
         return "http" if self.tls is None else "https"
 
     @property
+    def protected(self) -> bool:
+        """Whoever changes something has shown a password or a certificate."""
+        return self.auth is not None or self.verify_client != "none"
+
+    @property
     def separate_probes(self) -> bool:
         """The kubelet has no certificate to show, so its probes need a door of their own."""
         return self.verify_client == "required"

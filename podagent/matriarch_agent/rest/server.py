@@ -33,7 +33,7 @@ class RestServer:
         self, face: Face, peers: Peers, host: str, port: int, configuration: RestConfiguration = PLAIN
     ) -> None:
         self._reads = Reads(face)
-        self._routes = _routes(self._reads, Writes(face), Leadership(face, peers))
+        self._routes = _routes(self._reads, Writes(face, protected=configuration.protected), Leadership(face, peers))
         self._gate = Gate(face, configuration)
         self._headers = dict(configuration.headers)
         self._host = host

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from matriarch.ha.documents import (
     Refusal,
+    check_commands,
     check_settings,
     decode_object,
     encode,
@@ -25,8 +26,8 @@ from matriarch_agent.rest.face import Face
 class Writes:
     """The handlers of what changes settings or this member."""
 
-    def __init__(self, face: Face) -> None:
-        self._face = face
+    def __init__(self, face: Face, *, protected: bool = False) -> None:
+        self._face, self._protected = face, protected
 
     async def patch_config(self, request: web.BaseRequest) -> web.Response:
         """Merge into the cluster settings, by compare-and-swap."""
@@ -38,7 +39,7 @@ class Writes:
         if current is None:
             return replies.page(Refusal(503, "There are no cluster settings to change"))
         merged = merge_config(current, patch)
-        refusal = check_settings(merged)
+        refusal = check_settings(merged) or check_commands(current, merged, protected=self._protected)
         if refusal is not None:
             return replies.page(refusal)
         if merged != current:
@@ -55,10 +56,11 @@ class Writes:
         wanted = await replies.read_object(request)
         if isinstance(wanted, Refusal):
             return replies.page(wanted)
-        refusal = check_settings(wanted)
+        current = decode_object(self._face.settings_source().text)
+        refusal = check_settings(wanted) or check_commands(current or {}, wanted, protected=self._protected)
         if refusal is not None:
             return replies.page(refusal)
-        if wanted != decode_object(self._face.settings_source().text):
+        if wanted != current:
             try:
                 await self._face.write_settings(encode(wanted), None)
             except MatriarchError:

@@ -110,3 +110,20 @@ async def test_a_body_that_never_comes_does_not_hold_the_server(monkeypatch: pyt
     async with serving(FakeFace()) as server:
         slow = b"PATCH /config HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
         assert (await raw(server.port, slow))[0] == 408
+
+
+async def test_programs_are_not_taken_from_whoever_reaches_the_port() -> None:
+    """They would run with all that Postgres may read."""
+    face = FakeFace()
+    async with serving(face) as server:
+        for document in (
+            {"postgresql": {"callbacks": {"on_start": "/bin/sh -c id"}}},
+            {"postgresql": {"create_replica_methods": ["x"], "x": {"command": "id"}}},
+            {"bootstrap": {"method": "x", "x": {"command": "id"}}},
+            {"postgresql": {"pre_promote": "id"}},
+            {"postgresql": {"basebackup": ["verbose"]}},
+        ):
+            for method in ("PATCH", "PUT"):
+                status, body = await call(server, method, "/config", document)
+                assert status == 403 and b"password or a certificate" in body, document
+    assert face.asked == []

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from matriarch.ha.commands import Commands, commands_from
 from matriarch.ha.documents.wire import Document, encode
 from matriarch.ha.slots import ALIASES, slots_from
 from matriarch.ha.standby_cluster import standby_cluster_from
@@ -53,7 +54,7 @@ def check_settings(document: Mapping[str, Any]) -> Refusal | None:
     wanted = standby_cluster_from(other)
     if wanted is not None and not wanted.host:
         return Refusal(400, "standby_cluster.host must be the name or address of the other cluster's primary")
-    refusal = _check_slots(document)
+    refusal = _check_parts(document)
     if refusal is not None:
         return refusal
     postgres = document.get("postgresql")
@@ -68,7 +69,22 @@ def check_settings(document: Mapping[str, Any]) -> Refusal | None:
     return None
 
 
-def _check_slots(document: Mapping[str, Any]) -> Refusal | None:
+def check_commands(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
+    """Whether this REST API may bring other programs into the settings: they run with all that Postgres may read.
+
+    `protected`: it knows who asks. Otherwise whoever reaches the port could run anything; they may take programs away.
+    """
+    wanted = commands_from(after)
+    if protected or wanted in (commands_from(before), Commands()):
+        return None
+    return Refusal(
+        403,
+        "Programs (replica methods, bootstrap, callbacks, pre_promote, before_stop) are taken only by a REST API that "
+        "asks for a password or a certificate: give it one, or change the Endpoints object with kubectl or patronictl",
+    )
+
+
+def _check_parts(document: Mapping[str, Any]) -> Refusal | None:
     for key in ALIASES:
         if not isinstance(document.get(key), Mapping | None):
             return Refusal(400, f"{key} must be an object: a slot's name and what it is")
@@ -76,4 +92,6 @@ def _check_slots(document: Mapping[str, Any]) -> Refusal | None:
         return Refusal(400, "ignore_slots must be a list of objects with name, type, database or plugin")
     for name, why in slots_from(document).problems.items():
         return Refusal(400, f"slots.{name!r}: {why}"[:300])
+    for where, why in commands_from(document).problems.items():
+        return Refusal(400, f"{where}: {why}"[:300])
     return None

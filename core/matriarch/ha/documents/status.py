@@ -52,7 +52,7 @@ def status_document(view: View) -> dict[str, Any]:
     if view.settings.pause:
         document["pause"] = True
     ours: dict[str, Any] = {"version": VERSION, "capabilities": list(CAPABILITIES)}
-    refused = {**view.postgres.refused, **slots.problems(view)}
+    refused = {**view.postgres.refused, **slots.problems(view), **view.settings.commands.problems}
     problems = [f"{name} is not in force: {why}"[:LONGEST_PROBLEM] for name, why in sorted(refused.items())]
     if problems:
         ours["problems"] = problems[:MOST_PROBLEMS]

@@ -25,8 +25,16 @@ def bootstrap(view: View) -> Decision | None:
     if view.lock.leader is not None:
         return _copy(view)
     if is_sysid(view.config.initialize):
-        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, "no data; waiting for a leader to copy from", wake_in=1.0)
+        return _without_leader(view)
     return _race(view)
+
+
+def _without_leader(view: View) -> Decision:
+    """Some method may need none. A failover takes seconds, and then there is a leader again: that is waited for."""
+    free_for = view.now - (view.memory.unlocked_since if view.memory.unlocked_since is not None else view.now)
+    if view.settings.commands.without_leader and free_for > 2 * view.settings.ttl and not view.claim_binds:
+        return Decision((Clone(None),), Reason.CLONING, "nobody leads; by a method that needs nobody", wake_in=1.0)
+    return Decision((), Reason.WAITING_FOR_BOOTSTRAP, "no data; waiting for a leader to copy from", wake_in=1.0)
 
 
 def _as_holder(view: View) -> Decision:

@@ -1,0 +1,122 @@
+"""Ending a primary's time in order: what is done before a stop and a promotion, and the handover itself."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from matriarch.ha.actions import HandOver
+from matriarch.ha.rules.race import sync_active
+from matriarch.ha.rules.terminating import QUIET_S
+from matriarch.ha.view import View
+from matriarch.words.errors import ConflictError, PostgresError, ProgramFailed
+
+if TYPE_CHECKING:
+    from matriarch_agent.agent import Agent
+
+CONFIRM_S = 1.0
+"""Seconds for a candidate to confirm the last record. Nobody is served meanwhile, and who streamed has it already."""
+CHECKPOINT_S = 60.0
+"""Seconds for the checkpoint before a handover, in which writes still go on."""
+COMMAND_S = 60.0
+"""Seconds for `pre_promote` and `before_stop`."""
+STOP_S = 2.0
+"""Seconds that a stop may take without a renewal in between."""
+
+
+async def hand_over(agent: Agent, action: HandOver) -> None:
+    """Quiet second with the checkpoint in it, stop, see that a candidate has everything, release to it.
+
+    When no candidate has it, the lock is kept: this member starts again, or comes back after its pod does.
+    """
+    last_lsn = 0
+
+    async def shut_down(lsn: int) -> None:
+        nonlocal last_lsn
+        last_lsn = lsn
+
+    await before_stop(agent)
+    quiet = max(action.quiet_s, QUIET_S - agent.keeper.since_renewal(), 0.0)
+    agent.keeper.rest(quiet + STOP_S)
+    bound = stop_within(agent)
+    await asyncio.gather(asyncio.sleep(quiet), _checkpoint_first(agent, bound))
+    await agent.postgres.stop(fast=True, on_shutdown_checkpoint=shut_down, within=bound)
+    agent.callbacks.stopped()
+    successor = await _successor(agent, action.candidate, last_lsn)
+    if successor is None:
+        agent.log("no replica has the last record; keeping the lock", lsn=last_lsn)
+        agent.remember(handovers_kept=agent.memory.handovers_kept + 1)
+        return
+    agent.remember(handover_done_at=agent.now(), handovers_kept=0)
+    try:
+        await agent.keeper.release(last_lsn or None, successor)
+    except ConflictError as error:
+        agent.log("the lock was gone before its release", error=str(error))
+
+
+def stop_within(agent: Agent) -> float | None:
+    """Seconds for a primary to stop in order; None: as long as the adapter allows. In asynchronous mode a harder stop
+    could lose what replicas do not have yet, so there the setting does not count (after Patroni)."""
+    settings = agent.settings()
+    return settings.primary_stop_timeout if settings.synchronous and settings.primary_stop_timeout > 0 else None
+
+
+async def _checkpoint_first(agent: Agent, within: float | None) -> None:
+    """The shutdown has less to write then. A server that does not get it done is stopped all the same."""
+    with suppress(PostgresError, TimeoutError):
+        async with asyncio.timeout(min(CHECKPOINT_S, within or CHECKPOINT_S)):
+            await agent.postgres.checkpoint()
+
+
+async def _successor(agent: Agent, candidate: str | None, lsn: int) -> str | None:
+    """The candidate, or the most advanced member that may lead, once it has everything up to `lsn`.
+
+    `lsn` 0: the server had to be killed before it wrote its last record. Every listed synchronous standby has all that
+    was acknowledged, so one of them may lead; otherwise nobody is known to have it.
+    """
+    view = agent.observer.build()
+    able = [member.name for member in view.peers() if _may_succeed(view, member.name, candidate)]
+    quorum = view.sync.quorum if sync_active(view) else 0
+    voters = view.sync.standbys if quorum else ()
+    if not lsn and (quorum or not sync_active(view)):
+        return None
+    others = tuple(member.name for member in view.peers() if member.name not in (*able, *voters))
+    until = agent.now() + CONFIRM_S
+    while agent.now() < until:
+        poll = await agent.poll_peers(skip=others)
+        live = [a for a in poll.answers if a.reachable and a.running]
+        fit = [a for a in live if a.name in able and not a.nofailover and (a.lsn or 0) >= lsn]
+        # It will need the word of a quorum, with this member not yet there to give its own.
+        if fit and (not quorum or sum(a.name in voters for a in live) > quorum):
+            return max(fit, key=lambda answer: (answer.lsn or 0, answer.priority)).name
+        await asyncio.sleep(0.05)
+    return None
+
+
+def _may_succeed(view: View, name: str, candidate: str | None) -> bool:
+    return candidate in (None, name) and (not sync_active(view) or view.sync.lists(name))
+
+
+async def pre_promote(agent: Agent) -> None:
+    """A program may forbid the promotion: then somebody else is to lead (after Patroni)."""
+    command = agent.settings().commands.pre_promote
+    if not command:
+        return
+    try:
+        await agent.postgres.run_command(command, within=COMMAND_S)
+    except ProgramFailed:
+        agent.remember(handover_done_at=agent.now())
+        await agent.keeper.release(None)
+        raise
+
+
+async def before_stop(agent: Agent) -> None:
+    """A program to run before an orderly stop. Its failure is no reason to go on running."""
+    command = agent.settings().commands.before_stop
+    if not command:
+        return
+    try:
+        await agent.postgres.run_command(command, within=COMMAND_S)
+    except ProgramFailed as error:
+        agent.log("before_stop failed", error=str(error))

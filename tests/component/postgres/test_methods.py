@@ -1,0 +1,154 @@
+"""The settings' own programs on a real server: replica methods, bootstrap, and what they may not see."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from component.postgres.member import QUICK, Member, Members, eventually, programs
+from component.postgres.test_replication import slot_names, until, user_session
+
+from matriarch.ha.settings import ClusterSettings, settings_from
+from matriarch.words.errors import ProgramFailed
+from matriarch_agent.ports import StartMode
+
+pytestmark = pytest.mark.component
+
+
+def with_commands(**document: Any) -> ClusterSettings:
+    return replace(QUICK, commands=settings_from(document).commands)
+
+
+def script(folder: Path, name: str, *lines: str) -> str:
+    path = folder / name
+    path.write_text("\n".join(["#!/bin/sh", "set -eu", *lines, ""]))
+    path.chmod(0o755)
+    return str(path)
+
+
+async def test_methods_are_tried_in_order_until_one_leaves_the_clusters_data(members: Members) -> None:
+    """One that fails, one that leaves nothing, one with another cluster's data, then one that copies."""
+    primary = await members.primary()
+    await primary.postgres.sync_slots(("demo_1", "left_behind"), ())
+    stranger = await members.make("other-0")
+    await stranger.postgres.bootstrap(QUICK, ())
+    base, copy = members.base, f"cp -a {stranger.place.pgdata}"
+    backup = f"{programs()}/pg_basebackup -D \"$datadir\" -d \"$connstring\" --checkpoint=fast -X stream"
+    read = 'for word; do case $word in --*) name=${word%%=*}; eval "${name#--}=\\${word#*=}";; esac; done'
+    settings = with_commands(
+        postgresql={
+            "create_replica_methods": ["fails", "idle", "foreign", "copies"],
+            "fails": {"command": script(base, "fails", f'echo "$@" > {base}/said', "exit 3")},
+            "idle": {"command": "true"},
+            "foreign": {"command": script(base, "foreign", read, f'{copy} "$datadir"')},
+            "copies": {
+                "command": script(base, "copies", read, f"env > {base}/env", backup, 'mkdir "$datadir/pg_replslot/x"'),
+                "speed": 7,
+            },
+        }
+    )
+    replica = await members.make("demo-1")
+    await replica.postgres.clone(primary.upstream, settings)
+    tried = [line["method"] for line in replica.logged if line["event"] == "a copy failed"]
+    assert tried == ["fails", "idle", "foreign"]
+    assert "system identifier" in str([line["error"] for line in replica.logged if line.get("method") == "foreign"])
+    said = (base / "said").read_text().split(" --")
+    assert said[:2] == ["--scope=demo", "role=replica"] and said[2] == f"datadir={replica.place.volume}/pgdata.new"
+    environment = dict(line.split("=", 1) for line in (base / "env").read_text().splitlines() if "=" in line)
+    assert set(environment) - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", "LC_ALL", "TZ", "HOME", "PGPASSFILE"}
+    await replica.postgres.start(StartMode(primary=False, upstream=primary.upstream), settings)
+    await until(replica, "streaming", lambda view: view.streaming)
+    assert await slot_names(replica) == [], "the slots of the server that was copied are not this one's"
+
+
+async def test_a_copy_that_fails_by_every_method_leaves_the_old_data(members: Members) -> None:
+    primary = await members.primary()
+    replica = await members.replica(primary, "demo-1")
+    await replica.postgres.stop(fast=True)
+    half = script(members.base, "half", f"mkdir -p {replica.place.volume}/pgdata.new/x", "exit 1")
+    settings = with_commands(
+        postgresql={"create_replica_methods": ["half", "kept"], "half": {"command": half}, "kept": {"command": "false"}}
+    )
+    with pytest.raises(ProgramFailed, match=r"half: .*kept: "):
+        await replica.postgres.clone(primary.upstream, settings)
+    assert not (replica.place.volume / "pgdata.new").exists()
+    with pytest.raises(ProgramFailed, match="without a member"):
+        await replica.postgres.clone(None, settings)
+    keeping = with_commands(
+        postgresql={"create_replica_methods": ["half"], "half": {"command": half, "keep_data": True, "no_leader": True}}
+    )
+    with pytest.raises(ProgramFailed):
+        await replica.postgres.clone(None, keeping)
+    assert (replica.place.volume / "pgdata.new" / "x").exists(), "the next attempt goes on from there"
+    assert (await replica.postgres.observe()).data == "present"
+    await replica.postgres.start(StartMode(primary=False, upstream=primary.upstream), QUICK)
+    await until(replica, "streaming", lambda view: view.streaming)
+
+
+async def test_further_options_reach_pg_basebackup(members: Members) -> None:
+    primary = await members.primary()
+    replica = await members.make("demo-1")
+    settings = with_commands(postgresql={"basebackup": [{"label": "from the settings"}, "verbose"]})
+    await replica.postgres.clone(primary.upstream, settings)
+    assert "LABEL: from the settings" in (replica.place.pgdata / "backup_label").read_text()
+
+
+async def test_a_cluster_begins_with_data_from_elsewhere(members: Members) -> None:
+    """Roles and database that are there already are kept, with the Secrets' passwords."""
+    source = await members.primary()
+    await source.sql("create table public.t as select 42 as answer")
+    await source.postgres.kill()
+    member = await members.make("demo-0b")
+    copied = script(members.base, "restore", f'cp -a {source.place.pgdata} "${{2#--datadir=}}"')
+    after = script(members.base, "after", f'{programs()}/psql -X -d "$1" -c "create table public.made as select 1"')
+    settings = with_commands(
+        bootstrap={"method": "restore", "restore": {"command": copied}, "post_bootstrap": f"{after}"}
+    )
+    await member.postgres.bootstrap(settings, ())
+    view = await member.postgres.observe()
+    assert (view.process, view.unborn, view.control and view.control.clean) == ("stopped", True, True)
+    await member.postgres.start(StartMode(primary=True), settings)
+    assert await member.sql("select answer from public.t") == 42
+    assert await member.sql("select count(*) from public.made") == 1
+    assert await member.sql("select count(*) from pg_authid where rolpassword is not null") == 3
+    assert "dbname" in user_session(member)
+
+
+async def test_a_failing_post_bootstrap_leaves_an_empty_member(members: Members) -> None:
+    member = await members.make("demo-0")
+    settings = with_commands(bootstrap={"post_bootstrap": "false"})
+    with pytest.raises(ProgramFailed, match="false ended with status 1"):
+        await member.postgres.bootstrap(settings, ())
+    assert (await member.postgres.observe()).data == "empty"
+    refused = with_commands(bootstrap={"method": "nowhere"})
+    with pytest.raises(ProgramFailed, match="no section"):
+        await member.postgres.bootstrap(refused, ())
+    assert (await member.postgres.observe()).data == "empty"
+
+
+async def test_a_program_of_the_settings_ends_with_its_children(members: Members) -> None:
+    member: Member = await members.make("demo-0")
+    slow = script(members.base, "slow", "sleep 987 &", f"echo $! > {members.base}/child", "wait")
+    with pytest.raises(ProgramFailed, match="longer than"):
+        await member.postgres.run_command((slow,), within=1.0)
+    await eventually(lambda: not _alive(int((members.base / "child").read_text())))
+    task = asyncio.create_task(member.postgres.run_command((slow,), within=60.0))
+    (members.base / "child").unlink()
+    await eventually((members.base / "child").exists)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await eventually(lambda: not _alive(int((members.base / "child").read_text())))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return os.path.exists(f"/proc/{pid}")
