@@ -20,7 +20,7 @@ from matriarch.ha.actions import (
 )
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import Failsafe, Upstream
-from matriarch.words.errors import ProgramFailed
+from matriarch.words.errors import PostgresError, ProgramFailed
 from matriarch_agent.handover import before_stop, hand_over, pre_promote, stop_within
 from matriarch_agent.ports import StartMode
 
@@ -109,11 +109,21 @@ async def _rewind(agent: Agent, source: Upstream) -> None:
         dropped = await agent.postgres.rewind(source)
     except ProgramFailed as error:
         agent.log("pg_rewind failed", error=str(error))
-        agent.remember(rewind_failed=True)
+        agent.remember(rewind_failed=await _still_there(agent, source))
         raise
     words = f"rewound to follow {source.member}: {dropped} bytes of WAL that only this member had were dropped"
     agent.announcer.say("Rewound", words, warning=dropped > 0)
     agent.remember(rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None)
+
+
+async def _still_there(agent: Agent, source: Upstream) -> bool:
+    """Whether a rewind failed although its source is well. A source that went away meanwhile is no reason to give up
+    the data: it is tried again, and refused then by itself when something had been written already."""
+    try:
+        answer = await agent.postgres.ask_history(source, agent.store.lock().epoch)
+    except PostgresError:
+        return False
+    return not answer.in_recovery or agent.settings().standby_cluster is not None
 
 
 async def _restart(agent: Agent, action: Restart) -> None:

@@ -47,6 +47,8 @@ class ClusterSettings:
     reclone_on_diverged: bool = True
     """Patroni's `remove_data_directory_on_diverged_timelines`, on here: the copy is made beside the old directory and
     replaces it only once it is complete."""
+    reclone_on_rewind_failure: bool = False
+    """Patroni's `remove_data_directory_on_rewind_failure`, for those who switch the one above off."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()
     pg_ident: tuple[str, ...] = ()
@@ -106,6 +108,7 @@ def settings_from(document: Mapping[str, Any]) -> ClusterSettings:
         max_timelines_history=int(_number(document, "max_timelines_history", 0, 0)),
         use_pg_rewind=_flag(postgres, "use_pg_rewind", True),
         reclone_on_diverged=_flag(postgres, "remove_data_directory_on_diverged_timelines", True),
+        reclone_on_rewind_failure=_flag(postgres, "remove_data_directory_on_rewind_failure", False),
         parameters=dict(parameters) if isinstance(parameters, dict) else {},
         pg_hba=_lines(postgres.get("pg_hba")),
         pg_ident=_lines(postgres.get("pg_ident")),

@@ -172,3 +172,24 @@ def test_replay_that_waits_for_greater_parameters_gets_them_by_a_restart() -> No
     waiting = replica(replay_paused=True, pending_restart=pending)
     assert decide(a_view(postgres=waiting)).actions == (Restart(False, DEMO_0),)
     assert decide(a_view(postgres=replica(replay_paused=True))).actions == ()
+
+
+def test_a_failed_rewind_copies_anew_where_that_alone_is_allowed() -> None:
+    settings = ClusterSettings(reclone_on_diverged=False, reclone_on_rewind_failure=True)
+    memory = Memory(remote=remote("demo-0", 2, t1=700))
+    stopped_primary = stopped("in production")
+    view = a_view(settings=settings, memory=memory, postgres=stopped_primary)
+    assert decide(view).actions == (Rewind(DEMO_0),)
+    failed = a_view(settings=settings, memory=replace(memory, rewind_failed=True), postgres=stopped_primary)
+    assert decide(failed).actions == (Clone(DEMO_0),)
+    neither = replace(settings, reclone_on_rewind_failure=False)
+    assert decide(replace(failed, settings=neither)).reason == Reason.DIVERGED
+
+
+def test_a_primary_that_went_on_to_another_timeline_without_losing_the_lock_is_asked_again() -> None:
+    """Isolated replicas that only wait for WAL would never notice that they have parted from it."""
+    followed = Memory(followed=DEMO_0, followed_epoch=3, starved_since=NOW - 11)
+    waiting = replica(streaming=False, lsn=1000)
+    assert decide(a_view(memory=followed, postgres=waiting)).actions[0] == AskLeader(DEMO_0)
+    told = replace(followed, remote=replace(remote("demo-0", 2, t1=700), asked_at=NOW - 1))
+    assert decide(a_view(memory=told, postgres=waiting)).actions == (Rewind(DEMO_0),)

@@ -125,5 +125,5 @@ async def test_programs_are_not_taken_from_whoever_reaches_the_port() -> None:
         ):
             for method in ("PATCH", "PUT"):
                 status, body = await call(server, method, "/config", document)
-                assert status == 403 and b"password or a certificate" in body, document
+                assert status == 403 and "password or a certificate" in body, document
     assert face.asked == []

@@ -138,7 +138,8 @@ def diverged(view: View, source: Upstream, verdict: Verdict) -> Decision:
     can_rewind = verdict is Verdict.REWIND and view.settings.use_pg_rewind and not view.memory.rewind_failed
     if can_rewind:
         return Decision((Rewind(source),), Reason.REWINDING, f"data diverged from {source.member}'s", wake_in=1.0)
-    if view.settings.reclone_on_diverged:
+    after_failure = view.settings.reclone_on_rewind_failure and view.memory.rewind_failed
+    if view.settings.reclone_on_diverged or after_failure:
         facts = f"data diverged from {source.member}'s and cannot be rewound"
         return Decision((Clone(copy_source(view, source)),), Reason.RECLONING, facts, wake_in=1.0)
     facts = f"data diverged from {source.member}'s: reinitialize this member"
