@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
 
 
-
 async def carry_out(agent: Agent, action: Long) -> None:
     """Run one activity to its end. Errors are the caller's to record."""
     match action:
@@ -57,8 +56,7 @@ async def carry_out(agent: Agent, action: Long) -> None:
             agent.callbacks.stopped()
             await agent.keeper.disarm()
         case Checkpoint():
-            await agent.postgres.checkpoint()
-            agent.remember(checkpointed=True)
+            await _checkpoint(agent)
         case CreateLogicalSlots(wanted):
             await _create_logical_slots(agent, wanted)
         case _:
@@ -154,6 +152,14 @@ async def _promote(agent: Agent) -> None:
     await agent.postgres.promote()
     agent.callbacks.serves("primary", "on_role_change")
     agent.announcer.say("Promoted", f"{agent.me.name} is primary, epoch {agent.store.lock().epoch}")
+
+
+async def _checkpoint(agent: Agent) -> None:
+    """The result counts only for the promotion that asked for it."""
+    began = (agent.store.lock().epoch, agent.observer.postgres.timeline)
+    await agent.postgres.checkpoint()
+    if began == (agent.store.lock().epoch, agent.observer.postgres.timeline):
+        agent.remember(checkpointed=True)
 
 
 async def _create_logical_slots(agent: Agent, wanted: tuple[PermanentSlot, ...]) -> None:

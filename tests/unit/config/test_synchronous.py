@@ -57,6 +57,8 @@ def test_a_standby_follows_by_name_slot_and_passfile() -> None:
         "application_name='demo-1'",
         "passfile='/run/matriarch/pgpass'",
         "user='replicator'",
+        # The server's slot worker refuses to start without a database.
+        "dbname='postgres'",
     ):
         assert part in settings["primary_conninfo"]
     assert "password=" not in settings["primary_conninfo"]

@@ -1,0 +1,174 @@
+"""Long activities on a Postgres that does as it is told: what is remembered of how they ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from unit.ha.views import answer, leading, poll, remote
+
+from matriarch.ha.actions import Action, Checkpoint, CreateLogicalSlots, HandOver, Promote, Rewind
+from matriarch.ha.settings import ClusterSettings, settings_from
+from matriarch.ha.slots import PermanentSlot
+from matriarch.ha.view import LockView, Memory, Poll, PostgresView, SyncView, Upstream, View
+from matriarch.words.errors import NotRunning, ProgramFailed
+from matriarch_agent.activities import carry_out
+
+SOURCE = Upstream("demo-0", "10.0.0.0")
+
+
+class Hand:
+    """Every port of an agent that an activity touches: records what is done, and answers by `reply`."""
+
+    def __init__(self, settings: ClusterSettings | None = None, view: View | None = None) -> None:
+        self.did: list[str] = []
+        self.memory = Memory()
+        self.noted: dict[str, Any] = {}
+        self.said: list[str] = []
+        self.reply: dict[str, Any] = {}
+        self.lock = LockView("demo-1", epoch=3)
+        self.timeline = 1
+        self._settings = settings or ClusterSettings()
+        self._view = view
+
+    # The agent itself and its parts are this one object.
+    def __getattr__(self, name: str) -> Any:
+        if name in ("postgres", "keeper", "store", "observer", "callbacks", "announcer", "me"):
+            return Part(self, name)
+        raise AttributeError(name)
+
+    def settings(self) -> ClusterSettings:
+        return self._settings
+
+    def remember(self, **changes: Any) -> None:
+        self.noted.update(changes)
+
+    def log(self, event: str, **facts: Any) -> None:
+        del event, facts
+
+    def now(self) -> float:
+        self.reply["now"] = self.reply.get("now", 100.0) + 0.3
+        return float(self.reply["now"])
+
+    async def poll_peers(self, skip: tuple[str, ...] = ()) -> Poll:
+        del skip
+        return self.reply.get("poll") or Poll((), 100.0)
+
+    @property
+    def view(self) -> View:
+        return self._view or leading()
+
+
+class Part:
+    def __init__(self, hand: Hand, name: str) -> None:
+        self._hand, self._name = hand, name
+
+    def lock(self) -> LockView:
+        return self._hand.lock
+
+    def build(self) -> View:
+        return self._hand.view
+
+    def since_renewal(self) -> float:
+        return 100.0
+
+    def say(self, reason: str, message: str, *, warning: bool = False) -> None:
+        del message, warning
+        self._hand.said.append(reason)
+
+    @property
+    def name(self) -> str:
+        return "demo-1"
+
+    def __getattr__(self, name: str) -> Any:
+        hand = self._hand
+        if self._name == "observer" and name == "postgres":
+            return PostgresView(timeline=hand.timeline)
+        if (self._name, name) in (("keeper", "rest"), ("callbacks", "serves"), ("callbacks", "stopped")):
+            return lambda *_, **__: None
+
+        async def call(*arguments: Any, **more: Any) -> Any:
+            del more
+            hand.did.append(f"{self._name}.{name}" + (f" {arguments[0]}" if name in ("release", "run_command") else ""))
+            told = hand.reply.get(name)
+            if isinstance(told, Exception):
+                raise told
+            return told() if callable(told) else told
+
+        return call
+
+
+async def act(hand: Hand, action: Action) -> None:
+    agent: Any = hand
+    await carry_out(agent, action)  # type: ignore[arg-type]
+
+
+async def test_a_checkpoint_counts_only_for_the_promotion_that_asked_for_it() -> None:
+    hand = Hand()
+    await act(hand, Checkpoint())
+    assert hand.noted == {"checkpointed": True}
+    late = Hand()
+
+    def promoted_again() -> None:
+        late.timeline = 2
+
+    late.reply["checkpoint"] = promoted_again
+    await act(late, Checkpoint())
+    assert late.noted == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "failed"),
+    [(remote("demo-0"), True), (NotRunning("gone"), False)],
+    ids=["the source is well", "the source went away"],
+)
+async def test_data_is_given_up_only_when_the_sources_end_is_not_to_blame(told: Any, failed: bool) -> None:
+    hand = Hand()
+    hand.reply |= {"rewind": ProgramFailed("connection lost"), "ask_history": told}
+    with pytest.raises(ProgramFailed):
+        await act(hand, Rewind(SOURCE))
+    assert hand.noted["rewind_failed"] is failed
+
+
+async def test_pre_promote_may_forbid_the_promotion() -> None:
+    settings = settings_from({"postgresql": {"pre_promote": "/bin/check --now"}})
+    hand = Hand(settings)
+    hand.reply["run_command"] = ProgramFailed("status 1")
+    with pytest.raises(ProgramFailed):
+        await act(hand, Promote())
+    assert hand.did == ["postgres.run_command ('/bin/check', '--now')", "keeper.release None"]
+    assert "handover_done_at" in hand.noted, "it does not take the lock again at once"
+    fine = Hand(settings)
+    await act(fine, Promote())
+    assert fine.did[-1] == "postgres.promote" and fine.said == ["Promoted"]
+
+
+async def test_a_logical_slot_that_was_there_before_the_failover_is_announced() -> None:
+    """Its consumer misses changes: nobody may learn that by chance."""
+    feed = PermanentSlot("feed", "app", "pgoutput")
+    for known, said in (((), []), (("feed",), ["SlotLost"])):
+        hand = Hand()
+        hand.memory = Memory(slots_of_predecessor=known)
+        await act(hand, CreateLogicalSlots((feed,)))
+        assert hand.said == said
+
+
+@pytest.mark.parametrize(
+    ("sync", "mode", "released"),
+    [
+        (SyncView("demo-1", ("demo-0",), 0, "9"), "on", True),
+        (SyncView("demo-1", ("demo-0", "demo-2"), 1, "9"), "quorum", False),
+        (SyncView(), "off", False),
+    ],
+    ids=["listed standbys have everything", "a quorum may be needed", "asynchronous"],
+)
+async def test_a_primary_that_had_to_be_killed_hands_over_where_nothing_can_be_missing(
+    sync: SyncView, mode: str, released: bool
+) -> None:
+    settings = ClusterSettings(synchronous_mode=mode, primary_stop_timeout=5)
+    view = replace(leading(), sync=sync, settings=settings)
+    hand = Hand(settings, view)
+    hand.reply["poll"] = poll(answer("demo-0", lsn=900), answer("demo-2", lsn=1000))
+    await act(hand, HandOver(None, 0.0))
+    assert ("keeper.release None" in hand.did) is released
