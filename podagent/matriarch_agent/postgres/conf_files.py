@@ -46,6 +46,9 @@ class ConfFiles:
         self._place = place
         self._tested: tuple[Mapping[str, Any], dict[str, str]] | None = None
         self._forced: frozenset[str] = frozenset()
+        self.copies_linger = False
+        """Copies of logical slots that nobody asks for any more. Only the server can remove them, and only while it
+        copies: it goes on until they are gone."""
         self.refused: dict[str, str] = {}
         """The user's parameters and pg_hba lines that are not in force, and why."""
 
@@ -54,18 +57,27 @@ class ConfFiles:
         settings: ClusterSettings,
         member: Mapping[str, str] | None = None,
         least: Mapping[str, int] | None = None,
+        *,
+        has_copies: bool = False,
     ) -> None:
         """Write all files. `member` (None: as in the present file) is what depends on the member's doing; `least` is
-        what a standby's control file asks for."""
+        what a standby's control file asks for; `has_copies`: the server has copies of logical slots."""
         values = await self._accepted(settings.parameters)
         values.update(raised_to(values, least or {}))
         values.update(self._fixed())
-        values.update(self._copying(settings))
-        self._forced = frozenset(self._copying(settings))
+        copying = self._copying(settings)
+        self.copies_linger = has_copies and not copying
+        values.update(logical.COPYING if self.copies_linger else copying)
+        self._forced = frozenset(copying)
         values.update(self.member_settings() if member is None else member)
         self._write_hba(settings)
         self._replace("postgresql.conf", render_conf(values))
         self._clean_auto_conf()
+
+    def may_have_copies(self) -> bool:
+        """Whether a stopped server may have copies of logical slots."""
+        copied = parse_conf(self._read("postgresql.conf")).get("sync_replication_slots") == "on"
+        return copied and any((self._place.pgdata / "pg_replslot").glob("*"))
 
     def edit(self, changes: Mapping[str, str]) -> None:
         """Change a few settings in the present postgresql.conf."""

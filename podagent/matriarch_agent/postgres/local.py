@@ -157,7 +157,7 @@ class LocalPostgres:
         control = await self._control_file.read()
         in_recovery = (self._place.pgdata / "standby.signal").exists()
         least = control.shared_memory if control and in_recovery else None
-        await self._files.write(settings, None, least)
+        await self._files.write(settings, None, least, has_copies=self._watcher.has_copies)
         await self._server.reload()
         complaints = {int(line): str(why) for line, why in await self._session.rows(_HBA_COMPLAINTS)}
         if complaints and self._files.drop_hba_lines(settings, complaints):
@@ -225,7 +225,8 @@ class LocalPostgres:
             **self._files.following(None if mode.primary else mode.upstream),
             **self._files.synchronous(mode.sync_names),
         }
-        await self._files.write(settings, member, None if mode.primary else control.shared_memory)
+        least = None if mode.primary else control.shared_memory
+        await self._files.write(settings, member, least, has_copies=self._files.may_have_copies())
         signal_file = self._place.pgdata / "standby.signal"
         for name in ("recovery.signal", "promote"):
             (self._place.pgdata / name).unlink(missing_ok=True)

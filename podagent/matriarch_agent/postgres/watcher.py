@@ -55,6 +55,8 @@ class Watcher:
         self._files = files
         self._roles = roles
         self.failures = 0
+        self.has_copies = False
+        """The server has copies of logical slots."""
         self._last_error = ""
         self._applied: ClusterSettings | None = None
         self._least: Mapping[str, int] | None = None
@@ -209,6 +211,9 @@ class Watcher:
         except PostgresError as error:
             return replace(view, last_error=str(error))
         self._take_pending(facts, now)
+        self.has_copies = any(slot.synced for slot in facts.slots)
+        if self._files.copies_linger and not self.has_copies:
+            view = replace(view, applied=None)
         if facts.in_recovery:
             self._roles.note_not_primary()
             with suppress(PostgresError):

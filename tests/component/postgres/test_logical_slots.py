@@ -12,7 +12,8 @@ from component.postgres.test_replication import caught_up, until
 
 from matriarch.ha.settings import ClusterSettings, settings_from
 from matriarch.ha.slots import PermanentSlot
-from matriarch.ha.view import Slot
+from matriarch.ha.view import PostgresView, Slot
+from matriarch.words.sync_names import NOBODY, every
 from matriarch_agent.ports import StartMode
 
 pytestmark = [pytest.mark.component, pytest.mark.needs_postgres(17)]
@@ -77,6 +78,10 @@ async def copied(member: Member, primary: Member, consumer: Consumer) -> None:
             await asyncio.sleep(0.3)
 
 
+def rid_of_copies(view: PostgresView) -> bool:
+    return view.slots == () and view.applied is None
+
+
 async def a_pair(members: Members, plugin: str, consumer: Consumer) -> tuple[Member, Member]:
     """A primary with the slot, and a synchronous replica with its copy."""
     wanted = settings(plugin)
@@ -91,7 +96,7 @@ async def a_pair(members: Members, plugin: str, consumer: Consumer) -> tuple[Mem
     await replica.postgres.start(StartMode(primary=False, upstream=primary.upstream), wanted)
     await until(replica, "streaming", lambda view: view.streaming)
     await primary.postgres.create_logical_slot(wanted.slots.permanent["feed"])
-    await primary.postgres.set_sync_names(("demo-1",), strict=False)
+    await primary.postgres.set_sync_names(every(("demo-1",)))
     await copied(replica, primary, consumer)
     return primary, replica
 
@@ -139,10 +144,31 @@ async def test_a_consumer_sees_nothing_that_the_synchronous_standby_does_not_hav
     assert consumer.seen == [1, 2, 3, 4, 5]
     await replica.postgres.follow(None, settings("test_decoding"))
     await write(primary, 6, 5)
-    await primary.postgres.set_sync_names((), strict=False)
+    await primary.postgres.set_sync_names(NOBODY)
     async with asyncio.timeout(10):
         await consumer.take(primary)
     assert consumer.seen[-5:] == [6, 7, 8, 9, 10], "nobody may be promoted any more, so there is nobody to wait for"
+
+
+async def test_copies_of_a_slot_that_nobody_asks_for_any_more_are_removed(members: Members) -> None:
+    """Only the server can remove them, and only while it copies: they would hold WAL back for ever, and a standby with
+    them does not start again once wal_level is lowered."""
+    consumer = Consumer("test_decoding")
+    primary, replica = await a_pair(members, "test_decoding", consumer)
+    without = replace(settings("test_decoding"), slots=ClusterSettings().slots)
+    await replica.postgres.observe()
+    await replica.postgres.apply(without)
+    await primary.postgres.apply(without)
+    assert (await replica.postgres.observe()).applied == without
+    assert await replica.sql("show sync_replication_slots") == "on", "until they are gone"
+    await primary.postgres.sync_slots((), ("feed",))
+    view = await until(replica, "without copies", rid_of_copies, within=COPIED_S)
+    assert view.running
+    await replica.postgres.apply(without)
+    await asyncio.sleep(0.2)
+    assert await replica.sql("show sync_replication_slots") == "off"
+    assert await replica.sql("show hot_standby_feedback") == "off"
+    assert (await replica.postgres.observe()).applied == without
 
 
 async def test_a_slot_in_a_database_that_is_not_there_is_an_error_and_no_slot(members: Members) -> None:

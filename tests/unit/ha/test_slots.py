@@ -185,6 +185,14 @@ def test_copies_that_the_server_keeps_are_left_to_it() -> None:
     assert step(following(memory=missing(other=NOW - 9999), slots=(*OTHERS, copy))) is None
 
 
+def test_a_promoted_servers_copies_are_its_own_slots() -> None:
+    copy = replace(LOGICAL, synced=True)
+    view = led(memory=missing(feed=NOW - 1801), slots=(*OTHERS, copy))
+    assert slots.unclaimed(view.postgres, view.members, view.settings) == {"feed"}
+    ours = replace(view, lock=lock("demo-1", slots={"feed": 5}))
+    assert step(ours) == SyncSlots(("demo_0", "demo_2"), ("feed",))
+
+
 def test_a_pattern_matches_only_when_all_that_it_names_is_so() -> None:
     assert SlotPattern(name="feed", plugin="pgoutput").matches(LOGICAL)
     assert not SlotPattern(name="feed", plugin="wal2json").matches(LOGICAL)

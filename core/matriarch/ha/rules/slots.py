@@ -86,7 +86,7 @@ def unclaimed(postgres: PostgresView, members: Iterable[MemberView], settings: C
     """The slots here that neither a member nor a setting accounts for, nor the server itself."""
     claimed = {slot_name(member.name) for member in members} | settings.slots.permanent.keys()
     left = [slot for slot in postgres.slots or () if slot.name not in claimed]
-    return {slot.name for slot in left if not slot.synced and not settings.slots.ignores(slot)}
+    return {slot.name for slot in left if not _copied(postgres, slot) and not settings.slots.ignores(slot)}
 
 
 def positions(view: View) -> dict[str, int]:
@@ -163,7 +163,7 @@ def _broken(view: View, slot: Slot) -> bool:
 def _gone(view: View, have: Iterable[Slot], want: tuple[str, ...]) -> tuple[str, ...]:
     """Slots that nobody needs any more."""
     leads, members = view.postgres.in_recovery is False or view.lock_is_mine, _members(view)
-    idle = [slot for slot in have if not slot.active and not slot.synced and not view.settings.slots.ignores(slot)]
+    idle = [s for s in have if not s.active and not _copied(view.postgres, s) and not view.settings.slots.ignores(s)]
     found = []
     for slot in idle:
         if slot.name in want:
@@ -172,6 +172,11 @@ def _gone(view: View, have: Iterable[Slot], want: tuple[str, ...]) -> tuple[str,
         if useless or (_forgotten(view, slot.name) and (not leads or _ours(view, slot.name))):
             found.append(slot.name)
     return tuple(found)
+
+
+def _copied(postgres: PostgresView, slot: Slot) -> bool:
+    """Kept by the server itself. A promoted server's copies still say so, but are its own slots from then on."""
+    return slot.synced and postgres.in_recovery is not False
 
 
 def _stale_copy(view: View, slot: Slot) -> bool:
