@@ -237,6 +237,42 @@ async def test_slots_are_made_and_only_idle_ones_dropped(members: Members) -> No
         await primary.postgres.sync_slots(("Not A Slot'; drop table x",), ())
 
 
+async def test_a_former_primarys_slot_that_pins_old_rows_is_made_anew(members: Members) -> None:
+    """An inactive slot with xmin is told to the new primary by feedback, and stops vacuum there for nobody's sake."""
+    feedback = replace(QUICK, parameters={**QUICK.parameters, "hot_standby_feedback": True})
+    primary = await members.primary()
+    replica = await members.make("demo-1")
+    await replica.postgres.clone(primary.upstream, feedback)
+    await primary.postgres.sync_slots(("demo_1",), ())
+    await replica.postgres.start(StartMode(primary=False, upstream=primary.upstream), feedback)
+    await until(primary, "told of rows", lambda view: any(slot.holds_rows for slot in view.slots or ()))
+    await primary.postgres.stop(fast=True)
+    await replica.postgres.promote()
+    await replica.postgres.sync_slots(("demo_0",), ())
+    await primary.postgres.start(StartMode(primary=False, upstream=replica.upstream), feedback)
+    view = await until(primary, "streaming", lambda view: view.streaming)
+    (slot,) = view.slots or ()
+    assert slot.holds_rows and not slot.active
+    await primary.postgres.sync_slots(("demo_1",), ("demo_1",))
+    (slot,) = (await primary.postgres.observe()).slots or ()
+    assert (slot.name, slot.holds_rows, slot.usable) == ("demo_1", False, True)
+
+
+async def test_a_slot_whose_wal_was_removed_is_told_as_lost(members: Members) -> None:
+    primary = await members.primary()
+    await primary.postgres.sync_slots(("demo_1",), ())
+    await primary.sql("alter system set max_slot_wal_keep_size = '1MB'")
+    await primary.sql("alter system set wal_keep_size = 0")
+    await primary.postgres._server.reload()
+    for _ in range(4):
+        await primary.sql("select pg_switch_wal() from (select pg_logical_emit_message(true, 'x', 'y')) m")
+    await primary.postgres.checkpoint()
+    view = await until(primary, "without the slot's WAL", lambda view: any(slot.lost for slot in view.slots or ()))
+    assert [slot.usable for slot in view.slots or ()] == [False]
+    await primary.postgres.sync_slots(("demo_1",), ("demo_1",))
+    assert [slot.usable for slot in (await primary.postgres.observe()).slots or ()] == [True]
+
+
 async def test_cancelled_clone_leaves_the_old_data(members: Members) -> None:
     primary = await members.primary()
     replica = await members.replica(primary, "demo-1")
