@@ -82,6 +82,12 @@ class ClusterView:
         return "deletionTimestamp" in self.resource["metadata"]
 
     @property
+    def paused(self) -> bool:
+        """Whether a person wants nothing to happen by itself: by the spec, or by the cluster settings (patronictl)."""
+        live = json_annotation(self.child_annotations("Endpoints", names.config_object(self.name)).get("config"))
+        return live.get("pause") is True or (self.spec is not None and self.spec.paused)
+
+    @property
     def annotations(self) -> Mapping[str, str]:
         """The PostgresCluster's annotations."""
         return self.resource["metadata"].get("annotations") or {}

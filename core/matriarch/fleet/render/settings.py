@@ -42,6 +42,7 @@ def settings(spec: Spec, cluster: str) -> dict[str, Any]:
     }
     if spec.paused:
         found["pause"] = True
+        found[PAUSE_FROM_SPEC] = True
     if spec.standby is not None:
         other: dict[str, Any] = {"host": spec.standby.host, "port": spec.standby.port}
         if spec.standby.slot_name is not None:
@@ -55,7 +56,9 @@ def settings(spec: Spec, cluster: str) -> dict[str, Any]:
 FROM_SPEC = "from_spec"
 """Marks a section that the spec asked for: taking it out of the spec takes it away. One that a person wrote with
 patronictl stays: removing that would promote a cluster that was meant to follow."""
-_OPTIONAL = ("pause", "member_tags")
+PAUSE_FROM_SPEC = "pause_from_spec"
+"""The same mark for `pause`: a cluster that a person paused with patronictl stays so until a person resumes it."""
+_OPTIONAL = ("member_tags",)
 _OPTIONAL_POSTGRESQL = ("pg_hba", "pg_ident")
 
 
@@ -69,6 +72,8 @@ def merged(live: dict[str, Any], spec: Spec, cluster: str) -> dict[str, Any]:
         if key not in _OPTIONAL_POSTGRESQL
     }
     rest = {key: value for key, value in live.items() if key not in _OPTIONAL}
+    if rest.pop(PAUSE_FROM_SPEC, None) is True:
+        rest.pop("pause", None)
     other = rest.get("standby_cluster")
     if isinstance(other, dict) and other.get(FROM_SPEC) is True:
         del rest["standby_cluster"]

@@ -90,7 +90,7 @@ def _phase(view: ClusterView, step: Step | None, complete: bool, serving: bool, 
         return "Setting up"
     if not serving:
         return "No primary"
-    if view.spec.paused:
+    if view.paused:
         return "Paused"
     if not complete and joining(view):
         return "Starting members"

@@ -21,7 +21,7 @@ def rollout(view: ClusterView, spec: Spec) -> Step | None:
     """The next step of replacing pods; None when every pod has the current template."""
     wanted = _wanted(view)
     old = [member for member in view.members if member.template_hash != wanted]
-    if wanted is None or not old or spec.paused:
+    if wanted is None or not old or view.paused:
         return None
     if not _template_seen(view):
         return Step(PHASE, "waiting for the StatefulSet controller to see the new template")

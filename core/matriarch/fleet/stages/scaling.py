@@ -51,7 +51,7 @@ def scaling(view: ClusterView, spec: Spec) -> Step | None:
 def _hand_over(view: ClusterView, spec: Spec, phase: str) -> Step:
     if view.leader is None:
         return Step(phase, "scaling down waits for a primary")
-    if spec.paused:
+    if view.paused:
         return Step(phase, f"{view.leader.name} is the primary and would be removed: waiting, as the cluster is paused")
     pause = attempt_pause(view)
     if pause > 0:

@@ -90,7 +90,7 @@ def _objection(view: ClusterView, spec: Spec, target: str) -> str:
     if leader is None:
         return "the cluster has no primary at the moment: wait for one"
     if target == ANY:
-        if spec.paused:
+        if view.paused:
             return "the cluster is paused: name the member that shall take over"
         reasons = [may_lead(view, member) for member in view.members if member is not leader]
         return "" if "" in reasons else "no replica can take over: " + ("; ".join(reasons) or "there is none")
