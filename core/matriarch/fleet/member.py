@@ -47,8 +47,8 @@ class Member:
     pending_reasons: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     refusal: str = ""
-    rest_scheme: str = "http"
-    """How its REST API is asked, by its own word: it has the certificates that its pod was made with."""
+    rest_scheme: str = ""
+    """How its REST API is asked, by its own word: `http` or `https`; empty before it has spoken."""
 
     @property
     def running(self) -> bool:
@@ -84,7 +84,7 @@ def read_member(pod: Mapping[str, Any]) -> Member | None:
         pending_reasons=_reasons(said.get("pending_restart_reason")),
         problems=_sentences(own.get("problems") if own else None),
         refusal=_text(own.get("switchover_refused") if own else None, 300),
-        rest_scheme="https" if _text(said.get("api_url")).startswith("https://") else "http",
+        rest_scheme=next((one for one in ("https", "http") if _text(said.get("api_url")).startswith(f"{one}:")), ""),
     )
 
 

@@ -73,15 +73,16 @@ def _pod(view: ClusterView, spec: Spec) -> dict[str, Any]:
 
 
 def _container(view: ClusterView, spec: Spec) -> dict[str, Any]:
+    rest = rest_api.settled(view, spec.rest_api)
     return {
         "name": "postgres",
         "image": spec.image or view.facts.image,
         "imagePullPolicy": spec.image_pull_policy,
         "command": ["matriarch-init"],
-        "env": _environment(view, spec),
+        "env": [*_environment(view, spec), *rest_api.environment(rest)],
         "ports": [
             {"name": names.PORT_NAME, "containerPort": names.POSTGRES_PORT, "protocol": "TCP"},
-            *rest_api.ports(spec.rest_api),
+            *rest_api.ports(rest),
         ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -89,12 +90,10 @@ def _container(view: ClusterView, spec: Spec) -> dict[str, Any]:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "readinessProbe": rest_api.probe(
-            spec.rest_api, "/readiness", periodSeconds=2, timeoutSeconds=2, failureThreshold=3
-        ),
+        "readinessProbe": rest_api.probe(rest, "/readiness", periodSeconds=2, timeoutSeconds=2, failureThreshold=3),
         # No startup probe: a long crash recovery is not a reason to kill the one who does it.
         "livenessProbe": rest_api.probe(
-            spec.rest_api, "/liveness", initialDelaySeconds=30, periodSeconds=10, timeoutSeconds=5, failureThreshold=6
+            rest, "/liveness", initialDelaySeconds=30, periodSeconds=10, timeoutSeconds=5, failureThreshold=6
         ),
         "resources": _plain(spec.resources) if spec.resources is not None else {},
         "volumeMounts": [
@@ -103,7 +102,7 @@ def _container(view: ClusterView, spec: Spec) -> dict[str, Any]:
             {"name": "run", "mountPath": "/run/matriarch"},
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "shm", "mountPath": "/dev/shm"},
-            *rest_api.mounts(spec.rest_api),
+            *rest_api.mounts(rest),
         ],
     }
 
@@ -133,7 +132,6 @@ def _environment(view: ClusterView, spec: Spec) -> list[dict[str, Any]]:
         {"name": "MATRIARCH_SECRETS", "value": SECRETS},
         # `$(` in a value would be expanded by the kubelet; no character of these fields allows it.
         {"name": "MATRIARCH_BOOTSTRAP", "value": json.dumps(bootstrap, sort_keys=True)},
-        *rest_api.environment(spec.rest_api),
     ]
 
 

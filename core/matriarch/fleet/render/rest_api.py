@@ -5,10 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
+from matriarch.fleet.view import ClusterView
 from matriarch.spec.rest_api import RestApi
 from matriarch.words import names
 
 FOLDER = "/etc/matriarch/rest"
+
+
+def settled(view: ClusterView, section: RestApi) -> RestApi:
+    """What the pods can be made with now. Certificates are required only once every member has one to show: a primary
+    that serves plain HTTP could not ask its replicas who can take over, and would never be replaced."""
+    plain = any(member.rest_scheme == "http" for member in view.members)
+    if section.verify_client != "required" or not plain:
+        return section
+    return msgspec.structs.replace(section, verify_client="optional")
 
 
 def environment(section: RestApi) -> list[dict[str, Any]]:

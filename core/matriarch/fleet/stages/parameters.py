@@ -38,7 +38,7 @@ def restarts(view: ClusterView, spec: Spec) -> Step | None:
     and lowered on the primary first. Each restart waits until all members are well again.
     """
     waiting = [member for member in view.members if member.pending_restart and not member.deleting]
-    if not waiting or spec.paused:
+    if not waiting or view.paused:
         return None
     phase = "Restarting"
     missing = unwell(view, spec.instances)
@@ -63,7 +63,7 @@ def _restart(member: Member, role: str, spec: Spec) -> Restart:
         member=member.name,
         address=member.address,
         role=role,
-        scheme=member.rest_scheme,
+        scheme=member.rest_scheme or ("http" if tls is None else "https"),
         tls_secret=tls.secret_name if tls is not None else None,
         auth_secret=auth.secret_name if auth is not None else None,
     )
