@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SEEDS ?= 300
 RUNS ?= 1
 SOURCES := core podagent operator tests e2e bench
-TYPED := $(wildcard e2e/*.py) e2e/cluster e2e/probe bench tests/tidy tests/unit/probe tests/unit/bench tests/component/probe
+TYPED := $(wildcard e2e/*.py) e2e/clients e2e/cluster e2e/probe bench tests/tidy tests/unit/probe tests/unit/bench tests/component/probe
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo demo-down test lint types unit component simulation simulate e2e crds images bench lock packages clean
@@ -22,7 +22,7 @@ demo-down: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/ruff format --check --line-length 120 e2e/*.py e2e/cluster e2e/probe bench tests/tidy tests/unit/probe
+	$(BIN)/ruff format --check --line-length 120 e2e/*.py e2e/clients e2e/cluster e2e/probe bench tests/tidy tests/unit/probe
 	$(BIN)/lint-imports
 
 types: $(READY)
@@ -43,7 +43,7 @@ simulation: $(READY)
 simulate: $(READY)
 	cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
 
-e2e: $(READY)
+e2e: $(READY) packages
 	$(PYTEST) -v --durations=20 -m e2e e2e
 
 # The CustomResourceDefinition, its copy in the chart, and the plain manifests that are rendered from the chart.
@@ -58,13 +58,18 @@ images: $(READY)
 bench: $(READY)
 	bench/outage --runs $(RUNS)
 
-# Component tests start throw-away servers of their own; Debian's package must not start one beside them.
+# Component tests start throw-away servers of their own; Debian's package must not start one beside them. haproxy and
+# prometheus come with a service each, which may be stopped: tests run the programs on ports of their own.
 packages:
 	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
 	  mkdir -p /etc/postgresql-common && \
 	  { [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; } && \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql; \
 	fi
+	@missing=; for program in haproxy prometheus openssl; do \
+	  PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	[ -z "$$missing" ] || { apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; }
 
 $(READY): requirements/test.txt pyproject.toml
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || \
@@ -80,6 +85,7 @@ lock:
 	$(UV_COMPILE) pyproject.toml requirements/test.in --extra agent --extra operator --python-version 3.11 -o requirements/test.txt
 	$(UV_COMPILE) pyproject.toml requirements/image.in --extra agent $(IMAGE_PLATFORM) -o requirements/agent.txt
 	$(UV_COMPILE) pyproject.toml --extra operator $(IMAGE_PLATFORM) -o requirements/operator.txt
+	$(UV_COMPILE) requirements/clients.in --python-version 3.11 -o requirements/clients.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis e2e/out

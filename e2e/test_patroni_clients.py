@@ -1,0 +1,265 @@
+"""Patroni's own clients on a real cluster: patronictl, check_patroni, HAProxy, libpq with several hosts, Prometheus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+import yaml
+
+from e2e.clients.check_patroni import CRITICAL, OK, CheckPatroni
+from e2e.clients.haproxy import HAProxy
+from e2e.clients.patronictl import Patronictl
+from e2e.clients.prometheus import Prometheus, check_metrics
+from e2e.kubectl import Kubectl
+from e2e.postgres_cluster import PostgresCluster
+from e2e.shell import NotYet, eventually
+
+FAR = "2099-01-01T00:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def cluster(kubectl: Kubectl, namespace: str) -> Iterator[PostgresCluster]:
+    made = PostgresCluster(kubectl, namespace, "demo")
+    made.apply()
+    made.wait_healthy(within=90)
+    yield made
+
+
+@pytest.fixture
+def ctl(cluster: PostgresCluster) -> Patronictl:
+    app = cluster.secret("-app")
+    made = Patronictl(
+        cluster.kubectl.env["KUBECONFIG"], cluster.namespace, cluster.name, {"PGPASSWORD": app["password"]}
+    )
+    made.wait_healthy(3)
+    return made
+
+
+def addresses(cluster: PostgresCluster) -> dict[str, str]:
+    return {pod["metadata"]["name"]: str(pod["status"]["podIP"]) for pod in cluster.pods()}
+
+
+def rest(cluster: PostgresCluster, member: str, path: str) -> requests.Response:
+    return requests.get(f"http://{cluster.address(member)}:8008{path}", timeout=5)
+
+
+def synchronous(ctl: Patronictl) -> str:
+    return next(name for name, row in ctl.members().items() if row["Role"] == "Sync Standby")
+
+
+def test_what_patronictl_shows(cluster: PostgresCluster, ctl: Patronictl) -> None:
+    rows = json.loads(ctl("list", "-f", "json"))
+    assert {row["Member"]: row["Host"] for row in rows} == addresses(cluster)
+    assert sorted(row["Role"] for row in rows) == ["Leader", "Replica", "Sync Standby"]
+    assert [row["Member"] for row in yaml.safe_load(ctl("list", "-f", "yaml"))] == [row["Member"] for row in rows]
+    assert len(ctl("list", "-f", "tsv").splitlines()) == 4
+    for shown in (ctl("list", "-e", "-t"), ctl("topology")):
+        assert all(row["Member"] in shown and row["Host"] in shown for row in rows)
+    said = ctl("version", cluster.name)
+    assert all(f"{row['Member']}: Patroni 4.1.5 PostgreSQL 17." in said for row in rows)
+    settings = yaml.safe_load(ctl("show-config"))
+    assert settings["ttl"] == 9 and settings == rest(cluster, rows[0]["Member"], "/config").json()
+    recovery = ["query", "-c", "select pg_is_in_recovery()", "-U", "app", "-d", "app", "--format", "tsv"]
+    assert ctl(*recovery, "-r", "primary").split() == ["pg_is_in_recovery", "False"]
+    assert ctl(*recovery, "-r", "replica").split() == ["pg_is_in_recovery", "True"]
+
+
+def test_settings_pause_and_reload(cluster: PostgresCluster, ctl: Patronictl) -> None:
+    assert "Configuration changed" in ctl("edit-config", "--force", "-s", "primary_start_timeout=301")
+    assert yaml.safe_load(ctl("show-config"))["primary_start_timeout"] == 301
+    assert "Success: cluster management is paused" in ctl("pause", "--wait")
+    assert "Maintenance mode: on" in ctl("list")
+    assert "Reload request received for member" in ctl("reload", cluster.name, "--force")
+    assert "Maintenance mode: on" in ctl("list"), "the operator leaves a person's pause alone"
+    assert "Success: cluster management is resumed" in ctl("resume", "--wait")
+    assert "Maintenance mode" not in ctl("list")
+
+
+def test_restarts_now_for_what_is_pending_and_at_a_time(cluster: PostgresCluster, ctl: Patronictl) -> None:
+    leader, replica = ctl.leader(), ctl.replicas()[0]
+    started = rest(cluster, leader, "/patroni").json()["postmaster_start_time"]
+    assert f"Success: restart on member {leader}" in ctl("restart", cluster.name, leader, "--force")
+    assert ctl.wait_healthy(3) == leader
+    assert rest(cluster, leader, "/patroni").json()["postmaster_start_time"] > started
+
+    said = ctl("restart", cluster.name, "--force", "--scheduled", FAR, "--role", "replica")
+    assert said.count("Success: restart scheduled on member") == 2
+    eventually(lambda: _planned(ctl, replica), within=15, what="a planned restart in the list")
+    assert ctl("flush", cluster.name, "restart", "--force").count("Success: flush scheduled restart") == 2
+    started = rest(cluster, replica, "/patroni").json()["postmaster_start_time"]
+    soon = (datetime.now(UTC) + timedelta(seconds=12)).isoformat()
+    assert "Success: restart scheduled" in ctl("restart", cluster.name, replica, "--force", "--scheduled", soon)
+
+    def restarted() -> None:
+        shown = rest(cluster, replica, "/patroni").json()
+        if shown.get("postmaster_start_time", started) == started or "scheduled_restart" in shown:
+            raise NotYet(f"{shown}")
+
+    eventually(restarted, within=40, what="the planned restart")
+    ctl.wait_healthy(3)
+
+    cluster.change({"paused": True, "parameters": {"max_connections": 120}})
+    eventually(lambda: _pending(ctl, 3), within=30, what="restarts that are pending")
+    assert "max_connections: 100->120" in ctl("list", "-e")
+    said = ctl("restart", cluster.name, "--pending", "--force")
+    assert said.count("Success: restart on member") == 3
+    eventually(lambda: _pending(ctl, 0), within=30, what="nothing pending any more")
+    cluster.change({"paused": False, "parameters": {"max_connections": 120}})
+    ctl.wait_healthy(3)
+
+
+def _planned(ctl: Patronictl, name: str) -> None:
+    if ctl.members()[name].get("Scheduled restart") != FAR:
+        raise NotYet(f"{ctl.members()}")
+
+
+def _pending(ctl: Patronictl, count: int) -> None:
+    waiting = [name for name, row in ctl.members().items() if row.get("Pending restart")]
+    if len(waiting) != count:
+        raise NotYet(f"pending restart: {waiting}")
+
+
+def test_switchover_failover_history_and_reinit(cluster: PostgresCluster, ctl: Patronictl) -> None:
+    former, candidate = ctl.leader(), synchronous(ctl)
+    said = ctl("switchover", cluster.name, "--leader", former, "--candidate", candidate, "--force")
+    assert f'Successfully switched over to "{candidate}"' in said
+    assert ctl.wait_healthy(3) == candidate
+    history = json.loads(ctl("history", "-f", "json"))
+    assert history[-1]["New Leader"] == candidate
+
+    said = ctl("switchover", cluster.name, "--leader", candidate, "--force", "--scheduled", FAR)
+    assert "Switchover scheduled" in said
+    assert f"Switchover scheduled at: {FAR}" in ctl("list")
+    assert "Success: scheduled switchover deleted" in ctl("flush", cluster.name, "switchover", "--force")
+    soon = (datetime.now(UTC) + timedelta(seconds=10)).astimezone().isoformat()
+    assert "Switchover scheduled" in ctl(
+        "switchover", cluster.name, "--leader", candidate, "--force", "--scheduled", soon
+    )
+    cluster.wait_primary_other_than(candidate, within=40)
+    leader = ctl.wait_healthy(3)
+
+    successor = synchronous(ctl)
+    said = ctl("failover", cluster.name, "--candidate", successor, "--force")
+    assert f'Successfully failed over to "{successor}"' in said
+    assert ctl.wait_healthy(3) == successor
+    assert f"Success: reinitialize for member {leader}" in ctl("reinit", cluster.name, leader, "--force", "--wait")
+    ctl.wait_healthy(3)
+    cluster.wait_event("Cloned", leader)
+
+
+def test_every_check_of_check_patroni(cluster: PostgresCluster, ctl: Patronictl, tmp_path: Path) -> None:
+    hosts, members, leader = addresses(cluster), ctl.members(), ctl.leader()
+    whole = CheckPatroni([f"http://{host}:8008" for host in hosts.values()])
+    state = str(tmp_path / "state")
+    whole("cluster_config_has_changed", "-s", state, "--save")
+    for argv in (
+        ["cluster_node_count", "--critical", "3:", "--healthy-critical", "3:"],
+        ["cluster_has_leader"],
+        ["cluster_has_replica", "--critical", "2:", "--sync-critical", "1:", "--max-lag", "16MB"],
+        ["cluster_is_in_maintenance"],
+        ["cluster_has_scheduled_action"],
+        ["cluster_config_has_changed", "-s", state],
+    ):
+        assert whole(*argv)[0] == OK, whole(*argv)
+    assert whole("cluster_node_count", "--critical", "4:")[0] == CRITICAL
+    for name, host in hosts.items():
+        one, leads = CheckPatroni([f"http://{host}:8008"]), name == leader
+        timeline = str(members[name]["TL"])
+        is_sync = members[name]["Role"] == "Sync Standby"
+        for argv, expected in (
+            (["node_is_alive"], OK),
+            (["node_patroni_version", "--patroni-version", "4.1.5"], OK),
+            (["node_is_pending_restart"], OK),
+            (["node_tl_has_changed", "--timeline", timeline], OK),
+            (["node_tl_has_changed", "--timeline", "1000"], CRITICAL),
+            (["node_is_primary"], OK if leads else CRITICAL),
+            (["node_is_leader"], OK if leads else CRITICAL),
+            (["node_is_replica", "--max-lag", "16MB"], CRITICAL if leads else OK),
+            (["node_is_replica", "--is-sync"], OK if is_sync else CRITICAL),
+            (["node_is_replica", "--is-async"], CRITICAL if leads or is_sync else OK),
+        ):
+            assert one(*argv)[0] == expected, (name, one(*argv))
+    ctl("pause", "--wait")
+    assert whole("cluster_is_in_maintenance")[0] == CRITICAL
+    ctl("resume", "--wait")
+    ctl("switchover", cluster.name, "--leader", leader, "--force", "--scheduled", FAR)
+    eventually(lambda: _critical(whole, "cluster_has_scheduled_action"), within=10, what="a scheduled action")
+    ctl("flush", cluster.name, "switchover", "--force")
+
+
+def _critical(check: CheckPatroni, *argv: str) -> None:
+    code, said = check(*argv)
+    if code != CRITICAL:
+        raise NotYet(said)
+
+
+def answers(cluster: PostgresCluster, port: int, host: str = "127.0.0.1", attributes: str = "any") -> tuple[bool, str]:
+    """Who answers: whether it is in recovery, and its address."""
+    app = cluster.secret("-app")
+    try:
+        with psycopg.connect(
+            host=host,
+            port=port,
+            user=app["username"],
+            password=app["password"],
+            dbname=app["dbname"],
+            connect_timeout=3,
+            target_session_attrs=attributes,
+        ) as connection:
+            row = connection.execute("select pg_is_in_recovery(), host(inet_server_addr())").fetchone()
+    except psycopg.Error as error:
+        raise NotYet(str(error)) from error
+    assert row is not None
+    return bool(row[0]), str(row[1])
+
+
+def test_haproxy_and_libpq_follow_a_switchover_and_a_failover(cluster: PostgresCluster, ctl: Patronictl) -> None:
+    hosts = addresses(cluster)
+    listed = ",".join(hosts.values())
+    with HAProxy(hosts) as proxy:
+
+        def leads(name: str) -> None:
+            found = answers(cluster, proxy.primary)
+            if found != (False, hosts[name]):
+                raise NotYet(f"{found}, {hosts}")
+
+        leader = ctl.leader()
+        eventually(lambda: leads(leader), within=15, what="the primary behind HAProxy")
+        replicas = {hosts[name] for name in hosts if name != leader}
+        assert {answers(cluster, proxy.replicas) for _ in range(6)} == {(True, host) for host in replicas}
+
+        ctl("switchover", cluster.name, "--leader", leader, "--force")
+        successor = ctl.wait_healthy(3)
+        eventually(lambda: leads(successor), within=15, what="the primary behind HAProxy after a switchover")
+        assert answers(cluster, 5432, listed, "read-write") == (False, hosts[successor])
+        assert answers(cluster, 5432, listed, "prefer-standby")[0] is True
+
+        cluster.delete_pod(successor, force=True)
+        third = cluster.wait_primary_other_than(successor, within=30)
+        eventually(lambda: leads(third), within=15, what="the primary behind HAProxy after a failover")
+        assert answers(cluster, 5432, listed, "read-write") == (False, hosts[third])
+    cluster.wait_healthy(within=60)
+
+
+def test_prometheus(cluster: PostgresCluster, ctl: Patronictl) -> None:
+    hosts, leader = addresses(cluster), ctl.leader()
+    with Prometheus([f"{host}:8008" for host in hosts.values()]) as server:
+
+        def up() -> None:
+            found = server.values("up", label="instance")
+            if list(found.values()) != [1.0] * 3:
+                raise NotYet(f"{found}")
+
+        eventually(up, within=30, what="three targets that are up", every=0.5)
+        assert server.values("patroni_primary") == {name: float(name == leader) for name in hosts}
+        assert server.values("patroni_postgres_timeline")[leader] == ctl.members()[leader]["TL"]
+        replayed = server.values("patroni_xlog_replayed_timestamp")
+        assert all(replayed[name] > 1.7e9 for name in hosts if name != leader)
+    for name in hosts:
+        assert check_metrics(rest(cluster, name, "/metrics").text) == ""

@@ -1,0 +1,136 @@
+"""check_patroni, HAProxy, libpq and Prometheus against real members, before and after their roles change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+from component.patroni_clients.site import CLUSTER, Site
+from component.postgres.member import SECRETS
+from e2e.clients.check_patroni import CRITICAL, OK, CheckPatroni
+from e2e.clients.haproxy import HAProxy
+from e2e.clients.patronictl import Patronictl
+from e2e.clients.prometheus import Prometheus, check_metrics
+from e2e.shell import NotYet, eventually
+
+pytestmark = pytest.mark.component
+
+
+def test_checks_of_the_cluster(ctl: Patronictl, site: Site, tmp_path: Path) -> None:
+    check = CheckPatroni([f"http://{address}:8008" for address in site.addresses.values()])
+    state = str(tmp_path / "state")
+    assert check("cluster_node_count", "--critical", "3:", "--healthy-critical", "3:")[0] == OK
+    assert check("cluster_node_count", "--critical", "4:")[0] == CRITICAL
+    assert check("cluster_has_leader")[0] == OK
+    assert check("cluster_has_replica", "--critical", "2:", "--sync-critical", "1:", "--max-lag", "1MB")[0] == OK
+    assert check("cluster_has_replica", "--critical", "3:")[0] == CRITICAL
+    assert check("cluster_is_in_maintenance")[0] == OK
+    assert check("cluster_has_scheduled_action")[0] == OK
+    check("cluster_config_has_changed", "-s", state, "--save")
+    assert check("cluster_config_has_changed", "-s", state)[0] == OK
+    ctl("edit-config", "--force", "-s", "maximum_lag_on_failover=3145728")
+    eventually(lambda: _is(check, CRITICAL, "cluster_config_has_changed", "-s", state), within=10, what="a new hash")
+    leader = ctl.leader()
+    ctl("switchover", CLUSTER, "--leader", leader, "--force", "--scheduled", "2099-01-01T00:00:00+00:00")
+    eventually(lambda: _is(check, CRITICAL, "cluster_has_scheduled_action"), within=10, what="the scheduled action")
+    ctl("flush", CLUSTER, "switchover", "--force")
+    ctl("pause", "--wait")
+    eventually(lambda: _is(check, CRITICAL, "cluster_is_in_maintenance"), within=10, what="maintenance")
+    ctl("resume", "--wait")
+
+
+def _is(check: CheckPatroni, expected: int, *argv: str) -> None:
+    code, said = check(*argv)
+    if code != expected:
+        raise NotYet(f"{argv}: {code}: {said}")
+
+
+def test_checks_of_a_member(ctl: Patronictl, site: Site) -> None:
+    members = ctl.members()
+    leader = ctl.leader()
+    synchronous = next(name for name, row in members.items() if row["Role"] == "Sync Standby")
+    asynchronous = next(name for name, row in members.items() if row["Role"] == "Replica")
+
+    def on(name: str) -> CheckPatroni:
+        return CheckPatroni([f"http://{site.addresses[name]}:8008"])
+
+    for name in members:
+        assert on(name)("node_is_alive")[0] == OK
+        assert on(name)("node_patroni_version", "--patroni-version", "4.1.5")[0] == OK
+        assert on(name)("node_is_pending_restart")[0] == OK
+        assert on(name)("node_tl_has_changed", "--timeline", str(members[name]["TL"]))[0] == OK
+        assert on(name)("node_tl_has_changed", "--timeline", "99")[0] == CRITICAL
+    assert on(leader)("node_is_primary")[0] == OK
+    assert on(leader)("node_is_leader")[0] == OK
+    assert on(leader)("node_is_leader", "--is-standby-leader")[0] == CRITICAL
+    assert on(leader)("node_is_replica")[0] == CRITICAL
+    assert on(synchronous)("node_is_primary")[0] == CRITICAL
+    assert on(synchronous)("node_is_replica", "--max-lag", "1MB")[0] == OK
+    assert on(synchronous)("node_is_replica", "--is-sync")[0] == OK
+    assert on(synchronous)("node_is_replica", "--is-async")[0] == CRITICAL
+    assert on(asynchronous)("node_is_replica", "--is-async")[0] == OK
+    assert on(asynchronous)("node_is_replica", "--is-sync")[0] == CRITICAL
+    assert CheckPatroni(["http://127.0.0.1:9"])("node_is_alive")[0] == CRITICAL
+
+
+def listens_at(port: int, host: str = "127.0.0.1", attributes: str = "any") -> tuple[bool, str]:
+    """Whether whoever answers is in recovery, and at which address it listens."""
+    try:
+        with psycopg.connect(
+            host=host,
+            port=port,
+            user="app",
+            password=SECRETS["app"][1],
+            dbname="app",
+            connect_timeout=3,
+            target_session_attrs=attributes,
+        ) as connection:
+            row = connection.execute("select pg_is_in_recovery(), host(inet_server_addr())").fetchone()
+    except psycopg.Error as error:
+        raise NotYet(str(error)) from error
+    assert row is not None
+    return bool(row[0]), str(row[1])
+
+
+def test_haproxy_and_libpq_follow_a_switchover(ctl: Patronictl, site: Site) -> None:
+    with HAProxy(site.addresses) as proxy:
+        former = ctl.leader()
+
+        def leads(name: str) -> None:
+            found = listens_at(proxy.primary)
+            if found != (False, site.addresses[name]):
+                raise NotYet(f"{found}")
+
+        eventually(lambda: leads(former), within=15, what="the primary behind HAProxy")
+        replicas = {listens_at(proxy.replicas) for _ in range(6)}
+        assert replicas == {(True, site.addresses[name]) for name in ctl.replicas()}
+        said = ctl("switchover", CLUSTER, "--leader", former, "--force")
+        assert "Successfully switched over" in said
+        successor = ctl.wait_healthy(3)
+        assert successor != former
+        eventually(lambda: leads(successor), within=15, what="the new primary behind HAProxy")
+        hosts = ",".join(site.addresses.values())
+        assert listens_at(5432, hosts, "read-write") == (False, site.addresses[successor])
+        assert listens_at(5432, hosts, "prefer-standby")[0] is True
+        assert listens_at(5432, hosts, "primary") == (False, site.addresses[successor])
+
+
+def test_prometheus(ctl: Patronictl, site: Site) -> None:
+    with Prometheus([f"{address}:8008" for address in site.addresses.values()]) as server:
+
+        def up() -> None:
+            found = server.values("up", label="instance")
+            if list(found.values()) != [1.0] * 3:
+                raise NotYet(f"{found}")
+
+        eventually(up, within=30, what="three targets that are up", every=0.5)
+        leader = ctl.leader()
+        assert server.values("patroni_primary") == {name: float(name == leader) for name in site.names}
+        assert all(server.values("patroni_postgres_running").values())
+        assert server.values("patroni_xlog_replayed_timestamp")[ctl.replicas()[0]] > 1.7e9
+        assert server.values("patroni_xlog_location")[leader] > 0
+    for address in site.addresses.values():
+        reply = requests.get(f"http://{address}:8008/metrics", timeout=5)
+        assert check_metrics(reply.text) == ""
