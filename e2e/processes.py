@@ -50,6 +50,15 @@ class Processes:
         code = f"import os, signal; os.kill({pid}, signal.SIG{name})"
         self._kubectl.exec(self._namespace, self._member, "python3", "-c", code)
 
+    def signal_later(self, pid: int, name: str, seconds: float) -> None:
+        """Have a signal sent in so many seconds, when kubectl may reach nobody."""
+        code = f"import os, signal, time; time.sleep({seconds}); os.kill({pid}, signal.SIG{name})"
+        start = (
+            f"import subprocess as s; s.Popen(['python3', '-c', {code!r}], start_new_session=True, stdin=s.DEVNULL, "
+        )
+        start += "stdout=s.DEVNULL, stderr=s.DEVNULL)"
+        self._kubectl.exec(self._namespace, self._member, "python3", "-c", start)
+
     def _only(self, matches: Callable[[str], bool], what: str) -> int:
         found = [pid for pid, (line, _) in self.all.items() if pid != 1 and matches(line)]
         if not found:

@@ -9,19 +9,10 @@ import pytest
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
 from e2e.postgres_cluster import PostgresCluster
-from e2e.probe.process import Report
 from e2e.processes import Processes
 
 BEFORE_S = 3.0
 AFTER_S = 4.0
-
-
-def survived(cluster: PostgresCluster, report: Report, *, within: float) -> None:
-    """What has to hold after any single fault in the default mode."""
-    report.assert_nothing_lost()
-    report.assert_one_writer()
-    report.assert_writing_again()
-    assert report.longest_gap_s < within, f"no write was acknowledged for {report.longest_gap_s} s"
 
 
 def test_kill_of_the_postmaster(healthy: PostgresCluster, figures: Figures) -> None:
@@ -33,7 +24,7 @@ def test_kill_of_the_postmaster(healthy: PostgresCluster, figures: Figures) -> N
         healthy.wait_healthy()
         report = probe.finish()
     figures.note("kill -9 of the postmaster", report)
-    survived(healthy, report, within=4)
+    report.assert_survived(within=4)
 
 
 def test_pod_deleted(healthy: PostgresCluster, figures: Figures) -> None:
@@ -46,7 +37,7 @@ def test_pod_deleted(healthy: PostgresCluster, figures: Figures) -> None:
         healthy.wait_healthy()
         report = probe.finish()
     figures.note("pod deleted", report)
-    survived(healthy, report, within=3)
+    report.assert_survived(within=3)
 
 
 def test_pod_deleted_by_force(healthy: PostgresCluster, figures: Figures) -> None:
@@ -58,7 +49,7 @@ def test_pod_deleted_by_force(healthy: PostgresCluster, figures: Figures) -> Non
         healthy.wait_healthy()
         report = probe.finish()
     figures.note("pod deleted by force", report)
-    survived(healthy, report, within=5)
+    report.assert_survived(within=5)
 
 
 @pytest.mark.needs(Fault.CONTAINER_KILL)
@@ -71,7 +62,7 @@ def test_container_killed(healthy: PostgresCluster, provider: ClusterProvider, f
         healthy.wait_healthy()
         report = probe.finish()
     figures.note("container killed", report)
-    survived(healthy, report, within=5)
+    report.assert_survived(within=5)
 
 
 def test_all_pods_deleted_at_once(healthy: PostgresCluster, figures: Figures) -> None:
@@ -86,5 +77,5 @@ def test_all_pods_deleted_at_once(healthy: PostgresCluster, figures: Figures) ->
         time.sleep(AFTER_S)
         report = probe.finish()
     figures.note("all pods deleted at once", report)
-    survived(healthy, report, within=60)
+    report.assert_survived(within=60)
     assert healthy.sql("select system_identifier from pg_control_system()", superuser=True) == identity

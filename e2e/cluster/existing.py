@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from e2e.cluster.provider import Fault, FaultUnavailable, Image
 from e2e.shell import CommandFailed, run
@@ -53,6 +54,12 @@ class ExistingCluster:
     def partition(self, node: str) -> None:
         raise FaultUnavailable("an existing cluster's nodes are not ours to cut")
 
+    def partition_one_way(self, node: str, direction: Literal["in", "out"]) -> None:
+        raise FaultUnavailable("an existing cluster's nodes are not ours to cut")
+
+    def lose_packets(self, node: str, percent: int) -> None:
+        raise FaultUnavailable("an existing cluster's nodes are not ours to cut")
+
     def heal(self, node: str) -> None:
         raise FaultUnavailable("an existing cluster's nodes are not ours to cut")
 
@@ -62,8 +69,20 @@ class ExistingCluster:
     def api_resume(self) -> None:
         raise FaultUnavailable("an existing cluster's API server is not ours to pause")
 
+    def api_delay(self, milliseconds: int) -> None:
+        raise FaultUnavailable("an existing cluster's API server is not ours to slow down")
+
     def kill_container(self, node: str, container_id: str) -> None:
         raise FaultUnavailable("an existing cluster's nodes are not ours to enter")
+
+    def pause_container(self, node: str, container_id: str) -> None:
+        raise FaultUnavailable("an existing cluster's nodes are not ours to enter")
+
+    def resume_container(self, node: str, container_id: str) -> None:
+        raise FaultUnavailable("an existing cluster's nodes are not ours to enter")
+
+    def sized_storage_class(self) -> str:
+        raise FaultUnavailable("which storage class of an existing cluster enforces sizes is not known")
 
     def node_command(self, node: str, argv: Sequence[str]) -> list[str]:
         raise FaultUnavailable("an existing cluster's nodes are not ours to enter")

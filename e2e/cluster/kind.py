@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from e2e.cluster.existing import docker_build
-from e2e.cluster.provider import Fault, Image
+from e2e.cluster.provider import Fault, FaultUnavailable, Image
 from e2e.shell import run
 
 CLUSTER = "matriarch"
@@ -21,7 +22,11 @@ nodes:
 - role: worker
 - role: worker
 """
-_CUT = (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o"))
+_HOOKS: dict[str, tuple[tuple[str, str], ...]] = {
+    "in": (("INPUT", "-i"), ("FORWARD", "-i")),
+    "out": (("OUTPUT", "-o"), ("FORWARD", "-o")),
+}
+_CHAIN = "MATRIARCH-FAULT"
 
 
 def docker_engine_answers() -> bool:
@@ -37,7 +42,7 @@ class KindCluster:
     """Three workers, so that members spread as in production."""
 
     name = "kind"
-    faults = frozenset(Fault)
+    faults = frozenset(Fault) - {Fault.API_DELAY, Fault.SIZED_VOLUMES}
 
     def __init__(self, state: Path) -> None:
         self._kubeconfig = state / "kind.kubeconfig"
@@ -71,12 +76,27 @@ class KindCluster:
             run(["kind", "load", "image-archive", "--name", CLUSTER, str(archive)], timeout=600)
 
     def partition(self, node: str) -> None:
-        for chain, direction in _CUT:
-            run(["docker", "exec", node, "iptables", "-I", chain, direction, "eth0", "-j", "DROP"])
+        self._drop(node, ("in", "out"))
+
+    def partition_one_way(self, node: str, direction: Literal["in", "out"]) -> None:
+        self._drop(node, (direction,))
+
+    def lose_packets(self, node: str, percent: int) -> None:
+        some = ("-m", "statistic", "--mode", "random", "--probability", str(percent / 100))
+        self._drop(node, ("in", "out"), some)
 
     def heal(self, node: str) -> None:
-        for chain, direction in _CUT:
-            run(["docker", "exec", node, "iptables", "-D", chain, direction, "eth0", "-j", "DROP"])
+        script = f"for place in {_places(_HOOKS)}; do iptables -w -D $place -j {_CHAIN}; done; iptables -w -F {_CHAIN}"
+        run(["docker", "exec", node, "sh", "-c", f"{script}; true"])
+
+    def _drop(self, node: str, directions: Sequence[str], which: Sequence[str] = ()) -> None:
+        """Through a chain of our own, so that `heal` knows what is ours."""
+        self.heal(node)
+        script = (
+            f"iptables -w -N {_CHAIN}; set -e; iptables -w -A {_CHAIN} {' '.join(which)} -j DROP; "
+            f"for place in {_places(directions)}; do iptables -w -I $place -j {_CHAIN}; done"
+        )
+        run(["docker", "exec", node, "sh", "-c", script])
 
     def api_pause(self) -> None:
         run(["docker", "exec", f"{CLUSTER}-control-plane", "pkill", "-STOP", "-x", "kube-apiserver"])
@@ -84,12 +104,29 @@ class KindCluster:
     def api_resume(self) -> None:
         run(["docker", "exec", f"{CLUSTER}-control-plane", "pkill", "-CONT", "-x", "kube-apiserver"])
 
+    def api_delay(self, milliseconds: int) -> None:
+        raise FaultUnavailable("not every kernel under a Docker engine can delay packets")
+
     def kill_container(self, node: str, container_id: str) -> None:
         run(["docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container_id])
+
+    def pause_container(self, node: str, container_id: str) -> None:
+        run(["docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "pause", container_id])
+
+    def resume_container(self, node: str, container_id: str) -> None:
+        run(["docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "resume", container_id])
+
+    def sized_storage_class(self) -> str:
+        raise FaultUnavailable("kind's volumes are folders without a limit")
 
     def node_command(self, node: str, argv: Sequence[str]) -> list[str]:
         pid = run(["docker", "inspect", "-f", "{{.State.Pid}}", node]).strip()
         return ["nsenter", "-t", pid, "-n", *argv]
+
+
+def _places(directions: Iterable[str]) -> str:
+    """Where packets of these directions pass, as words for a shell's loop."""
+    return " ".join(f"'{chain} {word} eth0'" for way in directions for chain, word in _HOOKS[way])
 
 
 def route_commands(nodes: dict[str, object]) -> list[list[str]]:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from e2e.cluster.provider import Fault, Image
 from e2e.shell import ROOT, CommandFailed, run, run_aloud
@@ -47,6 +48,12 @@ class LocalKube:
     def partition(self, node: str) -> None:
         run([*self._tool, "partition", node])
 
+    def partition_one_way(self, node: str, direction: Literal["in", "out"]) -> None:
+        run([*self._tool, "partition", "--one-way", direction, node])
+
+    def lose_packets(self, node: str, percent: int) -> None:
+        run([*self._tool, "loss", node, str(percent)])
+
     def heal(self, node: str) -> None:
         run([*self._tool, "heal", node])
 
@@ -56,9 +63,21 @@ class LocalKube:
     def api_resume(self) -> None:
         run([*self._tool, "api", "resume"])
 
+    def api_delay(self, milliseconds: int) -> None:
+        run([*self._tool, "api", "delay", str(milliseconds)])
+
     def kill_container(self, node: str, container_id: str) -> None:
         """The nodes share this machine's process table, so the container's first process can be met here."""
         os.kill(first_process_of(container_id), signal.SIGKILL)
+
+    def pause_container(self, node: str, container_id: str) -> None:
+        run([*self._tool, "container", "pause", node, container_id])
+
+    def resume_container(self, node: str, container_id: str) -> None:
+        run([*self._tool, "container", "resume", node, container_id])
+
+    def sized_storage_class(self) -> str:
+        return "localkube-sized"
 
     def node_command(self, node: str, argv: Sequence[str]) -> list[str]:
         return [*self._tool, "exec-node", node, *argv]

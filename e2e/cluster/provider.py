@@ -11,7 +11,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Fault(enum.Enum):
@@ -21,6 +21,11 @@ class Fault(enum.Enum):
     API_PAUSE = "api-pause"
     CONTAINER_KILL = "container-kill"
     NODE_EXEC = "node-exec"
+    ONE_WAY_PARTITION = "one-way-partition"
+    PACKET_LOSS = "packet-loss"
+    API_DELAY = "api-delay"
+    CONTAINER_PAUSE = "container-pause"
+    SIZED_VOLUMES = "sized-volumes"
 
 
 class FaultUnavailable(Exception):
@@ -63,8 +68,14 @@ class ClusterProvider(Protocol):
     def partition(self, node: str) -> None:
         """Cut a node from everything; what runs on it goes on."""
 
+    def partition_one_way(self, node: str, direction: Literal["in", "out"]) -> None:
+        """Lose all that comes in to a node, or all that goes out of it; the other direction works."""
+
+    def lose_packets(self, node: str, percent: int) -> None:
+        """Lose so many of a hundred of a node's packets at random, in either direction."""
+
     def heal(self, node: str) -> None:
-        """Undo `partition`."""
+        """Undo `partition`, `partition_one_way` and `lose_packets`."""
 
     def api_pause(self) -> None:
         """Let the API server hang: connections stay open and nothing answers."""
@@ -72,8 +83,20 @@ class ClusterProvider(Protocol):
     def api_resume(self) -> None:
         """Undo `api_pause`."""
 
+    def api_delay(self, milliseconds: int) -> None:
+        """Let every answer of the API server come that much later; 0 ends it."""
+
     def kill_container(self, node: str, container_id: str) -> None:
         """SIGKILL to a container's first process. `container_id` without its `containerd://` prefix."""
+
+    def pause_container(self, node: str, container_id: str) -> None:
+        """Freeze every process of a container at one instant. The id as for `kill_container`."""
+
+    def resume_container(self, node: str, container_id: str) -> None:
+        """Undo `pause_container`."""
+
+    def sized_storage_class(self) -> str:
+        """A storage class whose volumes are full when the claim's size is used up."""
 
     def node_command(self, node: str, argv: Sequence[str]) -> list[str]:
         """The command line that runs a program of this machine in the node's network namespace."""

@@ -67,6 +67,13 @@ class Report:
         silent = self.ended - self.acks[-1]
         assert silent < within, f"no write was acknowledged in the last {silent:.1f} s; the writers met {self.errors}"
 
+    def assert_survived(self, within: float) -> None:
+        """What has to hold after any single fault in the default mode; `within` seconds without a write at most."""
+        self.assert_nothing_lost()
+        self.assert_one_writer()
+        self.assert_writing_again()
+        assert self.longest_gap_s < within, f"no write was acknowledged for {self.longest_gap_s} s; met {self.errors}"
+
 
 class Probe:
     """A context manager: writes from `__enter__` on; `finish` ends it and reports."""

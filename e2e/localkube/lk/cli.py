@@ -48,7 +48,7 @@ def _status(given: argparse.Namespace) -> int:
     for one in layout.plan.nodes:
         on = node.machine_pid(layout.node(one)) is not None
         state = "off" if not on else "ready" if shown.ready[one.name] else "not ready"
-        cut = ", cut off" if one.name in shown.cut_off and on else ""
+        cut = ", cut off or lossy" if one.name in shown.cut_off and on else ""
         print(f"  {one.name:<12} {one.endpoint.address} {state}{cut}")
     if link_delay.is_on(layout):
         print("  a delay of the API server is on")
@@ -91,7 +91,16 @@ def _logs(given: argparse.Namespace) -> int:
 
 def _partition(given: argparse.Namespace) -> int:
     layout = cluster.find(given.name)
-    faults.partition(layout, cluster.find_node(layout, given.node))
+    victim = cluster.find_node(layout, given.node)
+    if given.one_way:
+        faults.partition_one_way(victim, given.one_way)
+    else:
+        faults.partition(layout, victim)
+    return 0
+
+
+def _loss(given: argparse.Namespace) -> int:
+    faults.lose_packets(cluster.find_node(cluster.find(given.name), given.node), given.percent)
     return 0
 
 
@@ -116,6 +125,13 @@ def _node(given: argparse.Namespace) -> int:
     layout = cluster.find(given.name)
     victim = cluster.find_node(layout, given.node)
     (faults.kill_node if given.action == "kill" else faults.start_node)(layout, victim)
+    return 0
+
+
+def _container(given: argparse.Namespace) -> int:
+    layout = cluster.find(given.name)
+    place = cluster.find_node(layout, given.node)
+    (faults.pause_container if given.action == "pause" else faults.resume_container)(layout, place, given.container)
     return 0
 
 
@@ -145,13 +161,22 @@ def _build(given: argparse.Namespace) -> int:
 
 
 def _fault_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    for name, action, text in (
-        ("partition", _partition, "cut a node off from everything else"),
-        ("heal", _heal, "end a node's partition"),
-    ):
-        command = commands.add_parser(name, help=text)
-        command.add_argument("node")
-        command.set_defaults(action_of=action)
+    cut = commands.add_parser("partition", help="cut a node off from everything else")
+    cut.add_argument("node")
+    cut.add_argument("--one-way", choices=("in", "out"), help="only what comes in, or only what goes out, is lost")
+    cut.set_defaults(action_of=_partition)
+    loss = commands.add_parser("loss", help="lose some of a node's packets at random; 0 ends it")
+    loss.add_argument("node")
+    loss.add_argument("percent", type=int)
+    loss.set_defaults(action_of=_loss)
+    mend = commands.add_parser("heal", help="end a node's partition or loss")
+    mend.add_argument("node")
+    mend.set_defaults(action_of=_heal)
+    container = commands.add_parser("container", help="freeze a container of a node, or let it go on")
+    container.add_argument("action", choices=("pause", "resume"))
+    container.add_argument("node")
+    container.add_argument("container", help="its id, without the runtime's prefix")
+    container.set_defaults(action_of=_container)
     api = commands.add_parser("api", help="pause, resume or delay the API server")
     actions = api.add_subparsers(dest="action", required=True, metavar="pause|resume|delay")
     for name in ("pause", "resume"):

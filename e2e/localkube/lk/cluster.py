@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lk import cgroups, control_plane, dns, network, node, packages, pki, programs, registry
+from lk import cgroups, control_plane, dns, lossy_link, network, node, packages, pki, programs, registry
 from lk.addresses import AddressPlan, Node
 from lk.layout import Layout
 from lk.settings import DEFAULT_NODES, STORAGE_CLASS, state_folder
@@ -80,8 +80,12 @@ def status(layout: Layout) -> Status:
     if api:
         with suppress(LocalkubeError):
             ready = nodes_ready(layout)
-    cut_off = tuple(one.name for one in layout.plan.nodes if not network.is_plugged(layout.plan, one.endpoint))
+    cut_off = tuple(one.name for one in layout.plan.nodes if not _link_is_good(layout, one))
     return Status(layout, api, parts, ready, cut_off)
+
+
+def _link_is_good(layout: Layout, one: Node) -> bool:
+    return network.is_plugged(layout.plan, one.endpoint) and not lossy_link.is_bad(one.endpoint)
 
 
 def up(name: str, nodes: int | None) -> Layout:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
-from lk import cgroups, control_plane, link_delay, network, node, programs
+from lk import cgroups, control_plane, link_delay, lossy_link, network, node, programs
 from lk.addresses import Node
 from lk.layout import Layout
-from lk.shell import LocalkubeError
+from lk.shell import LocalkubeError, run
 
 
 def partition(layout: Layout, victim: Node) -> None:
@@ -16,10 +16,36 @@ def partition(layout: Layout, victim: Node) -> None:
     network.unplug(layout.plan, victim.endpoint)
 
 
+def partition_one_way(victim: Node, direction: lossy_link.Direction) -> None:
+    """Lose all that comes in to the node, or all that goes out of it: it is heard and hears nothing, or the reverse."""
+    lossy_link.cut(victim.endpoint, direction)
+
+
+def lose_packets(victim: Node, percent: int) -> None:
+    """Lose so many of a hundred of the node's packets, in either direction; 0 ends it."""
+    lossy_link.set_loss(victim.endpoint, percent)
+
+
 def heal(layout: Layout, victim: Node) -> None:
-    """End the node's partition."""
+    """End whatever is wrong with the node's link."""
+    lossy_link.clear(victim.endpoint)
     network.plug(layout.plan, victim.endpoint)
     network.forget_neighbour(layout.plan, victim.endpoint)
+
+
+def pause_container(layout: Layout, place: Node, container: str) -> None:
+    """Freeze every process of a container at one instant (the freezer control group); its network stays."""
+    _task(layout, place, "pause", container)
+
+
+def resume_container(layout: Layout, place: Node, container: str) -> None:
+    """Let a paused container go on, as if no time had passed."""
+    _task(layout, place, "resume", container)
+
+
+def _task(layout: Layout, place: Node, action: str, container: str) -> None:
+    socket = layout.node(place).socket
+    run(["ctr", "--address", socket, "--namespace", "k8s.io", "tasks", action, container], timeout=30)
 
 
 def _signal_api(layout: Layout, number: signal.Signals) -> None:

@@ -73,6 +73,14 @@ def _write_configuration(node: NodeLayout) -> None:
     (node.folder / "cni" / "10-localkube.conflist").write_text(render.cni_configuration(node))
 
 
+def share_volumes(node: NodeLayout) -> None:
+    """What is mounted later on a volume's folder reaches the node's own mount tree."""
+    mounted = f" {node.volumes} " in Path("/proc/self/mountinfo").read_text()
+    if not mounted:
+        run(["mount", "--bind", node.volumes, node.volumes])
+    run(["mount", "--make-shared", node.volumes])
+
+
 def _containerd_answers(node: NodeLayout) -> bool:
     shown = run(["ctr", "--address", node.socket, "--connect-timeout", "1s", "plugins", "ls"], check=False, timeout=10)
     plugins = [line.split() for line in shown.stdout.splitlines()]
@@ -89,6 +97,7 @@ def start(node: NodeLayout, programs: str) -> None:
     _write_configuration(node)
     cgroups.prepare(node.cgroup)
     network.create_node(plan, node.node)
+    share_volumes(node)
     pid = _boot(node)
     _start(node, _CONTAINERD, pid, ["containerd", "--config", str(node.folder / "containerd.toml")])
     wait_until(f"{node.node.name}: containerd", lambda: _containerd_answers(node), seconds=60)

@@ -7,7 +7,7 @@ import json
 from lk.addresses import API_PORT
 from lk.layout import Layout, NodeLayout
 from lk.pki import STORAGE_USER
-from lk.settings import CLUSTER_DOMAIN, PAUSE_IMAGE, PROVISIONER, STORAGE_CLASS
+from lk.settings import CLUSTER_DOMAIN, PAUSE_IMAGE, PROVISIONER, SIZED_STORAGE_CLASS, STORAGE_CLASS
 
 _ETCD = "http://127.0.0.1:2379"
 
@@ -262,6 +262,14 @@ metadata:
   name: {STORAGE_CLASS}
   annotations: {{storageclass.kubernetes.io/is-default-class: "true"}}
 provisioner: {PROVISIONER}
+volumeBindingMode: WaitForFirstConsumer
+reclaimPolicy: Delete
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {{name: {SIZED_STORAGE_CLASS}}}
+provisioner: {PROVISIONER}
+parameters: {{sized: "true"}}
 volumeBindingMode: WaitForFirstConsumer
 reclaimPolicy: Delete
 ---

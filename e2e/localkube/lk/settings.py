@@ -13,6 +13,8 @@ CLUSTER_DOMAIN = "cluster.local"
 PAUSE_IMAGE = "localhost/localkube-pause:3"
 PROVISIONER = "localkube.dev/local"
 STORAGE_CLASS = "localkube"
+SIZED_STORAGE_CLASS = "localkube-sized"
+"""Its volumes are full when their size is used up."""
 DEFAULT_NODES = 3
 MAXIMUM_NODES = 9
 

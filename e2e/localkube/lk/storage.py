@@ -17,13 +17,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lk.volumes import Manifest, folder_of, own_classes, to_reclaim, volume_for
+from lk.shell import CommandFailed, run
+from lk.volumes import SIZED, Manifest, bytes_of, folder_of, own_classes, to_reclaim, volume_for
 
 _CLAIMS = "/api/v1/persistentvolumeclaims"
 _VOLUMES = "/api/v1/persistentvolumes"
 _CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 _RESYNC = 5.0
-_FAILURES = (OSError, http.client.HTTPException, json.JSONDecodeError)
+_FAILURES = (OSError, http.client.HTTPException, ValueError, CommandFailed)
 
 
 class RequestRefused(OSError):
@@ -82,15 +83,21 @@ def log(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-def _make_folder(path: Path) -> None:
-    """Writable for any user: a pod without fsGroup must be able to use its volume, as with other local provisioners."""
+def _make_folder(path: Path, size: str | None) -> None:
+    """Writable for any user: a pod without fsGroup must be able to use its volume, as with other local provisioners.
+
+    With a size it is a file system of its own in memory, which is full when that is used up. The nodes see it because
+    their folders of volumes are shared mounts (`node.share_volumes`).
+    """
     path.mkdir(parents=True, exist_ok=True)
+    if size is not None and not path.is_mount():
+        run(["mount", "-t", "tmpfs", "-o", f"size={bytes_of(size)}", "localkube-volume", path])
     path.chmod(0o777)
 
 
 def provision(api: Api, claim: Manifest, volume: Manifest) -> None:
     """Make the claim's folder, then the volume that points to it."""
-    _make_folder(Path(volume["spec"]["local"]["path"]))
+    _make_folder(Path(volume["spec"]["local"]["path"]), volume["metadata"]["annotations"].get(SIZED))
     try:
         api.call("POST", _VOLUMES, volume)
     except RequestRefused as refused:
@@ -105,6 +112,8 @@ def reclaim(api: Api, volume: Manifest, folders: Mapping[str, str]) -> None:
     name, folder = volume["metadata"]["name"], folder_of(volume, folders)
     if folder is None:
         return
+    if Path(folder).is_mount():
+        run(["umount", folder])
     if Path(folder).exists():
         shutil.rmtree(folder)
     api.call("DELETE", f"{_VOLUMES}/{name}")

@@ -10,7 +10,11 @@ from lk.settings import PROVISIONER
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
+SIZED = "localkube.dev/sized"
+"""On a volume: how much it holds, and not one byte more. Its class has the parameter `sized: "true"`."""
+
 Manifest = dict[str, Any]
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 def own_classes(classes: list[Manifest]) -> dict[str, Manifest]:
@@ -38,10 +42,13 @@ def volume_for(claim: Manifest, classes: Mapping[str, Manifest], folders: Mappin
     if spec.get("volumeMode", "Filesystem") != "Filesystem":
         return None
     name = volume_name(claim)
+    annotations = {PROVISIONED_BY: PROVISIONER}
+    if (storage_class.get("parameters") or {}).get("sized") == "true":
+        annotations[SIZED] = spec["resources"]["requests"]["storage"]
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": name, "annotations": {PROVISIONED_BY: PROVISIONER}},
+        "metadata": {"name": name, "annotations": annotations},
         "spec": {
             "capacity": {"storage": spec["resources"]["requests"]["storage"]},
             "accessModes": spec["accessModes"],
@@ -59,6 +66,15 @@ def volume_for(claim: Manifest, classes: Mapping[str, Manifest], folders: Mappin
             "nodeAffinity": _only_on(node),
         },
     }
+
+
+def bytes_of(quantity: str) -> int:
+    """A size as a claim has it. Raises ValueError for one that is not understood."""
+    number = quantity.rstrip("kKMGTi")
+    unit = _UNITS.get(quantity.removeprefix(number))
+    if unit is None:
+        raise ValueError(f"size {quantity!r}: the unit is none of {', '.join(filter(None, _UNITS))}")
+    return int(float(number) * unit)
 
 
 def _only_on(node: str) -> Manifest:

@@ -67,9 +67,11 @@ def test_service_and_endpoint_ports_have_the_same_names(layout: Layout) -> None:
 
 def test_one_default_storage_class_that_waits_for_the_pod(layout: Layout) -> None:
     objects = [item for item in yaml.safe_load_all(render.base_objects(layout)) if item["kind"] == "StorageClass"]
-    (only,) = objects
-    assert only["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true"}
-    assert (only["volumeBindingMode"], only["reclaimPolicy"]) == ("WaitForFirstConsumer", "Delete")
+    usual, sized = objects
+    assert usual["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true"}
+    assert "annotations" not in sized["metadata"]
+    for one in objects:
+        assert (one["volumeBindingMode"], one["reclaimPolicy"]) == ("WaitForFirstConsumer", "Delete")
 
 
 def test_components_meet_each_other(layout: Layout) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lk.settings import PROVISIONER
 from lk.storage import Api, RequestRefused, look
-from lk.volumes import SELECTED_NODE, folder_of, own_classes, to_reclaim, volume_for
+from lk.volumes import SELECTED_NODE, SIZED, bytes_of, folder_of, own_classes, to_reclaim, volume_for
 
 CLASSES = {"localkube": {"metadata": {"name": "localkube"}, "provisioner": PROVISIONER, "reclaimPolicy": "Retain"}}
 
@@ -138,3 +138,26 @@ def test_one_refused_volume_does_not_hold_up_another(tmp_path: Path) -> None:
     api.refuse = set()
     look(api, {"node2": str(tmp_path)})
     assert sorted(api.volumes) == ["pvc-u-1", "pvc-u-2"]
+
+
+def test_a_class_may_ask_for_volumes_that_can_be_full() -> None:
+    sized = {"localkube": CLASSES["localkube"] | {"parameters": {"sized": "true"}}}
+    volume = volume_for(claim(), sized, {"node2": "/two"})
+    assert volume is not None
+    assert volume["metadata"]["annotations"][SIZED] == "1Gi"
+    plain = volume_for(claim(), CLASSES, {"node2": "/two"})
+    assert plain is not None
+    assert SIZED not in plain["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "count"), [("1Gi", 2**30), ("256Mi", 2**28), ("1.5k", 1500), ("2G", 2 * 10**9), ("77", 77)]
+)
+def test_sizes_in_bytes(quantity: str, count: int) -> None:
+    assert bytes_of(quantity) == count
+
+
+@pytest.mark.parametrize("quantity", ["", "Gi", "1Xi", "-"])
+def test_a_size_that_is_not_understood_is_refused(quantity: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        bytes_of(quantity)

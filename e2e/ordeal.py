@@ -1,0 +1,33 @@
+"""One fault on a healthy cluster, the write probe beside it, from a quiet start until the cluster is whole again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from e2e.figures import Figures
+from e2e.postgres_cluster import PostgresCluster
+
+BEFORE_S = 2.0
+AFTER_S = 2.5
+"""Members are ready a moment before kube-proxy leads the writers to the new address."""
+
+
+@contextmanager
+def ordeal(
+    cluster: PostgresCluster, figures: Figures, fault: str, *, within: float, whole_within: float = 60.0
+) -> Iterator[None]:
+    """Strike and mend in the body; afterwards the cluster becomes whole within `whole_within` seconds.
+
+    No acknowledged row may be missing, no two members writable at once, writes go on in the end, and none of the gaps
+    between acknowledged writes is longer than `within` seconds.
+    """
+    with cluster.probe() as probe:
+        time.sleep(BEFORE_S)
+        yield
+        cluster.wait_healthy(within=whole_within)
+        time.sleep(AFTER_S)
+        report = probe.finish()
+    figures.note(fault, report)
+    report.assert_survived(within)
