@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matriarch.ha.documents import scheduled_restart_from, status_of
 from matriarch.ha.rules import slots, takeover
-from matriarch.ha.view import PostgresView, View
+from matriarch.ha.view import LockView, MemberView, PostgresView, View
 from matriarch.words.errors import MatriarchError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Observer:
             self._agent.remember(handover_done_at=None)
         members = self._agent.store.members()
         self._note_move(lock.holder, now)
+        self._note_capable(lock, members)
         self._note_starvation(now)
         self._note_request(now)
         self._note_slots(slots.unclaimed(self.postgres, members, self._agent.settings()), now)
@@ -112,6 +113,16 @@ class Observer:
         if self._holder is not None:
             self._agent.remember(lock_moved_at=now)
         self._holder = holder
+
+    def _note_capable(self, lock: LockView, members: tuple[MemberView, ...]) -> None:
+        """What the pod that took the lock can do is to be known also when that pod is gone."""
+        uid = lock.address_uid
+        holder = next((member for member in members if member.name == lock.holder and member.pod_uid == uid), None)
+        if holder is None or uid is None:
+            return
+        capable = uid if takeover.CAPABILITY in holder.capabilities else None
+        if capable != self._agent.memory.capable_pod:
+            self._agent.remember(capable_pod=capable)
 
     def _note_request(self, now: float) -> None:
         """Since when the present request has been pending."""

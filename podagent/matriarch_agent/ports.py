@@ -40,7 +40,7 @@ class Postgres(Protocol):
         ...
 
     async def wait_for_change(self) -> None:
-        """Return when the postmaster has started or ended since the last call."""
+        """Return when the postmaster has started or ended, or its WAL stream has ended, since the last call."""
         ...
 
     async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:

@@ -371,4 +371,4 @@ class ClusterStore:
 
 def _looks(member: MemberView | None) -> object:
     """What of a member is worth a look when it changes."""
-    return member and (member.name, member.pod_ip, member.api_url, member.state, member.role)
+    return member and (member.name, member.pod_uid, member.pod_ip, member.api_url, member.state, member.role)

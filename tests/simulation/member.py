@@ -60,7 +60,6 @@ class Member:
     def new_pod(self) -> None:
         """The StatefulSet makes a pod; the kubelet starts its container a little later."""
         self.pods += 1
-        self.uid = f"{self.name}-uid-{self.pods}"
         self.world.site.servers.pop(self.ip, None)
         self.ip = f"10.{self.ordinal}.{self.pods // 250}.{self.pods % 250 + 1}"
         self.world.network.alias[self.ip] = self.name
@@ -69,14 +68,14 @@ class Member:
             "metadata": {
                 "name": self.name,
                 "namespace": self.world.namespace,
-                "uid": self.uid,
                 "labels": labels.cluster_labels(self.world.cluster),
                 "annotations": {},
             },
             "spec": {"nodeName": self.node, "containers": [{"name": "postgres", "image": "x"}]},
             "status": {"podIP": self.ip, "phase": "Running"},
         }
-        self.world.kube.store.seed(PODS, self.world.namespace, body)
+        pod = self.world.kube.store.seed(PODS, self.world.namespace, body)
+        self.uid = pod["metadata"]["uid"]
         self.world.trace.add(self.name, f"new pod {self.uid} at {self.ip}")
 
     def drop_pod(self) -> None:

@@ -133,6 +133,23 @@ async def _changes(party: Party) -> None:
         await party.postgres.wait_for_change()
 
 
+async def the_end_of_the_wal_stream_is_told_at_once(stage: Stage) -> None:
+    primary = await stage.primary()
+    replica = await stage.replica(primary, "demo-1")
+    await seen(replica, lambda view: view.streaming)
+
+    async def until_it_ends() -> None:
+        while (await replica.postgres.observe()).streaming:
+            await replica.postgres.wait_for_change()
+
+    ended = asyncio.ensure_future(until_it_ends())
+    await asyncio.sleep(0.1)
+    assert not ended.done()
+    await primary.postgres.kill()
+    async with asyncio.timeout(2.0):
+        await ended
+
+
 async def a_fast_stop_tells_its_last_position(stage: Stage) -> None:
     primary = await stage.primary()
     replica = await stage.replica(primary, "demo-1")
@@ -286,6 +303,7 @@ CONTRACT: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     a_diverged_primary_is_rewound,
     nothing_to_rewind_is_a_failure,
     a_killed_primary_comes_back,
+    the_end_of_the_wal_stream_is_told_at_once,
     a_fast_stop_tells_its_last_position,
     commits_wait_for_the_named_standby,
     any_of_the_named_standbys_will_do,

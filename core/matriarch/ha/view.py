@@ -150,6 +150,8 @@ class MemberView:
     api_url: str | None = None
     conn_url: str | None = None
     pod_ip: str | None = None
+    pod_uid: str | None = None
+    """Tells this pod from an earlier one of the same name."""
     state: str = "unknown"
     role: str = "unknown"
     timeline: int | None = None
@@ -272,6 +274,8 @@ class Memory:
     """When the leader last gave a sign of life, by WAL stream or by REST; None before the first."""
     leader_refused_since: float | None = None
     """Since when nobody has listened at the leader's REST address; None while somebody does, or nothing answers."""
+    capable_pod: str | None = None
+    """The pod (by uid) that took the lock and told, while it was there, that it speaks the takeover protocol."""
     promised: str | None = None
     """The lock's version on which this member promised to hear no more of its holder; void once the lock moved on."""
     terminating: bool = False

@@ -59,7 +59,7 @@ class FakePostgres:
         return {} if wanted == have else {"max_connections": {"old_value": str(have), "new_value": str(wanted)}}
 
     async def wait_for_change(self) -> None:
-        """Return when the postmaster has started or ended since the last call."""
+        """Return when the postmaster has started or ended, or its WAL stream has ended, since the last call."""
         while self._seen == self.server.transitions:
             await self.server.stirred.wait()
         self._seen = self.server.transitions

@@ -51,7 +51,7 @@ class Server:
         self.in_recovery: bool | None = None
         self.life = 0
         self.transitions = 0
-        """Starts and ends of the postmaster."""
+        """Starts and ends of the postmaster, and ends of its WAL stream."""
         self._stops = 0
         self._loop = asyncio.get_running_loop()
         self.started = ""

@@ -57,8 +57,16 @@ class LocalPostgres:
         return await self._watcher.observe()
 
     async def wait_for_change(self) -> None:
-        """Return when the postmaster has started or ended since the last call."""
-        self._changes_seen = await self._init.wait_for_change(self._changes_seen)
+        """Return when the postmaster has started or ended, or its WAL stream has ended, since the last call."""
+        life = asyncio.ensure_future(self._init.wait_for_change(self._changes_seen))
+        stream = asyncio.ensure_future(self._watcher.receiver.ended())
+        try:
+            await asyncio.wait({life, stream}, return_when=asyncio.FIRST_COMPLETED)
+            if life.done():
+                self._changes_seen = life.result()
+        finally:
+            life.cancel()
+            stream.cancel()
 
     async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:
         """initdb, roles and database; the server stays stopped; see the port."""
@@ -206,6 +214,7 @@ class LocalPostgres:
 
     async def close(self) -> None:
         """End what is under way and close the lasting connection."""
+        self._watcher.receiver.close()
         await self._roles.close()
         await self._session.close()
 

@@ -26,7 +26,7 @@ select json_build_object(
   'received', pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')::bigint,
   'replayed', pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint,
   'receiver', (select json_build_object(
-      'status', status, 'timeline', received_tli, 'end', pg_wal_lsn_diff(latest_end_lsn, '0/0')::bigint,
+      'pid', pid, 'status', status, 'timeline', received_tli, 'end', pg_wal_lsn_diff(latest_end_lsn, '0/0')::bigint,
       'heard', extract(epoch from clock_timestamp() - last_msg_receipt_time)::float8)
     from pg_stat_get_wal_receiver() where pid is not null),
   'startup', (select wait_event from pg_stat_activity where backend_type = 'startup'),
@@ -70,6 +70,8 @@ class Facts:
     replayed_at: str | None
     reads_archive: bool
     latest_end_lsn: int | None
+    receiver: int | None
+    """The WAL receiver's process id."""
     streaming: bool
     at_end: bool
     """A standby's replay waits for WAL that is not here yet: everything on its disk is replayed."""
@@ -103,6 +105,7 @@ def read_facts(text: str) -> Facts:
         replayed_at=answer["replayed_at"],
         reads_archive=recovery and bool(answer["restore_command"]),
         latest_end_lsn=receiver.get("end"),
+        receiver=receiver.get("pid"),
         streaming=receiver.get("status") == "streaming",
         at_end=receiver.get("status") == "streaming" or str(answer["startup"]).lower() in RECEIVING.main_loops,
         replay_paused=bool(answer["paused"]),

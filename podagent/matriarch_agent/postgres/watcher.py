@@ -21,6 +21,7 @@ from matriarch_agent.postgres.controldata import ControlCache
 from matriarch_agent.postgres.directory import DataDirectory, DataState
 from matriarch_agent.postgres.observe import QUERY, Facts, read_facts
 from matriarch_agent.postgres.place import Place
+from matriarch_agent.postgres.receiver import ReceiverWatch
 from matriarch_agent.postgres.roles import RolePasswords
 from matriarch_agent.postgres.sql import Session
 
@@ -54,6 +55,7 @@ class Watcher:
         self._server = server
         self._files = files
         self._roles = roles
+        self.receiver = ReceiverWatch()
         self.failures = 0
         self.has_copies = False
         """The server has copies of logical slots."""
@@ -192,6 +194,7 @@ class Watcher:
         return "present"
 
     def _note_stopped(self) -> None:
+        self.receiver.note(None)
         self._in_force, self._proven = None, False
         self._changing_sync = False
         self._upstream = None
@@ -210,6 +213,7 @@ class Watcher:
             facts = await self._ask(pending=pending)
         except PostgresError as error:
             return replace(view, last_error=str(error))
+        self.receiver.note(facts.receiver)
         self._take_pending(facts, now)
         self.has_copies = any(slot.synced for slot in facts.slots)
         if self._files.copies_linger and not self.has_copies:

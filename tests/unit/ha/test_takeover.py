@@ -37,8 +37,42 @@ def test_a_leader_whose_machine_says_that_it_is_gone_is_succeeded_sooner() -> No
     closed = replica(streaming=False)
     assert decide(quiet(memory=gone, postgres=closed)).actions == (Promise("77"), Claim("9"), Acquire("77"))
     assert not any(isinstance(a, Promise) for a in decide(quiet(memory=gone)).actions), "its WAL still comes"
-    soon = replace(gone, leader_refused_since=NOW - 0.2)
+    soon = replace(gone, leader_refused_since=NOW - 0.1)
     assert not any(isinstance(a, Promise) for a in decide(quiet(memory=soon, postgres=closed)).actions)
+
+
+def deleted(seconds: float, **changes: Any) -> View:
+    """The leader's pod was deleted, and its WAL stream ended so many seconds ago; it spoke the protocol."""
+    memory = Memory(**FOLLOWED, leader_heard_at=NOW - seconds, starved_since=NOW - seconds, capable_pod="uid-0")
+    base = {"lock": lock(address_uid="uid-0"), "memory": memory, "postgres": replica(streaming=False)}
+    return quiet(**({"members": CAPABLE[1:]} | base | changes))
+
+
+NEW_POD = replace(CAPABLE[0], pod_uid="uid-0b", pod_ip="10.0.9.9", capabilities=(), state="unknown")
+
+
+@pytest.mark.parametrize("there", [(), (NEW_POD,)])
+def test_a_leader_whose_pod_is_deleted_is_succeeded_once_its_stream_has_ended(there: tuple[Any, ...]) -> None:
+    everybody = (*there, *CAPABLE[1:])
+    assert decide(deleted(0.3, members=everybody)).actions == (Promise("77"), Claim("9"), Acquire("77"))
+    waiting = decide(deleted(0.1, members=everybody))
+    assert waiting.actions == () and waiting.wake_in <= 0.1, "its address is not asked: that may take seconds"
+    streams = deleted(0.3, members=everybody, postgres=replica())
+    assert not any(isinstance(a, Promise) for a in decide(streams).actions), "its processes live on"
+
+
+@pytest.mark.parametrize("known", [None, "uid-of-an-earlier-leader"])
+def test_of_a_deleted_leader_that_never_told_what_it_speaks_the_ttl_is_waited_out(known: str | None) -> None:
+    memory = replace(deleted(2.5).memory, capable_pod=known)
+    for everybody in (CAPABLE[1:], (NEW_POD, *CAPABLE[1:])):
+        decision = decide(deleted(2.5, memory=memory, members=everybody))
+        assert not any(isinstance(action, Acquire | Claim | Promise) for action in decision.actions)
+
+
+def test_the_word_of_the_pod_that_holds_the_lock_counts_before_what_is_remembered() -> None:
+    other_agent = replace(CAPABLE[0], pod_uid="uid-0", capabilities=())
+    decision = decide(deleted(2.5, members=(other_agent, *CAPABLE[1:])))
+    assert not any(isinstance(action, Promise) for action in decision.actions)
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,7 @@ def _synchronous(view: ClusterView) -> frozenset[str]:
 def best_candidate(view: ClusterView, spec: Spec, *, below: int | None = None) -> Member | None:
     """The most advanced member that may lead; `below` keeps to ordinals under that number."""
     able = [
-        member
-        for member in view.members
-        if (below is None or member.ordinal < below) and not may_lead(view, member)
+        member for member in view.members if (below is None or member.ordinal < below) and not may_lead(view, member)
     ]
     listed = _synchronous(view)
     return min(able, key=lambda one: (one.name not in listed, behind(view, one), one.ordinal), default=None)

@@ -58,17 +58,19 @@ def member_from_pod(pod: Mapping[str, Any]) -> MemberView:
     """What a pod tells about its member. Never raises; what cannot be read is unknown."""
     metadata = _inner(pod, "metadata")
     name, text = metadata.get("name"), _inner(metadata, "annotations").get(STATUS)
-    pod_ip = text_of(_inner(pod, "status"), "podIP")
-    return _member(name if isinstance(name, str) else "", text if isinstance(text, str) else "", pod_ip)
+    where = text_of(_inner(pod, "status"), "podIP"), text_of(metadata, "uid")
+    return _member(name if isinstance(name, str) else "", text if isinstance(text, str) else "", *where)
 
 
 @lru_cache(maxsize=256)
-def _member(name: str, text: str, pod_ip: str | None) -> MemberView:
+def _member(name: str, text: str, pod_ip: str | None, pod_uid: str | None) -> MemberView:
     """A pod changes more often than its member's `status`, and decoding that is dear."""
-    return member_from_status(name, _document(text), pod_ip)
+    return member_from_status(name, _document(text), pod_ip, pod_uid)
 
 
-def member_from_status(name: str, document: Mapping[str, Any], pod_ip: str | None = None) -> MemberView:
+def member_from_status(
+    name: str, document: Mapping[str, Any], pod_ip: str | None = None, pod_uid: str | None = None
+) -> MemberView:
     """A member from its decoded `status` annotation."""
     conn_url = text_of(document, "conn_url")
     return MemberView(
@@ -76,6 +78,7 @@ def member_from_status(name: str, document: Mapping[str, Any], pod_ip: str | Non
         api_url=url_of(document, "api_url"),
         conn_url=conn_url if conn_url is not None and conn_url.startswith(("postgres://", "postgresql://")) else None,
         pod_ip=pod_ip,
+        pod_uid=pod_uid,
         state=_word(document, "state", STATES),
         role=_role(document),
         timeline=timeline_of(document),

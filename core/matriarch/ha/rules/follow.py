@@ -9,7 +9,7 @@ from matriarch.ha.rules import slots
 from matriarch.ha.rules.race import poll_ahead
 from matriarch.ha.rules.recover import diverged, known_remote
 from matriarch.ha.rules.restart import dropped, wish
-from matriarch.ha.rules.takeover import LOOK_CLOSELY_S, LOOK_S, watches_closely
+from matriarch.ha.rules.takeover import next_look, watches_closely
 from matriarch.ha.rules.upstream import leader_upstream, reinitialize, stream_source, waits_for_leader
 from matriarch.ha.scheduled import wake_for
 from matriarch.ha.view import Upstream, View
@@ -97,5 +97,4 @@ def _wake(view: View) -> float:
     ahead = wake_for(view, left - 1.4 if left > 1.4 else left)
     if not watches_closely(view):
         return max(0.05, min(view.settings.loop_wait, ahead))
-    look = LOOK_CLOSELY_S if view.memory.leader_refused_since is not None else LOOK_S
-    return max(0.05, min(look, ahead))
+    return max(0.02, min(next_look(view), ahead))

@@ -26,20 +26,26 @@ CAPABILITY = "takeover"
 """Told in the pod's status: where the leader or a listed standby does not speak it, the TTL is waited out."""
 SILENCE_S = 2.0
 """Seconds without a WAL message and without an answer over REST before the leader counts as silent."""
-REFUSED_S = 0.4
-"""Seconds for which nobody listens at the leader's REST address, its WAL stream being closed, before it counts as gone.
-That is more than silence: its machine answers, and says that neither agent nor Postgres is there."""
+GONE_S = 0.2
+"""Seconds, its WAL stream being closed, for which nobody listens at the leader's REST address or its pod is deleted,
+before it counts as gone. That is more than silence: its machine answers that neither agent nor Postgres is there, or
+the API server that its pod is not."""
 PEER_HEARD_S = 1.5
 """A peer that had a WAL message from the leader within this time proves that the leader lives."""
 POLL_FRESH_S = 0.5
 LOOK_S = 0.4
-LOOK_CLOSELY_S = 0.15
+LOOK_CLOSELY_S = 0.1
 
 
 def takeover(view: View) -> Decision | None:
     """Take a silent leader's lock before its TTL is over; or nothing to say."""
     if not _applies(view):
         return None
+    if not (_silent_for(view) >= SILENCE_S or _gone(view) or _claimed(view)):
+        # Not yet. But its address may be a new pod's already, and to ask there would take time that is not there.
+        soon = _pod_gone(view) and not view.postgres.streaming and view.memory.starved_since is not None
+        facts = f"the pod of {view.lock.holder} is gone"
+        return Decision((), Reason.TAKING_OVER, facts, wake_in=next_look(view)) if soon else None
     if _claimed(view) and view.lock.version is not None:
         return Decision((Acquire(view.lock.version),), Reason.TAKING_OVER, "promised and claimed", wake_in=0.0)
     poll = fresh_poll(view)
@@ -65,14 +71,20 @@ def watches_closely(view: View) -> bool:
     return view.me.name in view.sync.standbys and view.sync.leader == view.lock.holder
 
 
+def next_look(view: View) -> float:
+    """Seconds until a member that watches the leader closely has to look again."""
+    moments = [moment for moment in (view.memory.leader_refused_since, view.memory.starved_since) if moment is not None]
+    due = [moment + GONE_S - view.now for moment in moments]
+    return min([LOOK_CLOSELY_S if moments else LOOK_S, *(left for left in due if left > 0)])
+
+
 def _applies(view: View) -> bool:
     lock, postgres = view.lock, view.postgres
     if view.activity is not None or view.settings.pause or not postgres.running or postgres.in_recovery is not True:
         return False
     if lock.leader is None or view.lock_is_mine or not watches_closely(view) or not view.me.tags.may_lead:
         return False
-    silent = _silent_for(view) >= SILENCE_S or _gone(view) or _claimed(view)
-    return silent and not view.claim_binds and _all_capable(view)
+    return not view.claim_binds and _all_capable(view)
 
 
 def _claimed(view: View) -> bool:
@@ -80,8 +92,20 @@ def _claimed(view: View) -> bool:
 
 
 def _gone(view: View) -> bool:
-    since = view.memory.leader_refused_since
-    return since is not None and view.now - since >= REFUSED_S and not view.postgres.streaming
+    if view.postgres.streaming:
+        return False
+    refused, lost = view.memory.leader_refused_since, view.memory.starved_since
+    if refused is not None and view.now - refused >= GONE_S:
+        return True
+    return _pod_gone(view) and lost is not None and view.now - lost >= GONE_S
+
+
+def _pod_gone(view: View) -> bool:
+    """The pod that took the lock is deleted: there is none of its name, or another one. Its processes may live on for
+    some seconds."""
+    holder = view.member(view.lock.holder)
+    uid = view.lock.address_uid
+    return uid is not None and (holder is None or holder.pod_uid not in (None, uid))
 
 
 def _silent_for(view: View) -> float:
@@ -90,5 +114,14 @@ def _silent_for(view: View) -> float:
 
 
 def _all_capable(view: View) -> bool:
-    wanted = {view.lock.holder, *view.sync.standbys}
-    return all(CAPABILITY in member.capabilities for member in view.members if member.name in wanted)
+    others = [member for member in view.members if member.name in view.sync.standbys]
+    return _holder_capable(view) and all(CAPABILITY in member.capabilities for member in others)
+
+
+def _holder_capable(view: View) -> bool:
+    """What the pod that took the lock told. A new pod of that name says nothing about it, and an unknown one is not
+    capable."""
+    holder, uid = view.member(view.lock.holder), view.lock.address_uid
+    if holder is not None and (uid is None or holder.pod_uid in (None, uid)):
+        return CAPABILITY in holder.capabilities
+    return uid is not None and view.memory.capable_pod == uid
