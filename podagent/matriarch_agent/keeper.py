@@ -118,6 +118,8 @@ class Keeper:
         """Failsafe: every member agreed to questions sent at `sent`."""
         if self.lease_until is not None:
             self.lease_until = max(self.lease_until, lease_end(sent, self._settings().ttl))
+            # A lease that had ended meanwhile lives again, and with it the renewals.
+            self._kick.set()
             await self._tell_init()
 
     async def arm(self) -> None:
