@@ -91,8 +91,8 @@ class Patroni:
 
     label = "patroni"
 
-    def __init__(self, kubectl: Kubectl) -> None:
-        self.cluster = PatroniCluster(kubectl, "bench-patroni", "peer")
+    def __init__(self, kubectl: Kubectl, namespace: str = "bench-patroni") -> None:
+        self.cluster = PatroniCluster(kubectl, namespace, "peer")
 
     def create(self) -> None:
         cluster, kubectl = self.cluster, self.cluster.kubectl

@@ -22,6 +22,7 @@ from matriarch.words.names import PROBES_PORT, REST_PORT
 from matriarch_agent.agent import Agent
 from matriarch_agent.face import AgentFace
 from matriarch_agent.init.client import InitClient
+from matriarch_agent.journal import Log
 from matriarch_agent.logs import configure, logger
 from matriarch_agent.peers import HttpPeers
 from matriarch_agent.postgres import LocalPostgres, local_postgres
@@ -64,7 +65,24 @@ def me_from(environ: Mapping[str, str], rest_scheme: str = "http") -> Me:
         pod_uid=need("MATRIARCH_POD_UID"),
         node=environ.get("MATRIARCH_NODE", ""),
         rest_scheme=rest_scheme,
+        labels=labels_from(environ.get("MATRIARCH_LABELS", "")),
     )
+
+
+def postgres_from(environ: Mapping[str, str], me: Me, init: InitClient, log: Log) -> LocalPostgres:
+    """The adapter for this container's Postgres. Raises WrongEnvironment."""
+    try:
+        return local_postgres(environ, me, init, log)
+    except ValueError as error:
+        raise WrongEnvironment(str(error)) from None
+
+
+def labels_from(text: str) -> dict[str, str]:
+    """`key=value,...` as a mapping; nothing when it is empty. Raises WrongEnvironment."""
+    found = dict(part.strip().split("=", 1) for part in text.split(",") if part.count("=") == 1)
+    if len(found) != (text.count(",") + 1 if text else 0) or not all(key and value for key, value in found.items()):
+        raise WrongEnvironment(f"MATRIARCH_LABELS has to be key=value,key=value, not {text!r}")
+    return found
 
 
 async def live(environ: Mapping[str, str]) -> None:
@@ -79,7 +97,7 @@ async def live(environ: Mapping[str, str]) -> None:
         kube = await stack.enter_async_context(HttpKube(in_cluster()))
         lock_kube = await stack.enter_async_context(HttpKube(in_cluster(), silence_s=LOCK_SILENCE_S))
         peers = await stack.enter_async_context(HttpPeers(me.cluster))
-        postgres: LocalPostgres = local_postgres(environ, me, init, log)
+        postgres = postgres_from(environ, me, init, log)
         agent = Agent(me, namespace, kube, lock_kube, postgres, init, peers, now, time.time, log)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, agent.terminate)
         await _serve(stack, agent, peers, rest, environ.get("MATRIARCH_REST_HOST", "0.0.0.0"))

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from matriarch.ha.view import Me
 from matriarch.kube.api import EVENTS, Kube, Object
-from matriarch.words import labels
 from matriarch.words.errors import MatriarchError
 from matriarch_agent.jobs import Jobs
 from matriarch_agent.journal import Log
@@ -36,7 +35,7 @@ class Announcer:
             "metadata": {
                 "name": f"{self._me.name}.{unique}",
                 "namespace": self._namespace,
-                "labels": labels.cluster_labels(self._me.cluster),
+                "labels": dict(self._me.cluster_labels),
             },
             "involvedObject": {
                 "apiVersion": "v1",

@@ -36,7 +36,7 @@ class ClusterStore:
     ) -> None:
         self._kube, self._lock_kube = kube, lock_kube
         self._me, self._namespace, self._now, self._wake = me, namespace, now, on_change
-        chosen = labels.selector(labels.cluster_labels(me.cluster))
+        chosen = labels.selector(me.cluster_labels)
         self._endpoints = Informer(
             kube,
             ENDPOINTS,
@@ -241,7 +241,7 @@ class ClusterStore:
     async def write_sync(self, leader: str | None, standbys: tuple[str, ...], quorum: int, version: str | None) -> None:
         """Write the sync object by compare-and-swap."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")
-        body = records.sync_body(self._me.cluster, leader, standbys, quorum, stamp)
+        body = records.sync_body(self._me.cluster_labels, leader, standbys, quorum, stamp)
         await self._swap(self._sync_name, body, version)
 
     async def write_claim(self, version: str) -> None:
@@ -252,13 +252,13 @@ class ClusterStore:
         """Write annotations of the config object by compare-and-swap; creates its Service first when it is new."""
         if version is None:
             await self._config_service()
-        await self._swap(self._config_name, records.config_body(self._me.cluster, **notes), version)
+        await self._swap(self._config_name, records.config_body(self._me.cluster_labels, **notes), version)
 
     async def write_request(
         self, leader: str | None, candidate: str | None, scheduled_at: str | None = None, version: str | None = None
     ) -> None:
         """Ask for a switchover or failover; all None empties the object. `version` None: whatever is there."""
-        body = records.request_body(self._me.cluster, leader, candidate, scheduled_at)
+        body = records.request_body(self._me.cluster_labels, leader, candidate, scheduled_at)
         body["metadata"]["annotations"][labels.REFUSED] = None
         obj = self._object(self._request_name)
         present = records.version_of(obj) if obj is not None else None
@@ -266,7 +266,7 @@ class ClusterStore:
 
     async def clear_request(self, version: str | None, why: str) -> None:
         """Empty the failover object and leave word why it was refused."""
-        body = records.request_body(self._me.cluster, None, None)
+        body = records.request_body(self._me.cluster_labels, None, None)
         body["metadata"]["annotations"][labels.REFUSED] = why or None
         await self._swap(self._request_name, body, version)
 
@@ -341,7 +341,7 @@ class ClusterStore:
     async def _config_service(self) -> None:
         """Without a Service of its name the control plane deletes orphan Endpoints, and with it `initialize`."""
         name = self._config_name
-        metadata = {"name": name, "namespace": self._namespace, "labels": labels.cluster_labels(self._me.cluster)}
+        metadata = {"name": name, "namespace": self._namespace, "labels": dict(self._me.cluster_labels)}
         body: Object = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "None"}}
         try:
             await self._kube.create(SERVICES, self._namespace, body)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from matriarch.ha import records
 from matriarch.ha.scheduled import RestartFilters, ScheduledRestart
 from matriarch.kube.api import ENDPOINTS
-from matriarch.words import names
+from matriarch.words import labels, names
 from matriarch.words.errors import MatriarchError, NotFound
 from matriarch_agent.face import AgentFace
 
@@ -72,7 +72,7 @@ class Administrator:
         """Ask for a switchover (`leader` given) or a failover, now or in `in_s` seconds."""
         when = self._at(in_s)[1] if in_s is not None else None
         self._world.trace.add("admin", f"asks for a change of leader from {leader} to {candidate}, {when or 'now'}")
-        body = records.request_body(self._world.cluster, leader, candidate, when)
+        body = records.request_body(labels.cluster_labels(self._world.cluster), leader, candidate, when)
         self._world.spawn(self._write(names.failover_object(self._world.cluster), body))
 
     def _switchover(self) -> None:

@@ -141,7 +141,7 @@ def acquire_body(me: Me, renewal: Renewal, previous: LockRecord | None) -> Objec
         "acquireTime": previous.acquire_time if same and previous and previous.acquire_time else renewal.now_iso,
         "transitions": str(epoch),
     }
-    return {"metadata": {"labels": labels.cluster_labels(me.cluster), "annotations": notes}, "subsets": [subset(me)]}
+    return {"metadata": {"labels": dict(me.cluster_labels), "annotations": notes}, "subsets": [subset(me)]}
 
 
 def renew_body(me: Me, renewal: Renewal, correct_subset: bool) -> Object:
@@ -165,8 +165,11 @@ def release_body(optime: int | None, successor: Me | None) -> Object:
     return body if successor is None else body | {"subsets": [subset(successor)]}
 
 
-def sync_body(cluster: str, leader: str | None, standbys: tuple[str, ...], quorum: int, now_iso: str) -> Object:
-    """The sync object; leader None: synchronous mode is not active. `quorum` is 0 in priority mode.
+def sync_body(
+    by: Mapping[str, str], leader: str | None, standbys: tuple[str, ...], quorum: int, now_iso: str
+) -> Object:
+    """The sync object, found by the labels `by`; leader None: synchronous mode is not active. `quorum` is 0 in priority
+    mode.
 
     `now_iso` makes every write a change: the API server gives no new version to a patch that changes nothing, and an
     earlier write that is still under way could then succeed later.
@@ -178,7 +181,7 @@ def sync_body(cluster: str, leader: str | None, standbys: tuple[str, ...], quoru
         labels.CLAIM: None,
         labels.WRITTEN: now_iso,
     }
-    return {"metadata": {"labels": labels.cluster_labels(cluster), "annotations": notes}}
+    return {"metadata": {"labels": dict(by), "annotations": notes}}
 
 
 def claim_body(claimant: str) -> Object:
@@ -186,15 +189,17 @@ def claim_body(claimant: str) -> Object:
     return {"metadata": {"annotations": {labels.CLAIM: claimant}}}
 
 
-def request_body(cluster: str, leader: str | None, candidate: str | None, scheduled_at: str | None = None) -> Object:
-    """The failover object; all None empties it."""
+def request_body(
+    by: Mapping[str, str], leader: str | None, candidate: str | None, scheduled_at: str | None = None
+) -> Object:
+    """The failover object, found by the labels `by`; all None empties it."""
     notes = {"leader": leader, "member": candidate, "scheduled_at": scheduled_at}
-    return {"metadata": {"labels": labels.cluster_labels(cluster), "annotations": notes}}
+    return {"metadata": {"labels": dict(by), "annotations": notes}}
 
 
-def config_body(cluster: str, **notes: str | None) -> Object:
-    """Annotations (`initialize`, `config`, `history`) of the config object."""
-    return {"metadata": {"labels": labels.cluster_labels(cluster), "annotations": dict(notes)}}
+def config_body(by: Mapping[str, str], **notes: str | None) -> Object:
+    """Annotations (`initialize`, `config`, `history`) of the config object, found by the labels `by`."""
+    return {"metadata": {"labels": dict(by), "annotations": dict(notes)}}
 
 
 def history_text(entries: tuple[HistoryEntry, ...]) -> str:

@@ -17,6 +17,7 @@ from matriarch.ha.scheduled import SOON_S, ScheduledRestart
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.standby_cluster import StandbyCluster
 from matriarch.ha.tags import Tags as Tags
+from matriarch.words.labels import cluster_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,13 @@ class Me:
     tags: Tags = field(default_factory=Tags)
     rest_scheme: str = "http"
     """How its REST API is asked: `http` or `https`."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The labels of the cluster's pods and objects where they are not ours: it was another agent's. Empty: ours."""
+
+    @property
+    def cluster_labels(self) -> Mapping[str, str]:
+        """The labels by which the cluster's pods and objects are found."""
+        return self.labels or cluster_labels(self.cluster)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 APPLICATION = "application"
 APPLICATION_VALUE = "matriarch"
 CLUSTER = "cluster-name"
@@ -39,6 +41,6 @@ def cluster_labels(cluster: str) -> dict[str, str]:
     return {APPLICATION: APPLICATION_VALUE, CLUSTER: cluster}
 
 
-def selector(labels: dict[str, str]) -> str:
+def selector(labels: Mapping[str, str]) -> str:
     """A label selector as the API wants it in a query."""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

@@ -21,7 +21,7 @@ from matriarch_agent.postgres.place import Place
 
 _WITHIN_S = 300.0
 _DATNAME = re.compile(r'datname = "(.*)"\t\(typeid')
-_REWIND_FUNCTIONS = (
+REWIND_FUNCTIONS = (
     "pg_ls_dir(text, boolean, boolean)",
     "pg_stat_file(text, boolean)",
     "pg_read_binary_file(text)",
@@ -108,7 +108,7 @@ def _script(place: Place, there: Collection[str] = ()) -> str:
         f"ALTER ROLE {identifier(superuser.username)} PASSWORD {_verifier(superuser)}",
         *_role(replication, "LOGIN REPLICATION"),
         f"ALTER ROLE {replicator} PASSWORD {_verifier(replication)}",
-        *(f"GRANT EXECUTE ON FUNCTION pg_catalog.{name} TO {replicator}" for name in _REWIND_FUNCTIONS),
+        *(f"GRANT EXECUTE ON FUNCTION pg_catalog.{name} TO {replicator}" for name in REWIND_FUNCTIONS),
     ]
     if owner.username != superuser.username:
         statements += [

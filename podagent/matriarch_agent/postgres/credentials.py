@@ -34,7 +34,7 @@ class Credential:
 def read_credential(place: Place, kind: str) -> Credential:
     """Raises PostgresError when the password cannot be read: a missing Secret is never an empty password."""
     folder = place.secrets / kind
-    username = _read(folder / "username") or _USUAL_NAMES[kind]
+    username = role_name(place, kind)
     password = _read(folder / "password")
     if not password:
         raise PostgresError(f"the Secret with the password of {username!r} is not there: {folder}/password")
@@ -42,8 +42,8 @@ def read_credential(place: Place, kind: str) -> Credential:
 
 
 def role_name(place: Place, kind: str) -> str:
-    """A role's name; the usual one while its Secret is not there."""
-    return _read(place.secrets / kind / "username") or _USUAL_NAMES[kind]
+    """A role's name, as its Secret tells; the usual one while that does not."""
+    return _read(place.secrets / kind / "username") or place.roles.get(kind) or _USUAL_NAMES[kind]
 
 
 def write_passfile(place: Place) -> None:

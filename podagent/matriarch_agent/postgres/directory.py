@@ -27,13 +27,13 @@ DataState = Literal["unknown", "empty", "present"]
 
 
 class DataDirectory:
-    """`pgdata` on the volume."""
+    """`pgdata` (or what it is called) on the volume."""
 
     def __init__(self, place: Place) -> None:
         self._volume = place.volume
         self.path = place.pgdata
-        self.new = self._volume / "pgdata.new"
-        self._old = self._volume / "pgdata.old"
+        self.new = self.path.with_name(f"{self.path.name}.new")
+        self._old = self.path.with_name(f"{self.path.name}.old")
         self._journal = self._volume / _JOURNAL
         self._rewinding = self._volume / _REWINDING
         self._tidying: asyncio.Task[None] | None = None
@@ -47,8 +47,9 @@ class DataDirectory:
                 return "unknown"
             if self._journal.name in names and self._step() == "complete":
                 return "present"
-            if self.path.name not in names:
-                left = {self.new.name, self._old.name} & names and self._journal.name not in names
+            beside = names if self.path.parent == self._volume else self._beside()
+            if self.path.name not in beside:
+                left = {self.new.name, self._old.name} & beside and self._journal.name not in names
                 return "unknown" if left else "empty"
             inside = set(os.listdir(self.path))
         except OSError:
@@ -56,6 +57,13 @@ class DataDirectory:
         if "PG_VERSION" in inside and "global" in inside:
             return "present"
         return "unknown" if inside else "empty"
+
+    def _beside(self) -> set[str]:
+        """What is in the data directory's own folder, which the volume need not have yet."""
+        try:
+            return set(os.listdir(self.path.parent))
+        except FileNotFoundError:
+            return set()
 
     async def tidy(self) -> None:
         """Finish or undo what a crash interrupted. Raises ProgramFailed when the volume refuses.
@@ -85,6 +93,7 @@ class DataDirectory:
         await self.tidy()
         if self.new.exists() or self._old.exists():
             raise ProgramFailed(f"{self.new} or {self._old} is in the way and was not made by this agent")
+        self._guarded(lambda: self.path.parent.mkdir(parents=True, exist_ok=True))
         self._guarded(lambda: self._note("building"))
         return self.new
 
@@ -121,7 +130,7 @@ class DataDirectory:
                 if self.path.exists():
                     os.rename(self.path, self._old)
                 os.rename(self.new, self.path)
-                sync_folder(self._volume)
+                sync_folder(self.path.parent)
             self._rewinding.unlink(missing_ok=True)
             _remove(self._old)
         else:

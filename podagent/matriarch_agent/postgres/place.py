@@ -28,13 +28,17 @@ class Place:
     listen: str = "*"
     bootstrap: Mapping[str, object] = field(default_factory=dict)
     """Database, owner, locale, encoding, data_checksums of a new cluster."""
+    data: str = "pgdata"
+    """The data directory's path below the volume."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Names of the roles `superuser` and `replication` where their Secrets tell none and they are not the usual."""
     log_file: str | None = None
     """Where Postgres logs; None: the container's standard error."""
 
     @property
     def pgdata(self) -> Path:
         """The data directory."""
-        return self.volume / "pgdata"
+        return self.volume / self.data
 
     @property
     def init_socket(self) -> str:

@@ -1,4 +1,5 @@
-"""Keeping the roles' passwords as the Secrets say: after a rotation, and where data outlived its Secrets."""
+"""Keeping the roles as the Secrets say: passwords after a rotation, and where data outlived its Secrets; and what the
+replication role needs to rewind, where another agent made it."""
 
 from __future__ import annotations
 
@@ -10,12 +11,14 @@ from matriarch.config.quoting import identifier, literal
 from matriarch.words.errors import PostgresError
 from matriarch_agent.init import kernel
 from matriarch_agent.journal import Log
+from matriarch_agent.postgres.bootstrap import REWIND_FUNCTIONS
 from matriarch_agent.postgres.credentials import (
     APP,
     REPLICATION,
     SUPERUSER,
     Credential,
     read_credential,
+    role_name,
     scram_verifier,
 )
 from matriarch_agent.postgres.place import Place
@@ -24,6 +27,7 @@ from matriarch_agent.postgres.sql import Session
 _KINDS = (SUPERUSER, REPLICATION, APP)
 _RETRY_AFTER_S = 10.0
 _STORED = "select rolname, coalesce(rolpassword, '') from pg_authid where rolname = any(%s)"
+_MISSING = "select name from unnest(%s::text[]) name where not has_function_privilege(%s, name, 'execute')"
 _SALT_PART = 1
 
 Stamp = tuple[int | None, ...]
@@ -62,17 +66,26 @@ class RolePasswords:
 
     async def _bring_up_to_date(self, stamp: Stamp) -> None:
         try:
-            credentials = [read_credential(self._place, kind) for kind in _KINDS]
+            # A cluster that was another agent's need not have an application's role of ours.
+            kinds = [kind for kind in _KINDS if kind != APP or (self._place.secrets / kind).is_dir()]
+            credentials = [read_credential(self._place, kind) for kind in kinds]
             stored = dict(await self._session.rows(_STORED, ([one.username for one in credentials],)))
             for credential in credentials:
                 verifier = stored.get(credential.username)
                 if verifier is not None and not fits(str(verifier), credential.password):
                     await self._change(credential)
+            await self._permit_rewind({name for name in stored if name == role_name(self._place, REPLICATION)})
         except PostgresError as error:
             self._not_before = kernel.now() + _RETRY_AFTER_S
             self._log("passwords not brought up to date", error=str(error))
             return
         self._done = stamp
+
+    async def _permit_rewind(self, roles: set[str]) -> None:
+        for role in roles:
+            for (function,) in await self._session.rows(_MISSING, (list(REWIND_FUNCTIONS), role)):
+                await self._session.rows(f"grant execute on function pg_catalog.{function} to {identifier(role)}")
+                self._log("permitted for pg_rewind", role=role, function=function)
 
     async def _change(self, credential: Credential) -> None:
         verifier = literal(scram_verifier(credential.password))

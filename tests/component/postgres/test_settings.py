@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -170,3 +171,18 @@ async def test_rotated_passwords_reach_the_roles_and_the_standbys(members: Membe
     await member.postgres.observe()
     await asyncio.sleep(0.2)
     assert member.logged[-1]["event"] == "passwords not brought up to date", "a missing Secret empties no password"
+
+
+async def test_roles_that_another_agent_made(members: Members) -> None:
+    """There is no Secret of an application's role, and the replication role may not rewind yet."""
+    member = await members.primary()
+    shutil.rmtree(member.place.secrets / "app")
+    await member.sql("revoke execute on function pg_read_binary_file(text) from replicator")
+    may = "select has_function_privilege('replicator', 'pg_read_binary_file(text)', 'execute')"
+    assert not await member.sql(may)
+    (member.place.secrets / "replication" / "password").write_text("fresh")
+    async with asyncio.timeout(15):
+        while not await member.sql(may):
+            await member.postgres.observe()
+            await asyncio.sleep(0.05)
+    assert "passwords not brought up to date" not in [line["event"] for line in member.logged]

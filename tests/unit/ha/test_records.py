@@ -46,10 +46,10 @@ def test_nonsense_is_an_unlocked_cluster(annotations: dict[str, str] | None) -> 
 
 
 def test_a_sync_object_is_read_back_and_each_write_is_a_change() -> None:
-    body = records.sync_body("demo", "demo-1", ("demo-2", "demo-0"), 1, "now")
+    body = records.sync_body(ME.cluster_labels, "demo-1", ("demo-2", "demo-0"), 1, "now")
     sync = records.read_sync(stored(body))
     assert (sync.leader, sync.standbys, sync.quorum, sync.claim) == ("demo-1", ("demo-0", "demo-2"), 1, None)
-    assert body != records.sync_body("demo", "demo-1", ("demo-2", "demo-0"), 1, "later")
+    assert body != records.sync_body(ME.cluster_labels, "demo-1", ("demo-2", "demo-0"), 1, "later")
 
 
 @pytest.mark.parametrize("text", ["x", "{}", "[1]", '[["a", 1]]', "[" * 99999])

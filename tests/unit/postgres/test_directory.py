@@ -14,8 +14,12 @@ from matriarch_agent.postgres.place import Place
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    (tmp_path / ".matriarch.lock").touch()
-    return Place("demo-0", "demo", tmp_path, tmp_path, tmp_path, tmp_path)
+    return place_at(tmp_path, "pgdata")
+
+
+def place_at(volume: Path, data: str) -> Place:
+    (volume / ".matriarch.lock").touch()
+    return Place("demo-0", "demo", volume, volume, volume, volume, data=data)
 
 
 def fill(folder: Path, content: str) -> None:
@@ -40,6 +44,19 @@ def test_states(place: Place) -> None:
     assert directory.state() == "present"
     (place.volume / ".matriarch.lock").unlink()
     assert directory.state() == "unknown", "not the volume that init locked"
+
+
+async def test_the_directory_of_another_agent_may_lie_deeper(tmp_path: Path) -> None:
+    place = place_at(tmp_path, "pgroot/data")
+    directory = DataDirectory(place)
+    assert directory.state() == "empty", "the folder that it lies in is not there yet"
+    fill(await directory.begin(), "new")
+    assert directory.state() == "empty"
+    await directory.finish()
+    assert (directory.state(), content(place)) == ("present", "new")
+    assert sorted(os.listdir(tmp_path)) == [".matriarch.lock", "pgroot"] and os.listdir(tmp_path / "pgroot") == ["data"]
+    os.rename(place.pgdata, tmp_path / "pgroot" / "data.old")
+    assert directory.state() == "unknown", "it was not this agent that put it aside"
 
 
 def test_unreadable_is_unknown(place: Place) -> None:
