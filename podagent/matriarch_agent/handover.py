@@ -21,6 +21,8 @@ CHECKPOINT_S = 60.0
 """Seconds for the checkpoint before a handover, in which writes still go on."""
 COMMAND_S = 60.0
 """Seconds for `pre_promote` and `before_stop`."""
+HURRIED_STOP_S = 0.7
+"""Seconds for an orderly stop where all that is left of the pod's life is a second and a half."""
 STOP_S = 2.0
 """Seconds that a stop may take without a renewal in between."""
 
@@ -37,10 +39,10 @@ async def hand_over(agent: Agent, action: HandOver) -> None:
         last_lsn = lsn
 
     await before_stop(agent)
-    quiet = max(action.quiet_s, QUIET_S - agent.keeper.since_renewal(), 0.0)
+    quiet = action.quiet_s if action.hurried else max(action.quiet_s, QUIET_S - agent.keeper.since_renewal(), 0.0)
     agent.keeper.rest(quiet + STOP_S)
-    bound = stop_within(agent)
-    await asyncio.gather(asyncio.sleep(quiet), _checkpoint_first(agent, bound))
+    bound = stop_within(agent, HURRIED_STOP_S if action.hurried else 0.0)
+    await asyncio.gather(asyncio.sleep(quiet), _checkpoint_first(agent, quiet if action.hurried else bound))
     await agent.postgres.stop(fast=True, on_shutdown_checkpoint=shut_down, within=bound)
     agent.callbacks.stopped()
     successor = await _successor(agent, action.candidate, last_lsn)
@@ -55,11 +57,13 @@ async def hand_over(agent: Agent, action: HandOver) -> None:
         agent.log("the lock was gone before its release", error=str(error))
 
 
-def stop_within(agent: Agent) -> float | None:
-    """Seconds for a primary to stop in order; None: as long as the adapter allows. In asynchronous mode a harder stop
-    could lose what replicas do not have yet, so there the setting does not count (after Patroni)."""
+def stop_within(agent: Agent, most: float = 0.0) -> float | None:
+    """Seconds for a primary to stop in order, `most` or as the setting says; None: as long as the adapter allows. In
+    asynchronous mode a harder stop could lose what replicas do not have yet, so there neither counts (after
+    Patroni)."""
     settings = agent.settings()
-    return settings.primary_stop_timeout if settings.synchronous and settings.primary_stop_timeout > 0 else None
+    seconds = most or settings.primary_stop_timeout
+    return seconds if settings.synchronous and seconds > 0 else None
 
 
 async def _checkpoint_first(agent: Agent, within: float | None) -> None:

@@ -229,9 +229,7 @@ class ClusterStore:
     async def read_lock_object(self, timeout: float) -> None:
         """Read the lock past the watch, which may be silent or late."""
         try:
-            found = await self._lock_kube.get(
-                ENDPOINTS, self._namespace, self._lock_name, timeout=timeout
-            )
+            found = await self._lock_kube.get(ENDPOINTS, self._namespace, self._lock_name, timeout=timeout)
         except NotFound:
             self.last_contact = self._now()
             return

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 GRACE_S = 30.0
 """terminationGracePeriodSeconds."""
+FORCED_GRACE_S = 2.0
+"""What the kubelet gives the processes of a pod that was deleted by force."""
 
 
 class Member:
@@ -81,21 +83,29 @@ class Member:
     def drop_pod(self) -> None:
         """The pod object goes; whatever of its container still ran is killed first."""
         self.kill_container("pod removed")
+        self._delete_object()
+
+    def _delete_object(self) -> None:
         try:
             self.world.kube.store.delete(PODS, self.world.namespace, self.name, "Background", None, 0)
         except NotFound:
             return
 
     async def replace_pod(self, *, graceful: bool, away_s: float = 0.0) -> None:
-        """Delete the pod; the StatefulSet makes another one of its name, after `away_s` or when the world heals."""
+        """Delete the pod; the StatefulSet makes another one of its name, after `away_s` or when the world heals.
+
+        Not graceful is by force: the object is gone at once, and the processes have as long as the kubelet gives them.
+        """
         if self.restarts_blocked:
             return
         self.restarts_blocked = True
-        if graceful and self.agent is not None and not self.gate.shut:
+        if not graceful:
+            self._delete_object()
+        if self.agent is not None and not self.gate.shut:
             self.world.trace.add(self.name, "SIGTERM")
             self.agent.terminate()
             if self.agent_task is not None:
-                await asyncio.wait([self.agent_task], timeout=GRACE_S)
+                await asyncio.wait([self.agent_task], timeout=GRACE_S if graceful else FORCED_GRACE_S)
         self.drop_pod()
         await self.world.pass_time(away_s)
         await asyncio.sleep(self.rng.uniform(0.3, 2.0))

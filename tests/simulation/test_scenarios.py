@@ -75,6 +75,10 @@ async def delete_pod(world: World, primary: Member) -> None:
     world.spawn(primary.replace_pod(graceful=True))
 
 
+async def delete_pod_by_force(world: World, primary: Member) -> None:
+    world.spawn(primary.replace_pod(graceful=False))
+
+
 async def isolate(world: World, primary: Member) -> None:
     world.network.darken(primary.name)
     world.api_dark(primary.name, True)
@@ -110,8 +114,9 @@ SCENARIOS: list[tuple[str, Deed, dict[str, Any], float, float]] = [
     ("the agent is killed", kill_agent, {}, 0.3, 20.0),
     ("the agent hangs past the TTL", pause_agent, {}, 14.0, 45.0),
     ("Postgres is killed", kill_postgres, {}, 5.0, 20.0),
-    ("the container is killed", kill_container, {}, 3.5, 30.0),
+    ("the container is killed", kill_container, {}, 2.0, 30.0),
     ("the pod is deleted", delete_pod, {}, 2.0, 40.0),
+    ("the pod is deleted by force", delete_pod_by_force, {}, 2.0, 40.0),
     ("the node is isolated", isolate, {}, 5.0, 60.0),
     ("the node is isolated, asynchronous", isolate, ASYNC, 11.5, 60.0),
     ("the API server is gone for a minute", lose_api, {}, 0.3, 90.0),

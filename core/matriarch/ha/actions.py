@@ -233,6 +233,8 @@ class HandOver:
 
     candidate: str | None
     quiet_s: float
+    hurried: bool = False
+    """There is no time to be quiet for longer, nor for a checkpoint before the stop."""
 
 
 # --- fencing --------------------------------------------------------------------------------------------------------

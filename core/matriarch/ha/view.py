@@ -160,6 +160,8 @@ class MemberView:
     pod_ip: str | None = None
     pod_uid: str | None = None
     """Tells this pod from an earlier one of the same name."""
+    grace_s: float | None = None
+    """The pod is being deleted, and this is how long it was given to end; None while it is not."""
     state: str = "unknown"
     role: str = "unknown"
     timeline: int | None = None

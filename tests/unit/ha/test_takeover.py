@@ -123,3 +123,12 @@ def test_a_promise_refuses_the_primarys_failsafe_claim() -> None:
 def test_a_primary_that_meets_a_claim_renews_before_it_overrides() -> None:
     claimed = leading(sync=SyncView("demo-1", ("demo-0",), 0, "9", claim="demo-0"))
     assert decide(claimed).actions == (Renew(), WriteSync("demo-1", ("demo-0",), "9"))
+
+
+def test_a_deleted_leader_is_followed_at_its_own_address_as_long_as_it_sends() -> None:
+    streams = deleted(0.0, members=(NEW_POD, *CAPABLE[1:]), postgres=replica(), memory=Memory(**FOLLOWED))
+    decision = decide(streams)
+    assert (decision.reason, decision.actions) == (Reason.FOLLOWING, ())
+    same = replace(NEW_POD, pod_uid="uid-0")
+    moved = decide(replace(streams, members=(same, *CAPABLE[1:])))
+    assert moved.reason == Reason.ASKING_LEADER, "the same pod at another address is the leader at another address"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -58,19 +59,22 @@ def member_from_pod(pod: Mapping[str, Any]) -> MemberView:
     """What a pod tells about its member. Never raises; what cannot be read is unknown."""
     metadata = _inner(pod, "metadata")
     name, text = metadata.get("name"), _inner(metadata, "annotations").get(STATUS)
-    where = text_of(_inner(pod, "status"), "podIP"), text_of(metadata, "uid")
-    return _member(name if isinstance(name, str) else "", text if isinstance(text, str) else "", *where)
+    where = text_of(_inner(pod, "status"), "podIP")
+    member = _member(name if isinstance(name, str) else "", text if isinstance(text, str) else "", where)
+    return replace(member, pod_uid=text_of(metadata, "uid"), grace_s=_grace(metadata))
+
+
+def _grace(metadata: Mapping[str, Any]) -> float | None:
+    return _seconds(metadata.get("deletionGracePeriodSeconds")) if "deletionTimestamp" in metadata else None
 
 
 @lru_cache(maxsize=256)
-def _member(name: str, text: str, pod_ip: str | None, pod_uid: str | None) -> MemberView:
+def _member(name: str, text: str, pod_ip: str | None) -> MemberView:
     """A pod changes more often than its member's `status`, and decoding that is dear."""
-    return member_from_status(name, _document(text), pod_ip, pod_uid)
+    return member_from_status(name, _document(text), pod_ip)
 
 
-def member_from_status(
-    name: str, document: Mapping[str, Any], pod_ip: str | None = None, pod_uid: str | None = None
-) -> MemberView:
+def member_from_status(name: str, document: Mapping[str, Any], pod_ip: str | None = None) -> MemberView:
     """A member from its decoded `status` annotation."""
     conn_url = text_of(document, "conn_url")
     return MemberView(
@@ -78,7 +82,6 @@ def member_from_status(
         api_url=url_of(document, "api_url"),
         conn_url=conn_url if conn_url is not None and conn_url.startswith(("postgres://", "postgresql://")) else None,
         pod_ip=pod_ip,
-        pod_uid=pod_uid,
         state=_word(document, "state", STATES),
         role=_role(document),
         timeline=timeline_of(document),

@@ -10,7 +10,13 @@ from matriarch.ha.rules.race import poll_ahead
 from matriarch.ha.rules.recover import diverged, known_remote
 from matriarch.ha.rules.restart import dropped, wish
 from matriarch.ha.rules.takeover import next_look, watches_closely
-from matriarch.ha.rules.upstream import leader_upstream, reinitialize, stream_source, waits_for_leader
+from matriarch.ha.rules.upstream import (
+    leader_pod_gone,
+    leader_upstream,
+    reinitialize,
+    stream_source,
+    waits_for_leader,
+)
 from matriarch.ha.scheduled import wake_for
 from matriarch.ha.view import Upstream, View
 
@@ -24,6 +30,10 @@ def follow(view: View) -> Decision | None:
         return None
     if view.lock.leader is None or view.lock_is_mine:
         return None
+    if view.postgres.streaming and leader_pod_gone(view):
+        # A new pod of its name may be there, but who leads, and has the last records, is the old one.
+        facts = f"{view.lock.leader}, whose pod is deleted and whose WAL still comes"
+        return Decision((*_upkeep(view), *poll_ahead(view)), Reason.FOLLOWING, facts, wake_in=_wake(view))
     source = leader_upstream(view)
     if source is None:
         facts = f"{view.lock.leader} has no address yet"

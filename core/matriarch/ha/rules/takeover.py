@@ -20,6 +20,7 @@ from matriarch.ha.actions import Acquire, Claim, Decision, PollPeers, Promise
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.polling import fresh_poll
 from matriarch.ha.rules.race import sync_active
+from matriarch.ha.rules.upstream import leader_pod_gone
 from matriarch.ha.view import View
 
 CAPABILITY = "takeover"
@@ -43,7 +44,7 @@ def takeover(view: View) -> Decision | None:
         return None
     if not (_silent_for(view) >= SILENCE_S or _gone(view) or _claimed(view)):
         # Not yet. But its address may be a new pod's already, and to ask there would take time that is not there.
-        soon = _pod_gone(view) and not view.postgres.streaming and view.memory.starved_since is not None
+        soon = leader_pod_gone(view) and not view.postgres.streaming and view.memory.starved_since is not None
         facts = f"the pod of {view.lock.holder} is gone"
         return Decision((), Reason.TAKING_OVER, facts, wake_in=next_look(view)) if soon else None
     if _claimed(view) and view.lock.version is not None:
@@ -97,15 +98,7 @@ def _gone(view: View) -> bool:
     refused, lost = view.memory.leader_refused_since, view.memory.starved_since
     if refused is not None and view.now - refused >= GONE_S:
         return True
-    return _pod_gone(view) and lost is not None and view.now - lost >= GONE_S
-
-
-def _pod_gone(view: View) -> bool:
-    """The pod that took the lock is deleted: there is none of its name, or another one. Its processes may live on for
-    some seconds."""
-    holder = view.member(view.lock.holder)
-    uid = view.lock.address_uid
-    return uid is not None and (holder is None or holder.pod_uid not in (None, uid))
+    return leader_pod_gone(view) and lost is not None and view.now - lost >= GONE_S
 
 
 def _silent_for(view: View) -> float:

@@ -10,6 +10,11 @@ QUIET_S = 1.1
 """Seconds without a change of any EndpointSlice before a planned handover: kube-proxy applies at most one change a
 second, so the swap that follows a quiet second reaches clients at once (measured: 25 ms instead of a full second)."""
 
+HURRIED_QUIET_S = 0.6
+"""The same where the pod has two seconds to live: the deletion itself was a change, so what is left of its second is
+waited for, and the handover still ends in time."""
+SHORT_GRACE_S = 5.0
+
 
 def terminating(view: View) -> Decision | None:
     """Leave in order: a primary hands over, a replica just stops."""
@@ -18,8 +23,19 @@ def terminating(view: View) -> Decision | None:
     if view.activity is not None or view.postgres.process == "stopped":
         return None if view.activity is not None else Decision((), Reason.TERMINATING, "Postgres is stopped")
     if view.postgres.in_recovery is False and view.holds_lease and view.lock_is_mine:
-        return Decision((HandOver(None, QUIET_S),), Reason.HANDING_OVER, "the pod is terminating", True, 0.5)
+        hurried = _hurried(view)
+        step = HandOver(None, HURRIED_QUIET_S if hurried else QUIET_S, hurried)
+        facts = "the pod is deleted by force" if hurried else "the pod is terminating"
+        return Decision((step,), Reason.HANDING_OVER, facts, True, 0.5)
     if view.settings.standby_cluster is not None and view.holds_lease and view.lock_is_mine:
         steps = (Release(), StopPostgres())
         return Decision(steps, Reason.TERMINATING, "stopping a standby leader", wake_in=0.5)
     return Decision((StopPostgres(),), Reason.TERMINATING, "stopping a replica", wake_in=0.5)
+
+
+def _hurried(view: View) -> bool:
+    """Deleted by force: the pod is gone from the API, and the kubelet kills what is left after two seconds."""
+    mine = view.member(view.me.name)
+    if mine is None or mine.pod_uid not in (None, view.me.pod_uid):
+        return True
+    return mine.grace_s is not None and mine.grace_s < SHORT_GRACE_S

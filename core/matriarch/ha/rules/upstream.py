@@ -25,6 +25,13 @@ def leader_upstream(view: View) -> Upstream | None:
     return upstream_of(view.member(leader))
 
 
+def leader_pod_gone(view: View) -> bool:
+    """The pod that took the lock is deleted: there is none of its name, or another one. Its processes may live on for
+    some seconds, and its address is what they have."""
+    holder, uid = view.member(view.lock.holder), view.lock.address_uid
+    return uid is not None and (holder is None or holder.pod_uid not in (None, uid))
+
+
 def waits_for_leader(view: View) -> bool:
     """In a standby cluster nobody follows the leader before it follows the remote: a leader that was primary may have
     to be rewound first, and whoever streamed from it meanwhile would not be judged again (rule 5)."""
