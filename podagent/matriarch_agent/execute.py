@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never, cast
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from matriarch.ha.actions import (
     LONG,
@@ -165,19 +166,35 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
         case WriteSync():
             await _write_sync(agent, action)
         case WriteInitialize(value, version):
-            await agent.store.write_config(version, initialize=value)
+            await _unless_isolated(agent, agent.store.write_config(version, initialize=value))
         case WriteHistory(timeline):
-            await _write_history(agent, view, timeline)
+            await _unless_isolated(agent, _write_history(agent, view, timeline))
         case ClearRequest(version, why):
-            await agent.store.clear_request(version, why)
+            await _unless_isolated(agent, agent.store.clear_request(version, why))
         case _:
             assert_never(action)
+
+
+async def _unless_isolated(agent: Agent, writing: Coroutine[Any, Any, None]) -> None:
+    """Give a write up when the renewals beside it find no answer either: the loop has failsafe rounds to hold before
+    the lease ends. Raises DeadlineSpent then; whether the write lands is unknown."""
+    write = asyncio.ensure_future(writing)
+    isolated = asyncio.ensure_future(agent.keeper.unanswered.wait())
+    try:
+        await asyncio.wait({write, isolated}, return_when=asyncio.FIRST_COMPLETED)
+        if not write.done():
+            raise DeadlineSpent("given up: renewals find no answer")
+        await write
+    finally:
+        write.cancel()
+        isolated.cancel()
 
 
 async def _write_sync(agent: Agent, action: WriteSync) -> None:
     """A write without an answer may still land; an answered one after it makes sure that it cannot."""
     try:
-        await agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
+        write = agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
+        await _unless_isolated(agent, write)
     except TransientError:
         agent.remember(sync_unsure=True)
         raise

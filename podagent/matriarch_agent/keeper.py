@@ -52,6 +52,8 @@ class Keeper:
         """Whether this member agreed to another's failsafe claim within the last ttl."""
         self.failing_since: float | None = None
         """When renewals began to fail for want of an answer; None while they succeed."""
+        self.unanswered = asyncio.Event()
+        """Set while renewals fail for want of an answer."""
         self.counts: dict[str, int] = {"granted": 0, "lost": 0, "unanswered": 0}
         """Outcomes of renewals and acquisitions."""
 
@@ -173,6 +175,7 @@ class Keeper:
         if self.failing_since is not None:
             self._log("renewals succeed again", outage_s=round(self._now() - self.failing_since, 3))
             self.failing_since = None
+            self.unanswered.clear()
             self._wake()
 
     def _lost(self, why: str) -> None:
@@ -180,6 +183,7 @@ class Keeper:
         self.counts["lost"] += 1
         self.lease_until = None
         self.failing_since = None
+        self.unanswered.clear()
         self.lead = False
         self._wake()
 
@@ -187,6 +191,7 @@ class Keeper:
         self.counts["unanswered"] += 1
         if self.failing_since is None:
             self.failing_since = sent
+            self.unanswered.set()
             self._log("renewal without an answer", error=str(error))
         self._wake()
 

@@ -98,7 +98,8 @@ class Observer:
         lock, settings, now = self._agent.store.lock(), self._agent.settings(), self._agent.now()
         overdue = now - lock.seen_at > settings.loop_wait + 0.75 and lock.holder not in (None, self._agent.me.name)
         silent = now - self._agent.store.contact > settings.loop_wait + 0.75
-        leads = self._agent.keeper.lead and self._agent.keeper.failing_since is None
+        # The renewals tell a leader, and its loop has failsafe rounds to hold in time: it waits for no other answer.
+        leads = self._agent.keeper.lead and now < (self._agent.keeper.lease_until or now)
         if (overdue or silent) and not leads and now - self._probed_at > 0.75:
             self._probed_at = now
             try:

@@ -96,6 +96,12 @@ async def lose_api(world: World, primary: Member) -> None:
         world.later(60.0, lambda name=member.name: world.api_dark(name, False))  # type: ignore[misc]
 
 
+async def lose_api_and_postgres(world: World, primary: Member) -> None:
+    await lose_api(world, primary)
+    await asyncio.sleep(world.plan.settings["loop_wait"] + 0.5 * world.seed)
+    primary.server.die("killed")
+
+
 async def lose_replicas(world: World, primary: Member) -> None:
     for member in world.members:
         if member is not primary:
@@ -120,6 +126,7 @@ SCENARIOS: list[tuple[str, Deed, dict[str, Any], float, float]] = [
     ("the node is isolated", isolate, {}, 5.0, 60.0),
     ("the node is isolated, asynchronous", isolate, ASYNC, 11.5, 60.0),
     ("the API server is gone for a minute", lose_api, {}, 0.3, 90.0),
+    ("the API server is gone, and Postgres is killed", lose_api_and_postgres, {}, 5.0, 90.0),
     ("both replicas die", lose_replicas, {}, 1.0, 45.0),
     ("both replicas die, asynchronous", lose_replicas, ASYNC, 0.3, 45.0),
     ("a switchover is asked for", switch_over, {}, 2.0, 10.0),
