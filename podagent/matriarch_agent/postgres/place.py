@@ -64,7 +64,6 @@ class Place:
             "HOME": str(self.run),
         }
 
-
     def environment_with_passwords(self) -> dict[str, str]:
         """For programs of the settings that connect to members: the replication role's password file as well."""
         return {**self.environment(), "PGPASSFILE": str(self.passfile)}
