@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from matriarch.ha.actions import Decision, Fence, Release, StopPostgres
 from matriarch.ha.reasons import Reason
-from matriarch.ha.view import View
+from matriarch.ha.rules.race import sync_active
+from matriarch.ha.view import MemberView, View
+
+BECOMING_PRIMARY = frozenset({"StartPrimary", "StartReplica", "Promote", "Restart"})
+"""What a leader may be at when it has no primary to show: bounded, or a server that hangs would keep the lock."""
 
 
 def busy(view: View) -> Decision | None:
@@ -15,7 +19,8 @@ def busy(view: View) -> Decision | None:
     age = view.now - activity.since
     lead = view.holds_lease and view.lock_is_mine
     facts = f"{activity.name} for {age:.1f} s"
-    if activity.name == "StartPrimary" and age > view.settings.primary_start_timeout > 0 and _somebody_else(view):
+    late = age > view.settings.primary_start_timeout > 0 and view.lock_is_mine
+    if late and activity.name in BECOMING_PRIMARY and any(_can_lead(view, member) for member in view.peers()):
         return Decision((Fence(), Release()), Reason.START_FAILED, facts, wake_in=0.5)
     if activity.within is not None and age > activity.within and lead and _somebody_else(view):
         return Decision((Fence(), Release()), Reason.START_FAILED, f"{facts}, not in time", wake_in=0.5)
@@ -24,5 +29,8 @@ def busy(view: View) -> Decision | None:
     return Decision((), Reason.BUSY, facts, lead, wake_in=1.0)
 
 
-def _somebody_else(view: View) -> bool:
-    return any(member.state == "running" for member in view.peers())
+def _can_lead(view: View, member: MemberView) -> bool:
+    """Whether a failover is possible: without one, crash recovery would only begin anew."""
+    barred = member.tags.nofailover or member.tags.failover_priority <= 0
+    listed = not sync_active(view) or view.sync.lists(member.name)
+    return member.state == "running" and not barred and listed

@@ -1,0 +1,51 @@
+"""Long activities: waited for, and given up when another member could lead meanwhile."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from unit.ha.views import NOW, a_view, leading, member, replica, stopped
+
+from matriarch.ha.actions import Fence, Release, StopPostgres
+from matriarch.ha.decide import decide
+from matriarch.ha.reasons import Reason
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import Activity, Memory, SyncView, Tags, View
+
+ASYNC = ClusterSettings(synchronous_mode="off")
+
+
+def at(name: str, seconds: float, **changes: Any) -> View:
+    """The leader of an asynchronous cluster, so long at an activity."""
+    postgres = replace(stopped(), process="starting", in_recovery=True)
+    base = leading(postgres=postgres, settings=ASYNC, sync=SyncView(), activity=Activity(name, NOW - seconds))
+    return replace(base, **changes)
+
+
+@pytest.mark.parametrize("name", ["StartPrimary", "StartReplica", "Promote", "Restart"])
+def test_a_leader_that_gets_no_primary_up_gives_the_lock_up(name: str) -> None:
+    """Crash recovery without an end, or a server that hangs while it is promoted: the lock is not renewed for ever."""
+    assert decide(at(name, 299)).reason == Reason.BUSY
+    assert decide(at(name, 301)).actions == (Fence(), Release())
+    patient = replace(ASYNC, primary_start_timeout=0)
+    assert decide(at(name, 9999, settings=patient)).reason == Reason.BUSY
+
+
+def test_crash_recovery_is_not_broken_off_for_nobody() -> None:
+    """Where no other member may lead, it would only begin anew."""
+    barred = tuple(member(name, tags=Tags(nofailover=True)) for name in ("demo-0", "demo-2"))
+    down = tuple(member(name, state="stopped") for name in ("demo-0", "demo-2"))
+    alone = SyncView("demo-1", (), 0, "9")
+    for changes in ({"members": barred}, {"members": down}, {"settings": ClusterSettings(), "sync": alone}):
+        decision = decide(at("StartPrimary", 301, **changes))
+        assert (decision.reason, decision.lead) == (Reason.BUSY, True)
+
+
+def test_a_replica_may_start_as_slowly_as_it_likes() -> None:
+    slow = a_view(activity=Activity("StartReplica", NOW - 9999), postgres=replica(process="starting"))
+    assert decide(slow).reason == Reason.BUSY
+
+
+def test_a_copy_is_broken_off_when_the_pod_ends() -> None:
+    view = a_view(activity=Activity("Clone", NOW - 10), memory=Memory(terminating=True), postgres=stopped())
+    assert decide(view).actions == (StopPostgres(),)
