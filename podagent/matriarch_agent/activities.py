@@ -39,7 +39,7 @@ async def carry_out(agent: Agent, action: Long) -> None:
             await _rewind(agent, source)
         case StartPrimary(sync_names):
             await agent.keeper.arm()
-            agent.remember(followed=None, followed_epoch=None)
+            agent.remember(followed=None, followed_epoch=None, restart=False)
             await agent.postgres.start(StartMode(True, None, sync_names), agent.settings())
             agent.callbacks.serves("primary", "on_start")
         case StartReplica(upstream):
@@ -77,6 +77,7 @@ def _note_followed(agent: Agent, upstream: Upstream | None) -> None:
 
 async def _start_replica(agent: Agent, upstream: Upstream | None) -> None:
     await agent.keeper.disarm()
+    agent.remember(restart=False)
     _note_followed(agent, upstream)
     await agent.postgres.start(StartMode(False, upstream), agent.settings())
     agent.callbacks.serves("replica", "on_start")
@@ -84,6 +85,7 @@ async def _start_replica(agent: Agent, upstream: Upstream | None) -> None:
 
 async def _clone(agent: Agent, source: Upstream | None) -> None:
     epoch = agent.store.lock().epoch
+    agent.remember(own_stop=True)
     await agent.postgres.stop(fast=True)
     await agent.keeper.disarm()
     await agent.postgres.clone(source, agent.settings())
@@ -96,11 +98,13 @@ async def _clone(agent: Agent, source: Upstream | None) -> None:
         clones_failed=0,
         remote=None,
         reinitialize=False,
+        reinitialize_from_leader=False,
     )
 
 
 async def _rewind(agent: Agent, source: Upstream) -> None:
     epoch = agent.store.lock().epoch
+    agent.remember(own_stop=True)
     await agent.postgres.stop(fast=True)
     await agent.keeper.disarm()
     try:
@@ -125,7 +129,7 @@ async def _still_there(agent: Agent, source: Upstream) -> bool:
 
 
 async def _restart(agent: Agent, action: Restart) -> None:
-    agent.remember(restart=False, restart_within=None)
+    agent.remember(restart=False, restart_within=None, own_stop=True)
     if action.as_primary:
         await agent.keeper.arm()
     await before_stop(agent)

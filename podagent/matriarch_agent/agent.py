@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from matriarch.ha.actions import Clone, CreateLogicalSlots, Long, Restart, Rewind
+from matriarch.ha.actions import Clone, CreateLogicalSlots, Long, Restart, Rewind, StartPrimary, StartReplica
 from matriarch.ha.commands import Command
 from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
@@ -84,6 +84,7 @@ class Agent:
     async def run(self) -> None:
         """Live until the pod is told to end and Postgres has ended, or until cancelled (Postgres then lives on)."""
         self.keeper.adopt(await self.init.lease())
+        self.remember(own_stop=await self.init.untouched())
         async with asyncio.TaskGroup() as group:
             helpers = [
                 group.create_task(self.store.run(), name="store"),
@@ -184,8 +185,13 @@ class Agent:
         return self.store.settings()
 
     def identity(self) -> Me:
-        """Who this member is, with the tags that the cluster settings give it."""
+        """Who this member is, with the tags that the cluster settings give it.
+
+        A replica that is about to stop is no synchronous standby any more: the primary makes do without it first.
+        """
         tags = self.settings().member_tags.get(self.me.name, self.me.tags)
+        if self.memory.leaving_since is not None:
+            tags = replace(tags, nosync=True, sync_priority=0)
         if self._tagged.tags != tags:
             self._tagged = replace(self.me, tags=tags)
         return self._tagged
@@ -216,7 +222,7 @@ class Agent:
             await self.postgres.kill()
         self.keeper.set_lead(False)
         await self.keeper.disarm()
-        self.remember(followed=None, followed_epoch=None)
+        self.remember(followed=None, followed_epoch=None, own_stop=True)
         self.callbacks.stopped()
         if writable:
             words = "Postgres was killed: this member has no lease to be primary any more"
@@ -229,7 +235,7 @@ class Agent:
         try:
             await carry_out(self, action)
         finally:
-            if isinstance(action, Restart):
+            if isinstance(action, Restart | StartPrimary | StartReplica):
                 self._restarted.set()
 
     def _failed(self, action: Long, error: MatriarchError) -> None:

@@ -226,5 +226,5 @@ async def _write_history(agent: Agent, view: View, timeline: int) -> None:
         entries.append(HistoryEntry(entry.timeline, entry.lsn, entry.reason, agent.wall_iso(), leader))
     most = view.settings.max_timelines_history
     kept = tuple(entries[-most:] if most > 0 else entries)
-    if kept and kept[-1].timeline == timeline - 1:
+    if timeline == 1 or (kept and kept[-1].timeline == timeline - 1):
         await agent.store.write_config(view.config.version, history=history_text(kept))

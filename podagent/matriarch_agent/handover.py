@@ -33,6 +33,7 @@ async def hand_over(agent: Agent, action: HandOver) -> None:
     When no candidate has it, the lock is kept: this member starts again, or comes back after its pod does.
     """
     last_lsn = 0
+    agent.remember(own_stop=True)
 
     async def shut_down(lsn: int) -> None:
         nonlocal last_lsn

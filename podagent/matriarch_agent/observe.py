@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from matriarch.ha.documents import scheduled_restart_from, status_of
 from matriarch.ha.rules import slots, takeover
+from matriarch.ha.rules.sync import LEAVE_S
 from matriarch.ha.view import LockView, MemberView, PostgresView, View
 from matriarch.words.errors import MatriarchError
 
@@ -41,6 +42,7 @@ class Observer:
             self._agent.callbacks.was("replica" if self.postgres.in_recovery else "primary")
         self._listen()
         self._recall()
+        self._note_own_stop()
         self.looked_at = self._agent.now()
         self.view = self.build()
         return self.view
@@ -62,6 +64,7 @@ class Observer:
             # Somebody else has led since: what this member once handed over counts no more.
             self._agent.remember(handover_done_at=None)
         members = self._agent.store.members()
+        self._note_leaving(now)
         self._note_move(lock.holder, now)
         self._note_capable(lock, members)
         self._note_starvation(now)
@@ -106,6 +109,24 @@ class Observer:
                 await self._agent.store.read_lock_object(timeout=min(1.0, settings.retry_timeout))
             except MatriarchError as error:
                 self._agent.log("the API server does not answer", error=str(error))
+
+    def _note_leaving(self, now: float) -> None:
+        """Since when a replica has had a reason to stop that does not press."""
+        memory, follows = self._agent.memory, self.postgres.running and self.postgres.in_recovery is True
+        planned, paused = memory.scheduled_restart, self._agent.settings().pause
+        soon = planned is not None and planned.at - self._agent.wall() < LEAVE_S / 2 and not paused
+        leaves = follows and (memory.terminating or memory.restart or memory.reinitialize or soon)
+        if leaves != (memory.leaving_since is not None):
+            self._agent.remember(leaving_since=now if leaves else None)
+
+    def _note_own_stop(self) -> None:
+        """Postgres that the leash killed is down by no person's hand; one that runs is not down at all."""
+        keeper, until = self._agent.keeper, self._agent.keeper.lease_until
+        if self.postgres.running:
+            if self._agent.memory.own_stop and self._agent.jobs.activity is None:
+                self._agent.remember(own_stop=False)
+        elif self.postgres.process == "stopped" and keeper.armed and until is not None and self._agent.now() >= until:
+            self._agent.remember(own_stop=True)
 
     def _note_move(self, holder: str | None, now: float) -> None:
         """When the lock went from one member to another; a release in between is part of the move."""

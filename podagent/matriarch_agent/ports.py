@@ -148,6 +148,10 @@ class Init(Protocol):
         """The lease end that init knows; what a restarted agent may go on with."""
         ...
 
+    async def untouched(self) -> bool:
+        """Whether no postmaster has run since the container started."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FailsafeClaim:

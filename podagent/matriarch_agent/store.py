@@ -369,4 +369,5 @@ class ClusterStore:
 
 def _looks(member: MemberView | None) -> object:
     """What of a member is worth a look when it changes."""
-    return member and (member.name, member.pod_uid, member.pod_ip, member.api_url, member.state, member.role)
+    place = (member.pod_uid, member.pod_ip, member.api_url) if member else ()
+    return member and (member.name, *place, member.state, member.role, member.tags)

@@ -206,7 +206,7 @@ class Restart:
     sync_names: SyncNames = NOBODY
     """As in StartPrimary."""
     within: float | None = None
-    """Seconds that it may take before a leader lets somebody else lead; None: as long as it takes."""
+    """Seconds that it may take before a leader lets somebody else lead; None: `primary_start_timeout`."""
 
 
 @dataclass(frozen=True, slots=True)

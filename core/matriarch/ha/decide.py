@@ -18,6 +18,7 @@ from matriarch.ha.rules.hold import hold
 from matriarch.ha.rules.isolation import isolation
 from matriarch.ha.rules.race import race
 from matriarch.ha.rules.recover import recover
+from matriarch.ha.rules.reinitialize import reinitialize
 from matriarch.ha.rules.standby_leader import standby_leader
 from matriarch.ha.rules.takeover import takeover
 from matriarch.ha.rules.terminating import terminating
@@ -29,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     fence,
     unreadable,
     isolation,
+    reinitialize,
     foreign,
     busy,
     terminating,

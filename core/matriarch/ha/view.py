@@ -194,6 +194,8 @@ class PeerAnswer:
     """Its position was looked up after the question had come, and counts all the WAL that it has."""
     refused: bool = False
     """Not reachable because nobody listens at its address: its agent is gone, not merely silent."""
+    handed_over: bool = False
+    """It gave the lock up on purpose a moment ago, and does not want it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,11 @@ class Memory:
     """How long that may take, in seconds."""
     scheduled_restart: ScheduledRestart | None = None
     """A person asked for a restart at a time."""
+    leaving_since: float | None = None
+    """Since when this replica tells the primary that it is about to stop, so that commits wait for somebody else."""
+    own_stop: bool = False
+    """Postgres is down, if it is, by no person's hand: this agent or the leash ended it for a reason that may pass, or
+    the container has just started. A pause does not keep it down then."""
     reload: bool = False
     """A person asked for the configuration to be written and loaded again."""
     lock_moved_at: float = -1e9
@@ -376,6 +383,12 @@ class View:
     def promise_binds(self) -> bool:
         """This member promised to take nothing more from the lock's holder, and the lock has not moved since."""
         return self.memory.promised is not None and self.memory.promised == self.lock.version
+
+    @property
+    def just_handed_over(self) -> bool:
+        """This member gave the lock up on purpose, so that somebody else may have it first: for the TTL."""
+        done = self.memory.handover_done_at
+        return done is not None and self.now - done < self.settings.ttl
 
     def member(self, name: str | None) -> MemberView | None:
         """A member by name."""

@@ -199,6 +199,8 @@ class FakePostgres:
         server.process = "stopping"
         server.notify()
         server.abort_commits()
+        # A standby that shuts down lets go of its source first, and writes its last restart point after that.
+        server.intake.close()
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         written.add_done_callback(lambda done: done.cancelled() or done.exception())
         ending = server.spawn(self._shut_down(life, written))

@@ -33,6 +33,7 @@ class FakeInit:
         self._leash = leash
         self._until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._runs = server.transitions
         self.frozen = False
 
     async def set_lease(self, until: float | None) -> None:
@@ -43,6 +44,10 @@ class FakeInit:
     async def lease(self) -> float | None:
         """The lease end that init knows."""
         return self._until
+
+    async def untouched(self) -> bool:
+        """Whether no postmaster has run since this container started."""
+        return self._server.process == "stopped" and self._server.transitions == self._runs
 
     @property
     def armed(self) -> bool:

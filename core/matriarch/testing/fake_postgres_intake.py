@@ -72,7 +72,7 @@ class Intake:
         """One attempt. Returns why it failed, or nothing."""
         server = self._server
         upstream = server.upstream
-        if upstream is None or server.hung:
+        if upstream is None or server.hung or server.process != "running":
             return "nobody to follow"
         self.replay()
         if server.disk.replayed < server.disk.flushed:

@@ -53,6 +53,11 @@ class InitClient:
         """The end of the lease that init knows."""
         return (await self.status()).lease
 
+    async def untouched(self) -> bool:
+        """Whether no postmaster has run since init started."""
+        status = await self.status()
+        return not status.alive and status.exit_status is None
+
     async def status(self) -> PostmasterStatus:
         """The postmaster's state."""
         return _status(await self._ask("status"))

@@ -225,3 +225,13 @@ async def test_nonsense_on_the_socket_harms_nobody(members: Members) -> None:
 async def test_init_is_small(members: Members) -> None:
     member = await members.make("demo-0")
     assert resident_kb(member.process.pid) < 20_000
+
+
+async def test_a_container_counts_as_untouched_until_a_postmaster_has_run(members: Members) -> None:
+    """In a pause what a person stopped stays down; what never ran since the container started is not of that kind."""
+    member = await members.make("demo-0")
+    assert await member.init.untouched()
+    await member.init.start(["sleep", "987"], PATH)
+    assert not await member.init.untouched()
+    await member.init.kill()
+    assert not await member.init.untouched()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from unit.ha.views import NOW, a_view, answer, leading, lock, physical, poll, primary, silent, standby, stopped
+from unit.ha.views import NOW, SYSID, a_view, answer, leading, lock, physical, poll, primary, silent, standby, stopped
 
 from matriarch.ha.actions import (
     ClearRequest,
@@ -19,7 +19,7 @@ from matriarch.ha.decide import decide
 from matriarch.ha.lease import expired, lease_end
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings, parse_settings
-from matriarch.ha.view import Memory, Request, SyncView, View
+from matriarch.ha.view import ConfigView, HistoryEntry, Memory, Request, SyncView, View
 from matriarch.words.sync_names import every
 
 GOOD = poll(answer("demo-0"), answer("demo-2"))
@@ -155,3 +155,18 @@ def test_a_handover_that_kept_the_lock_is_tried_again_once_a_replica_streams_and
 def test_the_replicas_slots_come_before_any_request() -> None:
     view = asked("demo-1", "demo-0", postgres=replace(leading().postgres, slots=()))
     assert any(isinstance(action, SyncSlots) for action in decide(view).actions)
+
+
+def test_a_history_of_before_the_data_was_made_anew_is_replaced() -> None:
+    """A cluster on timeline 1 whose records tell of a timeline 4 could never elect anybody: all would be too old."""
+    older = ConfigView(True, "5", SYSID, (HistoryEntry(3, 5000),))
+    assert WriteHistory(1) in decide(leading(config=older)).actions
+    assert WriteHistory(1) not in decide(leading()).actions
+
+
+def test_a_query_that_is_not_answered_costs_no_leadership() -> None:
+    """The server is busy, or the statement timeout hit the question about its state: that is no reason to demote a
+    primary (a trap of Patroni's)."""
+    decision = decide(leading(postgres=replace(leading().postgres, in_recovery=None, lsn=None, timeline=None)))
+    assert decision.lead
+    assert decision.actions == ()

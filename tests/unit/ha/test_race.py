@@ -136,3 +136,22 @@ def test_a_lock_that_came_late_is_given_back_when_others_got_further() -> None:
     assert decide(late).actions == (PollPeers(),)
     assert decide(replace(late, poll=poll(silent("demo-0"), answer("demo-2", lsn=1001)))).actions == (Release(),)
     assert decide(replace(late, poll=poll(silent("demo-0"), answer("demo-2")))).actions == (Reclaim("77"),)
+
+
+def test_equals_are_told_apart_by_priority() -> None:
+    answers = poll(silent("demo-0"), answer("demo-2", priority=5))
+    view = expired(settings=ASYNC, sync=NO_SYNC, poll=answers)
+    assert decide(view).reason == Reason.NOT_MOST_ADVANCED
+    assert took(decide(replace(view, me=replace(ME, tags=Tags(failover_priority=6)))))
+
+
+def test_a_former_leader_with_the_higher_priority_does_not_stop_its_successor() -> None:
+    """It has just handed over and does not want the lock back: whoever yields to it waits for nobody (a trap of
+    Patroni's failover priorities)."""
+    answers = poll(answer("demo-0", priority=5, handed_over=True), answer("demo-2"))
+    assert took(decide(released(settings=ASYNC, sync=NO_SYNC, poll=answers)))
+
+
+def test_a_former_leader_that_is_ahead_goes_before_its_successor_all_the_same() -> None:
+    answers = poll(answer("demo-0", lsn=5000, handed_over=True), answer("demo-2"))
+    assert decide(released(settings=ASYNC, sync=NO_SYNC, poll=answers)).reason == Reason.NOT_MOST_ADVANCED

@@ -5,11 +5,11 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.ha.views import NAMES, a_view, leading, member, primary, replica, standby
+from unit.ha.views import NAMES, NOW, a_view, leading, lock, member, primary, replica, standby
 
-from matriarch.ha.actions import Promote, SetSyncNames, StartPrimary, WriteSync
+from matriarch.ha.actions import Promote, Restart, SetSyncNames, StartPrimary, StopPostgres, WriteSync
 from matriarch.ha.decide import decide
-from matriarch.ha.rules import sync
+from matriarch.ha.rules import standbys, sync
 from matriarch.ha.rules.standbys import choose
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.tags import Tags
@@ -186,3 +186,44 @@ def test_every_interrupted_step_keeps_the_invariant(
             assert names is not None and view.sync.quorum == 0
             assert set(view.sync.standbys) <= set(names.names) and names.count == len(names.names)
     raise AssertionError("the synchronous set does not settle")
+
+
+def test_the_primary_never_counts_itself_among_its_standbys() -> None:
+    """Something that streams under the primary's own name, a backup tool say, is no standby (a trap of Patroni's)."""
+    assert standbys.choose(with_sync((), (), standby("demo-1", "async"))) == frozenset()
+
+
+def test_a_stranger_that_streams_is_no_standby() -> None:
+    assert standbys.choose(with_sync((), (), standby("pg_receivewal", "async"))) == frozenset()
+
+
+def test_a_standby_that_may_never_lead_is_relied_on_only_when_nobody_else_is_there() -> None:
+    """Were it the only one listed, the loss of the primary would end in no failover at all."""
+    tagged = (member("demo-0", tags=Tags(nofailover=True)), member("demo-1", "primary"), member("demo-2"))
+    both = with_sync(("demo-0",), ("demo-0",), standby("demo-0"), standby("demo-2", "async"))
+    assert standbys.choose(replace(both, members=tagged)) == {"demo-2"}
+    alone = with_sync(("demo-0",), ("demo-0",), standby("demo-0"))
+    assert standbys.choose(replace(alone, members=tagged)) == {"demo-0"}
+
+
+def leaving(since: float | None = 0.3, **changes: Any) -> View:
+    memory = replace(a_view().memory, terminating=True, leaving_since=None if since is None else NOW - since)
+    return a_view(memory=memory, **changes)
+
+
+def test_a_synchronous_standby_lets_commits_go_before_it_stops() -> None:
+    """A standby that just goes leaves every commit waiting until the primary has noticed."""
+    assert decide(leaving()).actions == ()
+    assert decide(leaving(sync=SyncView("demo-0", ("demo-2",), 0, "10"))).actions == (StopPostgres(),)
+    restart = leaving()
+    restart = replace(restart, memory=replace(restart.memory, terminating=False, restart=True))
+    assert decide(restart).actions == ()
+    free = replace(restart, sync=SyncView("demo-0", (), 0, "10"))
+    assert any(isinstance(action, Restart) for action in decide(free).actions)
+
+
+def test_it_does_not_wait_for_a_primary_that_cannot_or_will_not_let_it_go() -> None:
+    """In strict mode, or with the API server away, the primary goes on naming it."""
+    assert decide(leaving(since=sync.LEAVE_S + 0.1)).actions == (StopPostgres(),)
+    assert decide(leaving(lock=lock(None))).actions == (StopPostgres(),)
+    assert not sync.relied_on(leaving(api_ok=False))

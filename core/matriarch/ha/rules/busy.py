@@ -19,10 +19,9 @@ def busy(view: View) -> Decision | None:
     age = view.now - activity.since
     lead = view.holds_lease and view.lock_is_mine
     facts = f"{activity.name} for {age:.1f} s"
-    late = age > view.settings.primary_start_timeout > 0 and view.lock_is_mine
-    if late and activity.name in BECOMING_PRIMARY and any(_can_lead(view, member) for member in view.peers()):
-        return Decision((Fence(), Release()), Reason.START_FAILED, facts, wake_in=0.5)
-    if activity.within is not None and age > activity.within and lead and _somebody_else(view):
+    bound = view.settings.primary_start_timeout if activity.within is None else activity.within
+    late = activity.name in BECOMING_PRIMARY and age > bound > 0 and view.lock_is_mine
+    if late and any(_can_lead(view, member) for member in view.peers()):
         return Decision((Fence(), Release()), Reason.START_FAILED, f"{facts}, not in time", wake_in=0.5)
     if view.memory.terminating and activity.name not in ("HandOver", "StopPostgres", "Promote", "StartPrimary"):
         return Decision((StopPostgres(),), Reason.TERMINATING, f"cancelling {activity.name}", lead, 0.5)
@@ -31,6 +30,5 @@ def busy(view: View) -> Decision | None:
 
 def _can_lead(view: View, member: MemberView) -> bool:
     """Whether a failover is possible: without one, crash recovery would only begin anew."""
-    barred = member.tags.nofailover or member.tags.failover_priority <= 0
     listed = not sync_active(view) or view.sync.lists(member.name)
-    return member.state == "running" and not barred and listed
+    return member.state == "running" and member.tags.may_lead and listed

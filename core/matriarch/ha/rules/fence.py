@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from matriarch.ha.actions import Decision, Fence, StopPostgres
 from matriarch.ha.reasons import Reason
-from matriarch.ha.rules.upstream import leader_upstream, reinitialize
 from matriarch.ha.view import View
 
 LEADER_ACTIVITIES = frozenset({"Bootstrap", "StartPrimary", "Promote", "HandOver"})
@@ -40,9 +39,6 @@ def foreign(view: View) -> Decision | None:
     mine, cluster = view.postgres.sysid, view.config.initialize
     if mine is None or not is_sysid(cluster) or mine == cluster or never_used(view):
         return None
-    source = leader_upstream(view)
-    if view.memory.reinitialize and source is not None and view.activity is None:
-        return reinitialize(view, source)
     facts = f"data directory has system identifier {mine}, the cluster has {cluster}: reinitialize this member"
     if view.postgres.process == "stopped" or view.activity is not None:
         return Decision((), Reason.FOREIGN_DATA, facts, wake_in=view.settings.loop_wait)

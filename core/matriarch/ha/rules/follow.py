@@ -9,14 +9,9 @@ from matriarch.ha.rules import slots
 from matriarch.ha.rules.race import poll_ahead
 from matriarch.ha.rules.recover import diverged, known_remote
 from matriarch.ha.rules.restart import dropped, wish
+from matriarch.ha.rules.sync import relied_on
 from matriarch.ha.rules.takeover import next_look, watches_closely
-from matriarch.ha.rules.upstream import (
-    leader_pod_gone,
-    leader_upstream,
-    reinitialize,
-    stream_source,
-    waits_for_leader,
-)
+from matriarch.ha.rules.upstream import leader_pod_gone, leader_upstream, stream_source, waits_for_leader
 from matriarch.ha.scheduled import wake_for
 from matriarch.ha.view import Upstream, View
 
@@ -41,8 +36,6 @@ def follow(view: View) -> Decision | None:
     if view.promise_binds:
         facts = f"promised to hear no more of {source.member} until the lock moves"
         return Decision(poll_ahead(view), Reason.TAKING_OVER, facts, wake_in=0.3)
-    if view.memory.reinitialize:
-        return reinitialize(view, source)
     joins = view.settings.standby_cluster is not None and view.memory.followed_into != view.settings.standby_cluster
     if joins and view.memory.followed is not None:
         return Decision((Follow(None),), Reason.REPOINTING, "the cluster becomes a standby cluster", wake_in=0.1)
@@ -55,6 +48,8 @@ def follow(view: View) -> Decision | None:
         facts = f"replay waits for greater {', '.join(sorted(view.postgres.pending_restart))}"
         return Decision((Restart(False, source),), Reason.RESTARTING, facts, wake_in=1.0)
     asked = wish(view)
+    if asked is not None and relied_on(view):
+        return Decision((), Reason.RESTARTING, "commits still wait for this standby", wake_in=0.1)
     if asked is not None:
         restart = Restart(False, source, within=asked.within)
         return Decision((*asked.first, restart), Reason.RESTARTING, asked.facts, wake_in=1.0)

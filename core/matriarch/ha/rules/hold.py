@@ -21,7 +21,7 @@ from matriarch.ha.rules.restart import dropped, wish
 from matriarch.ha.scheduled import wake_for
 from matriarch.ha.view import View
 
-SYNC_LOOK_S = 1.0
+SYNC_LOOK_S = 0.5
 """Seconds between looks at the standbys in synchronous mode: while a lost standby is still named, commits wait."""
 
 
@@ -74,8 +74,8 @@ def _records(view: View) -> tuple[Action, ...]:
     if not is_sysid(view.config.initialize) and view.postgres.sysid is not None:
         steps.append(WriteInitialize(view.postgres.sysid, view.config.version))
     timeline = view.postgres.timeline
-    # Greater than its own: the history of before the data was copied from another cluster.
-    if timeline is not None and timeline > 1 and view.config.timeline != timeline:
+    # Greater than its own: the history of before the data was copied from another cluster, or made anew.
+    if timeline is not None and view.config.timeline != timeline and (timeline > 1 or view.config.history):
         steps.append(WriteHistory(timeline))
     return tuple(steps)
 

@@ -85,8 +85,7 @@ def _not_eligible(view: View) -> str | None:
     if sync_active(view) and not view.sync.lists(me.name):
         # Not even when a person names it: they switch synchronous mode off first, and so say that they accept the loss.
         return f"not synchronous with {view.sync.leader}"
-    done = view.memory.handover_done_at
-    if done is not None and view.now - done < view.settings.ttl:
+    if view.just_handed_over:
         return "just handed over"
     return _stale(view)
 
@@ -150,7 +149,8 @@ def _compare(view: View, answers: tuple[PeerAnswer, ...]) -> Decision:
         if ahead(view, rival):
             facts = f"{rival.name} is at {rival.timeline}:{format_lsn(rival.lsn or 0)}"
             return Decision((), Reason.NOT_MOST_ADVANCED, facts, wake_in=AGAIN_S)
-        if same_position(view, rival) and rival.priority > view.me.tags.failover_priority and not _is_candidate(view):
+        favoured = rival.priority > view.me.tags.failover_priority and not rival.handed_over
+        if same_position(view, rival) and favoured and not _is_candidate(view):
             return Decision((), Reason.NOT_MOST_ADVANCED, f"{rival.name} has priority", wake_in=AGAIN_S)
     silent = [a.name for a in answers if not a.reachable]
     if silent and _history_unknown(view) and not _waited(view):

@@ -20,7 +20,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.sync import certain, start_primary
-from matriarch.ha.rules.upstream import copy_source, leader_upstream, reinitialize, waits_for_leader
+from matriarch.ha.rules.upstream import copy_source, leader_upstream, waits_for_leader
 from matriarch.ha.view import RemoteHistory, Upstream, View
 
 FAILURES_BEFORE_RELEASE = 2
@@ -33,10 +33,7 @@ def recover(view: View) -> Decision | None:
     """Start what is down, in the right role and only with data that may be used."""
     if view.postgres.data != "present" or view.postgres.process != "stopped" or view.activity is not None:
         return None
-    source = leader_upstream(view)
-    if view.memory.reinitialize and source is not None:
-        return reinitialize(view, source)
-    if view.settings.pause:
+    if view.settings.pause and not (view.memory.own_stop or view.memory.restart):
         return _paused(view)
     if view.lock_is_mine:
         return _as_holder(view)
@@ -103,7 +100,7 @@ def _as_replica(view: View) -> Decision:
     source = leader_upstream(view)
     if source is None:
         return Decision((), Reason.ASKING_LEADER, f"{view.lock.leader} has no address yet", wake_in=0.5)
-    if view.postgres.failures >= FAILURES_BEFORE_RECLONE and view.settings.reclone_on_diverged:
+    if view.postgres.failures >= FAILURES_BEFORE_RECLONE and _may_reclone(view):
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(copy_source(view, source)),), Reason.RECLONING, facts, wake_in=1.0)
     if waits_for_leader(view):
@@ -120,7 +117,13 @@ def _as_replica(view: View) -> Decision:
     if verdict is Verdict.UNKNOWN:
         facts = "position is known only once it runs"
         return Decision((StartReplica(None),), Reason.STARTING_REPLICA, facts, wake_in=0.2)
+    if view.settings.pause:
+        return Decision((), Reason.PAUSED, f"data diverged from {source.member}'s", wake_in=view.settings.loop_wait)
     return diverged(view, source, verdict)
+
+
+def _may_reclone(view: View) -> bool:
+    return view.settings.reclone_on_diverged and not view.settings.pause
 
 
 def known_remote(view: View, source: Upstream) -> RemoteHistory | None:

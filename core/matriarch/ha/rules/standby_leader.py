@@ -72,7 +72,7 @@ def _copy(view: View, remote: Upstream | None) -> Decision:
 
 
 def _start(view: View, remote: Upstream | None) -> Decision:
-    if view.settings.pause:
+    if view.settings.pause and not (view.memory.own_stop or view.memory.restart):
         return Decision((Release(),), Reason.PAUSED, "Postgres is stopped, and paused", wake_in=1.0)
     control = view.postgres.control
     if control is not None and not is_sysid(view.config.initialize):

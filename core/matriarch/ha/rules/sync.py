@@ -14,6 +14,9 @@ from matriarch.ha.rules.standbys import goal_of, sure
 from matriarch.ha.view import View
 from matriarch.words.sync_names import BLOCKED, NOBODY, SyncNames, any_of, every
 
+LEAVE_S = 2.0
+"""Seconds that a synchronous standby gives the primary to do without it before it stops."""
+
 
 def before_promotion(view: View) -> tuple[Action, ...]:
     """Make the sync object say that nobody but this member may be promoted, before it commits anything of its own.
@@ -92,6 +95,14 @@ def step(view: View) -> tuple[Action, ...]:
     if not view.postgres.sync_names_sure:
         return (SetSyncNames(in_force),)
     return _towards(view, goal_of(view), in_force)
+
+
+def relied_on(view: View) -> bool:
+    """Whether commits wait for this standby, which has told that it is about to stop. The primary is given a moment to
+    rely on others; not more, since it may be alone or may not hear."""
+    since, listed = view.memory.leaving_since, view.sync.leader is not None and view.me.name in view.sync.standbys
+    heard = view.api_ok and view.lock.leader not in (None, view.me.name)
+    return listed and heard and since is not None and view.now - since < LEAVE_S
 
 
 def _towards(view: View, goal: Goal, in_force: SyncNames) -> tuple[Action, ...]:

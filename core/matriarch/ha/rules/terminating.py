@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matriarch.ha.actions import Decision, HandOver, Release, StopPostgres
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.sync import relied_on
 from matriarch.ha.view import View
 
 QUIET_S = 1.1
@@ -22,6 +23,9 @@ def terminating(view: View) -> Decision | None:
         return None
     if view.activity is not None or view.postgres.process == "stopped":
         return None if view.activity is not None else Decision((), Reason.TERMINATING, "Postgres is stopped")
+    if view.settings.pause and view.holds_lease and view.lock_is_mine:
+        # Nobody may take the lock in a pause: it is kept, and this member goes on with it when its pod is back.
+        return Decision((StopPostgres(),), Reason.TERMINATING, "stopping the leader of a paused cluster", True, 0.5)
     if view.postgres.in_recovery is False and view.holds_lease and view.lock_is_mine:
         hurried = _hurried(view)
         step = HandOver(None, HURRIED_QUIET_S if hurried else QUIET_S, hurried)
@@ -30,6 +34,8 @@ def terminating(view: View) -> Decision | None:
     if view.settings.standby_cluster is not None and view.holds_lease and view.lock_is_mine:
         steps = (Release(), StopPostgres())
         return Decision(steps, Reason.TERMINATING, "stopping a standby leader", wake_in=0.5)
+    if relied_on(view):
+        return Decision((), Reason.TERMINATING, "commits still wait for this standby", wake_in=0.1)
     return Decision((StopPostgres(),), Reason.TERMINATING, "stopping a replica", wake_in=0.5)
 
 

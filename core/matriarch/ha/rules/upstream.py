@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Clone, Decision
-from matriarch.ha.reasons import Reason
 from matriarch.ha.view import MemberView, Upstream, View
 
 PATIENCE_S = 5.0
@@ -65,19 +63,14 @@ def copy_source(view: View, leader: Upstream) -> Upstream:
     """Whom to copy data from while `leader` leads: the first member with the tag `clonefrom` that streams, to spare the
     leader. The leader itself after a copy that failed, since a new member must not wait for a broken source; and while
     the sync object lists this member, since the copy must not be older than what it has acknowledged (rule 3)."""
-    if leader.remote or view.memory.clones_failed % 2 == 1 or view.sync.lists(view.me.name):
+    asked = view.memory.reinitialize_from_leader or view.sync.lists(view.me.name)
+    if leader.remote or view.memory.clones_failed % 2 == 1 or asked:
         return leader
     for member in view.peers():
         source = upstream_of(member)
         if member.tags.clonefrom and member.name != leader.member and source and _streams_with(view, member):
             return source
     return leader
-
-
-def reinitialize(view: View, leader: Upstream) -> Decision:
-    """A person asked for a new copy: of whatever was there, and in pause too."""
-    source = leader if view.memory.reinitialize_from_leader else copy_source(view, leader)
-    return Decision((Clone(source),), Reason.RECLONING, "asked for by a person", wake_in=1.0)
 
 
 def _streams_with(view: View, member: MemberView) -> bool:
