@@ -180,6 +180,20 @@ def test_links_lead_somewhere() -> None:
     assert not broken, f"dead links: {broken}"
 
 
+def test_every_lesson_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "lessons.md").read_text()
+    named = re.findall(r"`((?:tests|e2e)/[^`:]+\.py)::(\w+)`", text)
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not (ROOT / path).exists() or name not in {one.name for one in _functions(ROOT / path)}
+    ]
+    assert not missing, f"docs/lessons.md names tests that are not there: {missing}"
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "elsewhere" not in line]
+    unproved = [row[:60] for row in rows if "::" not in row and not row.startswith("| ---")]
+    assert rows and not unproved, f"a lesson without a test is a wish: {unproved}"
+
+
 def test_locks_carry_hashes_and_no_addresses() -> None:
     for lock in sorted((ROOT / "requirements").glob("*.txt")):
         text = lock.read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +13,17 @@ from matriarch.words.names import MAX_POD_NAME
 
 MOST_MEMBERS = 100
 """Members whose tags a document may name; more are not read."""
+MOST_CUSTOM = 20
+"""Tags of a person's own that a member shows; more are not read."""
+LONGEST_VALUE = 128
+"""Characters of such a tag's value."""
 _FLAGS = ("nofailover", "nosync", "noloadbalance", "clonefrom")
 _NUMBERS = ("failover_priority", "sync_priority")
+_KNOWN = frozenset({*_FLAGS, *_NUMBERS, "replicatefrom", "nostream"})
+"""`nostream` is none of a person's own, and without a WAL archive it means nothing."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+
+Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,8 @@ class Tags:
     """Who is synchronous first; 0 or less is `nosync`."""
     replicatefrom: str | None = None
     """The member that it streams from, instead of the leader, as long as that one streams itself."""
+    custom: tuple[tuple[str, Scalar], ...] = ()
+    """Tags of a person's own, by name: shown, and asked for by health checks (`?tag_zone=a`). They decide nothing."""
 
     @property
     def may_lead(self) -> bool:
@@ -53,7 +66,20 @@ def tags_from(value: object) -> Tags:
         failover_priority=priority,
         sync_priority=sync_priority,
         replicatefrom=source if isinstance(source, str) and 0 < len(source) <= MAX_POD_NAME else None,
+        custom=_custom_from(tags),
     )
+
+
+def _custom_from(tags: Mapping[Any, Any]) -> tuple[tuple[str, Scalar], ...]:
+    names = [key for key in tags if isinstance(key, str) and key not in _KNOWN and _NAME.fullmatch(key)]
+    found = ((name, tags[name]) for name in sorted(names))
+    return tuple((name, value) for name, value in found if _is_plain(value))[:MOST_CUSTOM]
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return 0 < len(value) <= LONGEST_VALUE and value.isprintable()
+    return isinstance(value, bool | int | float) and math.isfinite(value) and abs(value) < 2**53
 
 
 def tags_document(tags: Tags) -> dict[str, Any]:
@@ -62,6 +88,7 @@ def tags_document(tags: Tags) -> dict[str, Any]:
     document.update({name: getattr(tags, name) for name in _NUMBERS if getattr(tags, name) != 1})
     if tags.replicatefrom is not None:
         document["replicatefrom"] = tags.replicatefrom
+    document.update(tags.custom)
     return document
 
 

@@ -10,6 +10,20 @@ from matriarch.words.names import member_name
 
 Ordinal = Annotated[int, Meta(ge=0, le=8)]
 Priority = Annotated[int, Meta(ge=0, le=100)]
+PATRONIS = frozenset(
+    {
+        "nofailover",
+        "nosync",
+        "noloadbalance",
+        "clonefrom",
+        "nostream",
+        "replicatefrom",
+        "failover_priority",
+        "sync_priority",
+    }
+)
+TagName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", min_length=1, max_length=63)]
+TagValue = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class MemberTags(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -33,6 +47,14 @@ class MemberTags(Struct, frozen=True, rename="camel", omit_defaults=True):
         Ordinal | None,
         Meta(description="The member that it streams from; the primary while that one does not stream itself."),
     ] = None
+    custom: Annotated[
+        dict[TagName, TagValue],
+        Meta(
+            max_length=20,
+            description="Tags of your own. The member shows them, and health checks can ask for them (?tag_zone=a). "
+            "Under the names of Patroni's tags nothing is shown: those are the fields above.",
+        ),
+    ] = {}
 
 
 def wire_tags(cluster: str, members: tuple[MemberTags, ...]) -> dict[str, dict[str, Any]]:
@@ -48,7 +70,8 @@ def _wire(cluster: str, one: MemberTags) -> dict[str, Any]:
         "clonefrom": one.clone_from,
     }
     numbers = {"failover_priority": one.failover_priority, "sync_priority": one.sync_priority}
-    found: dict[str, Any] = {name: True for name, on in flags.items() if on}
+    found: dict[str, Any] = {name: value for name, value in one.custom.items() if name not in PATRONIS}
+    found.update({name: True for name, on in flags.items() if on})
     found.update({name: number for name, number in numbers.items() if number != 1})
     if one.replicate_from is not None:
         found["replicatefrom"] = member_name(cluster, one.replicate_from)

@@ -193,3 +193,11 @@ def test_a_primary_that_went_on_to_another_timeline_without_losing_the_lock_is_a
     assert decide(a_view(memory=followed, postgres=waiting)).actions[0] == AskLeader(DEMO_0)
     told = replace(followed, remote=replace(remote("demo-0", 2, t1=700), asked_at=NOW - 1))
     assert decide(a_view(memory=told, postgres=waiting)).actions == (Rewind(DEMO_0),)
+
+
+def test_a_replica_whose_wal_is_gone_at_the_leader_is_copied_anew() -> None:
+    """A rejoin that cannot progress is noticed: it neither waits for a person nor asks for removed WAL for ever."""
+    starved = replace(a_view().memory, starved_since=NOW - 11)
+    gone = replace(remote(timeline=1), asked_at=NOW - 1, oldest=2000)
+    view = a_view(postgres=replica(streaming=False), memory=replace(starved, remote=gone))
+    assert decide(view).actions == (Clone(DEMO_0),)

@@ -72,3 +72,18 @@ def test_slots_and_what_is_retained_are_read_back_and_go_only_with_a_known_posit
 def test_nonsense_about_slots_is_no_slots(text: str) -> None:
     lock = records.read_lock({"metadata": {"annotations": {"slots": text, "retain_slots": text}}})
     assert lock.slots == {} and lock.retained == ()
+
+
+def test_a_renewal_while_postgres_does_not_answer_erases_no_position() -> None:
+    """What is not known is left as it stands: a null would take the last known position, and the slots', away."""
+    silent = records.Renewal("2026-11-21T10:00:03.000001+00:00", 9.0, None, None, None)
+    notes = records.renew_body(ME, silent, True)["metadata"]["annotations"]
+    assert set(notes) == {"leader", "renewTime", "ttl"}
+
+
+def test_the_address_is_written_again_only_when_it_is_wrong() -> None:
+    """Each change of it is one that kube-proxy has to apply."""
+    assert "subsets" not in records.renew_body(ME, RENEWAL, True)
+    assert records.subset_is_mine(records.renew_body(ME, RENEWAL, False), ME)
+    assert not records.subset_is_mine({"subsets": None}, ME)
+    assert not records.subset_is_mine(records.renew_body(OTHER, RENEWAL, False), ME)

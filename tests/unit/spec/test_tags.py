@@ -17,6 +17,12 @@ def test_tags_reach_the_settings_by_the_members_names() -> None:
     assert found == {"shop-2": {"nofailover": True, "replicatefrom": "shop-1"}, "shop-1": {"sync_priority": 3}}
 
 
+def test_tags_of_a_persons_own_stand_beside_the_others_and_override_none() -> None:
+    tags = [{"ordinal": 2, "noFailover": True, "custom": {"zone": "a", "nosync": "true"}}]
+    found = settings(read_spec({"storage": STORAGE, "tags": tags}), "shop")["member_tags"]
+    assert found == {"shop-2": {"nofailover": True, "zone": "a"}}
+
+
 def test_tags_that_are_taken_away_leave_the_settings() -> None:
     before = {"member_tags": {"shop-2": {"nofailover": True}}, "a_persons": 1}
     after = merged(before, read_spec({"storage": STORAGE}), "shop")
@@ -24,7 +30,15 @@ def test_tags_that_are_taken_away_leave_the_settings() -> None:
     assert after["a_persons"] == 1
 
 
-@pytest.mark.parametrize("tags", [[{"noFailover": True}], [{"ordinal": 9}], [{"ordinal": 1, "failoverPriority": -1}]])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [{"noFailover": True}],
+        [{"ordinal": 9}],
+        [{"ordinal": 1, "failoverPriority": -1}],
+        [{"ordinal": 1, "custom": {"a b": "x"}}],
+    ],
+)
 def test_a_wrong_tag_is_refused_with_its_path(tags: list[dict[str, object]]) -> None:
     with pytest.raises(Invalid, match=r"tags"):
         read_spec({"storage": STORAGE, "tags": tags})

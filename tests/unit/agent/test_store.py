@@ -1,0 +1,168 @@
+"""The lock in Kubernetes, written and read by one member while the API server misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from matriarch.ha.view import Me
+from matriarch.kube.api import ENDPOINTS, SERVICES
+from matriarch.testing.fake_kube import FakeKubeServer
+from matriarch.testing.virtual_time import run
+from matriarch.words.errors import ConflictError, MatriarchError, NotFound
+from matriarch_agent.store import ClusterStore
+
+NAMESPACE = "default"
+
+
+class Party:
+    """A fake server and the store of one member on it."""
+
+    def __init__(self, name: str, server: FakeKubeServer) -> None:
+        self.me = Me(name, "demo", f"10.0.0.{name[-1]}", f"uid-{name[-1]}", "n1")
+        self.server = server
+        self.faults = server.faults_for(name)
+        kube = server.client(name)
+        self.store = ClusterStore(kube, kube, self.me, NAMESPACE, asyncio.get_running_loop().time, lambda: None)
+
+    async def take(self, version: str | None) -> None:
+        await self.store.take_lock(version, self.store.renewal(1000, {}), 3.0)
+
+    async def renew(self) -> None:
+        await self.store.renew_lock(self.store.renewal(1001, {}), 3.0)
+
+    def holder(self) -> str | None:
+        """Who holds the lock in truth."""
+        found = self.server.store.get(ENDPOINTS, NAMESPACE, "demo")
+        return found["metadata"]["annotations"].get("leader")  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def at_work(*names: str) -> AsyncIterator[list[Party]]:
+    server = FakeKubeServer(random.Random(7))
+    parties = [Party(name, server) for name in names]
+    tasks = [asyncio.create_task(party.store.run()) for party in parties]
+    try:
+        while not all(party.store.synced for party in parties):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        yield parties
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_lock_is_created_with_the_address_that_it_routes_to() -> None:
+    """One write for the lock and for the address: a member that leads without being reached helps nobody."""
+
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            await party.take(None)
+            stored = party.server.store.get(ENDPOINTS, NAMESPACE, "demo")
+            assert party.holder() == "demo-0"
+            assert stored["subsets"][0]["addresses"][0]["ip"] == "10.0.0.0"
+            assert party.server.calls["demo-0", "create", "endpoints"] == 1
+
+    run(live())
+
+
+def test_a_conflict_with_our_own_lost_reply_is_a_success() -> None:
+    """The write arrived, its answer did not, and what was sent again meets a conflict."""
+
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            await party.take(None)
+            renewal = party.store.renewal(1001, {})
+            version = party.store.lock().version
+            party.faults.lost_reply = 1.0
+            with suppress(MatriarchError):
+                await party.store.take_lock(version, renewal, 0.5)
+            party.faults.lost_reply = 0.0
+            await party.store.take_lock(version, renewal, 3.0)
+            other = party.store.renewal(1002, {})
+            with pytest.raises(ConflictError):
+                await party.store.take_lock(version, other, 3.0)
+
+    run(live())
+
+
+@pytest.mark.parametrize("fault", ["forbidden", "server_error", "overloaded", "throttled", "writes_fail"])
+def test_a_refusal_is_not_the_loss_of_the_lock(fault: str) -> None:
+    """The keeper ends the lease at ConflictError and NotFound only. A 403 while RBAC is being rewritten is neither."""
+
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            await party.take(None)
+            setattr(party.faults, fault, True if fault == "writes_fail" else 1.0)
+            with pytest.raises(MatriarchError) as caught:
+                await party.renew()
+            assert not isinstance(caught.value, ConflictError | NotFound)
+
+    run(live())
+
+
+def test_somebody_elses_annotation_is_not_somebody_elses_lock() -> None:
+    """A controller or a person touches the object between two renewals: the version moved, the lock did not."""
+
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            await party.take(None)
+            party.faults.watch_lag = (60.0, 60.0)
+            touched = {"metadata": {"annotations": {"a-persons": "1"}}}
+            await party.server.client("somebody").patch(ENDPOINTS, NAMESPACE, "demo", touched)
+            await party.renew()
+            assert party.holder() == "demo-0"
+
+    run(live())
+
+
+def test_a_lock_that_another_member_took_is_not_renewed() -> None:
+    async def live() -> None:
+        async with at_work("demo-0", "demo-1") as (first, second):
+            await first.take(None)
+            first.faults.watch_lag = (60.0, 60.0)
+            await asyncio.sleep(0.1)
+            await second.take(second.store.lock().version)
+            with pytest.raises(ConflictError):
+                await first.renew()
+            assert first.holder() == "demo-1"
+
+    run(live())
+
+
+@pytest.mark.parametrize("what", ["initialize", "config"])
+def test_the_config_object_has_a_service_before_it_exists(what: str) -> None:
+    """Endpoints without a Service of their name go when the control plane starts, and `initialize` goes with them."""
+    made: list[str] = []
+
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            party.server.observe(lambda kind, change: made.append(f"{kind.plural}/{change.object['metadata']['name']}"))
+            await party.store.write_config(None, **{what: "{}"})
+            assert party.server.store.get(SERVICES, NAMESPACE, "demo-config")["spec"]["clusterIP"] == "None"
+
+    run(live())
+    assert made == ["services/demo-config", "endpoints/demo-config"]
+
+
+def test_annotations_of_every_record_are_strings() -> None:
+    """The API server refuses a number: a position that was sent as one was never stored."""
+
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            await party.take(None)
+            await party.renew()
+            await party.store.write_sync("demo-0", ("demo-1",), None)
+            await party.store.write_config(None, initialize="7591234567890123456", history="[]")
+            await party.store.write_request("demo-0", "demo-1")
+            await party.store.release_lock(2000, None, 3.0)
+            for one in party.server.store.list(ENDPOINTS, NAMESPACE).items:
+                assert all(isinstance(value, str) for value in one["metadata"]["annotations"].values())
+
+    run(live())
+
+

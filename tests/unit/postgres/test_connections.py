@@ -1,0 +1,45 @@
+"""What our own connections ask of a server, and of the network in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from matriarch.config.files import Source, connection
+from matriarch_agent.postgres import basebackup, programs, sql
+from matriarch_agent.postgres.place import Place
+
+SOURCE = Source("demo-0", "10.1.2.3", 5432, "replicator", "/run/matriarch/pgpass")
+
+
+def test_our_own_statements_never_wait_for_a_missing_standby_and_never_run_a_users_function() -> None:
+    """The agent's own writes waited for the very standby whose loss they were to repair; and operators that a user
+    planted were found on the search path."""
+    assert sql._SESSION["synchronous_commit"] == "local"
+    assert sql._SESSION["search_path"] == "pg_catalog"
+    assert int(sql._SESSION["statement_timeout"]) <= 2000
+    assert sql._SESSION["log_statement"] == "none"
+
+
+def test_a_peer_that_vanished_is_noticed_within_seconds() -> None:
+    """Packets that are dropped in silence were noticed after two minutes."""
+    said = connection(SOURCE, application_name="x")
+    assert "tcp_user_timeout='5000'" in said
+    assert "connect_timeout='3'" in said
+
+
+async def test_a_copy_outlives_the_short_sender_timeout_of_our_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pg_basebackup answers nobody while it syncs its files, and a timeout of five seconds broke it off."""
+    asked: list[list[str]] = []
+
+    async def check(argv: list[str], environment: object) -> None:
+        del environment
+        asked.append(argv)
+
+    monkeypatch.setattr(programs, "check", check)
+    await basebackup.copy(Place("demo-1", "demo", tmp_path, tmp_path, tmp_path, tmp_path), SOURCE, tmp_path / "new")
+    (where,) = [word for word in asked[0] if word.startswith("--dbname=")]
+    assert "wal_sender_timeout=300s" in where
