@@ -38,6 +38,33 @@ def test_a_primary_that_was_frozen_does_not_take_a_free_lock_with_old_data(setti
 
 
 @pytest.mark.parametrize("settings", [{}, ASYNC], ids=["synchronous", "asynchronous"])
+def test_a_member_whose_watch_is_late_does_not_repeat_a_timeline(settings: dict[str, bool]) -> None:
+    """It slept through a failover: what it knows of the settings, the history and the synchronous standbys is old, and
+    the lock, which it reads past its watch, is free. A second timeline of the same number, parted at the same position,
+    could never be told from the first."""
+
+    async def story(world: World, primary: Member) -> None:
+        sleeper, other = replicas_of(world)
+        cut_off(world, sleeper, True)
+        await asyncio.sleep(8.0)
+        world.spawn(primary.restart_container("killed", 10.0))
+        await until(lambda: other.server.writable, 30.0)
+        await until(lambda: streams(primary), 60.0)
+        world.kube.faults_for(sleeper.name).watch_lag = (200.0, 200.0)
+        for member in (primary, other):
+            cut_off(world, member, True)
+        cut_off(world, sleeper, False)
+        await holds_for(25.0, lambda: not sleeper.server.writable)
+        for member in (primary, other):
+            cut_off(world, member, False)
+        world.kube.faults_for(sleeper.name).watch_lag = world.calm_api().watch_lag
+        world.kube.drop_streams(sleeper.name)
+
+    for seed in (1, 2, 3):
+        tell(story, a_plan(**settings, maximum_lag_on_failover=10**12), seed)
+
+
+@pytest.mark.parametrize("settings", [{}, ASYNC], ids=["synchronous", "asynchronous"])
 def test_one_fault_is_one_failover(settings: dict[str, bool]) -> None:
     """A lost node, and its return, change the leader once: not back again, and not twice in a row."""
 

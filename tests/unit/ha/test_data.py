@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import NOW, a_view, answer, leading, lock, poll, remote, replica, silent, stopped
+from unit.ha.views import NOW, RECORDED, a_view, answer, leading, lock, poll, remote, replica, silent, stopped
 
 from matriarch.ha.actions import (
     Acquire,
@@ -68,7 +68,7 @@ def test_a_timeline_that_nobody_saw_is_not_the_one_of_the_same_number() -> None:
 
 
 def test_a_replica_asks_a_new_leader_before_it_streams() -> None:
-    view = a_view(lock=lock("demo-0", epoch=4))
+    view = a_view(lock=lock("demo-0", epoch=4), config=RECORDED)
     assert AskLeader(DEMO_0) in decide(view).actions
     knows = replace(view, memory=replace(view.memory, remote=replace(remote(t1=1000), epoch=4)))
     assert decide(knows).actions == (Follow(DEMO_0),)
@@ -81,10 +81,20 @@ def test_a_leader_still_in_recovery_proves_nothing() -> None:
     assert AskLeader(DEMO_0) in decide(view).actions
 
 
+def test_a_timeline_that_is_not_on_record_is_followed_by_nobody() -> None:
+    """Were its leader lost now, another member could be promoted to the same number at the same position, and whoever
+    had followed the first could not be told from those who follow the second."""
+    view = a_view(memory=replace(a_view().memory, followed_epoch=2, remote=remote(t1=1000)))
+    assert AskLeader(DEMO_0) in decide(view).actions
+    assert decide(replace(view, config=RECORDED)).actions == (Follow(DEMO_0),)
+    down = a_view(postgres=stopped("shut down"), memory=Memory(remote=remote(t1=1000)))
+    assert decide(down).actions == (AskLeader(DEMO_0),)
+
+
 def test_what_cannot_be_rewound_is_copied_only_when_allowed() -> None:
     memory = Memory(remote=remote(t1=10), rewind_failed=True)
-    assert decide(a_view(memory=memory)).actions == (Clone(DEMO_0),)
-    forbidden = a_view(memory=memory, settings=ClusterSettings(reclone_on_diverged=False))
+    assert decide(a_view(memory=memory, config=RECORDED)).actions == (Clone(DEMO_0),)
+    forbidden = a_view(memory=memory, config=RECORDED, settings=ClusterSettings(reclone_on_diverged=False))
     assert decide(forbidden).reason == Reason.DIVERGED
 
 
@@ -178,9 +188,9 @@ def test_a_failed_rewind_copies_anew_where_that_alone_is_allowed() -> None:
     settings = ClusterSettings(reclone_on_diverged=False, reclone_on_rewind_failure=True)
     memory = Memory(remote=remote("demo-0", 2, t1=700))
     stopped_primary = stopped("in production")
-    view = a_view(settings=settings, memory=memory, postgres=stopped_primary)
+    view = a_view(config=RECORDED, settings=settings, memory=memory, postgres=stopped_primary)
     assert decide(view).actions == (Rewind(DEMO_0),)
-    failed = a_view(settings=settings, memory=replace(memory, rewind_failed=True), postgres=stopped_primary)
+    failed = replace(view, memory=replace(memory, rewind_failed=True))
     assert decide(failed).actions == (Clone(DEMO_0),)
     neither = replace(settings, reclone_on_rewind_failure=False)
     assert decide(replace(failed, settings=neither)).reason == Reason.DIVERGED
@@ -192,7 +202,7 @@ def test_a_primary_that_went_on_to_another_timeline_without_losing_the_lock_is_a
     waiting = replica(streaming=False, lsn=1000)
     assert decide(a_view(memory=followed, postgres=waiting)).actions[0] == AskLeader(DEMO_0)
     told = replace(followed, remote=replace(remote("demo-0", 2, t1=700), asked_at=NOW - 1))
-    assert decide(a_view(memory=told, postgres=waiting)).actions == (Rewind(DEMO_0),)
+    assert decide(a_view(memory=told, postgres=waiting, config=RECORDED)).actions == (Rewind(DEMO_0),)
 
 
 def test_a_replica_whose_wal_is_gone_at_the_leader_is_copied_anew() -> None:

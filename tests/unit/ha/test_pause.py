@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import NOW, SYSID, a_view, answer, leading, lock, poll, primary, remote, replica, stopped
+from unit.ha.views import NOW, RECORDED, SYSID, a_view, answer, leading, lock, poll, primary, remote, replica, stopped
 
 from matriarch.ha.actions import (
     Acquire,
@@ -56,7 +56,7 @@ def test_a_paused_leader_goes_on_leading() -> None:
 
 def test_a_paused_replica_follows_a_leader_that_changed() -> None:
     """After a switchover that a person asked for the others have to follow, paused or not."""
-    view = paused(a_view(lock=lock("demo-0", epoch=4)))
+    view = paused(a_view(lock=lock("demo-0", epoch=4), config=RECORDED))
     assert AskLeader(DEMO_0) in decide(view).actions
     knows = replace(view, memory=replace(view.memory, remote=replace(remote(t1=1000), epoch=4)))
     assert decide(knows).actions == (Follow(DEMO_0),)
@@ -121,7 +121,7 @@ def test_a_copy_that_a_person_asks_for_is_made() -> None:
 
 def test_no_data_is_replaced_by_itself() -> None:
     told = Memory(own_stop=True, remote=remote(t1=10))
-    assert decide(paused(a_view(postgres=stopped("shut down"), memory=told))).reason == Reason.PAUSED
+    assert decide(paused(a_view(postgres=stopped("shut down"), memory=told, config=RECORDED))).reason == Reason.PAUSED
     broken = replace(stopped("shut down in recovery"), failures=9)
     decision = decide(paused(a_view(postgres=broken, memory=told)))
     assert not any(isinstance(action, Clone) for action in decision.actions)

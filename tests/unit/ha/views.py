@@ -10,6 +10,7 @@ from matriarch.ha.view import (
     ConfigView,
     ControlData,
     Failsafe,
+    HistoryEntry,
     LockView,
     Me,
     MemberView,
@@ -29,6 +30,8 @@ from matriarch.words.sync_names import NOBODY, every
 
 NOW = 1000.0
 SYSID = "7591234567890123456"
+RECORDED = ConfigView(True, "5", SYSID, (HistoryEntry(1, 1000, leader="demo-0"),))
+"""The leader's timeline 2 is on record."""
 NAMES = ("demo-0", "demo-1", "demo-2")
 ME = Me("demo-1", "demo", "10.0.0.1", "uid-1", "n1")
 

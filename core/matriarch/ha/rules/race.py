@@ -7,7 +7,7 @@ all reachable members, not farther than `maximum_lag_on_failover` behind the las
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Acquire, Decision, PollPeers, Release
+from matriarch.ha.actions import Acquire, Decision, PollPeers, Release, WriteInitialize
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.isolation import failsafe_applies
@@ -180,5 +180,14 @@ def _waited(view: View) -> bool:
 def _take(view: View, facts: str) -> Decision:
     on_record = is_sysid(view.config.initialize)
     alone = view.settings.standby_cluster is None
-    steps = promotion(view) if on_record and alone else ()
-    return Decision((Acquire(view.lock.version), *steps), Reason.TAKING_LOCK, facts, wake_in=0.0)
+    if not (on_record and alone):
+        return Decision((Acquire(view.lock.version),), Reason.TAKING_LOCK, facts, wake_in=0.0)
+    steps = (*_proof(view), Acquire(view.lock.version), *promotion(view))
+    return Decision(steps, Reason.TAKING_LOCK, facts, wake_in=0.0)
+
+
+def _proof(view: View) -> tuple[WriteInitialize, ...]:
+    """That the settings and the history which this member knows are the present ones: writing `initialize` as it is
+    changes nothing, and fails on a record that is old. A watch that is late may hide a whole timeline, or that
+    synchronous mode was switched on. A synchronous standby proves as much by its write of the sync object."""
+    return () if sync_active(view) else (WriteInitialize(view.config.initialize or "", view.config.version),)

@@ -127,13 +127,16 @@ def _may_reclone(view: View) -> bool:
 
 
 def known_remote(view: View, source: Upstream) -> RemoteHistory | None:
-    """What the leader said of its history in this epoch, once it is out of recovery; a standby cluster's never is."""
+    """What the leader said of its history in this epoch, once it is out of recovery; a standby cluster's never is.
+
+    Its timeline has to be on record: until then another member could be promoted to the same number in ignorance of it,
+    and nobody could tell the two apart afterwards."""
     remote = view.memory.remote
     if remote is None or remote.member != source.member or remote.epoch != view.lock.epoch:
         return None
-    if remote.in_recovery and view.settings.standby_cluster is None:
-        return None
-    return remote
+    if view.settings.standby_cluster is not None:
+        return remote
+    return None if remote.in_recovery or remote.timeline > max(1, view.config.timeline) else remote
 
 
 def diverged(view: View, source: Upstream, verdict: Verdict) -> Decision:
