@@ -189,7 +189,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "how far behind a candidate is does not matter",
         _many(
             lambda: mock.patch(f"{_RULES}.race._stale", _nothing),
-            lambda: mock.patch(f"{_RULES}.race._ahead", lambda *_: False),
+            lambda: mock.patch(f"{_RULES}.race.ahead", lambda *_: False),
         ),
         _plan(
             ("split", "isolate", "node-crash", "one-way"),
