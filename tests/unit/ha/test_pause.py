@@ -21,7 +21,6 @@ from matriarch.ha.actions import (
     StartPrimary,
     StartReplica,
     StopPostgres,
-    SyncSlots,
 )
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
@@ -145,14 +144,6 @@ def test_a_schedule_survives_a_pause_but_is_not_carried_out_in_one() -> None:
     (action,) = decide(leading(request=late, poll=good)).actions
     assert isinstance(action, ClearRequest)
     assert "past" in action.why
-
-
-def test_no_slot_is_dropped() -> None:
-    old = replace(leading().postgres, slots=("demo_0", "demo_2", "demo_7"))
-    memory = replace(SURE, slots_missing_since={"demo_7": NOW - 9999})
-    assert not any(isinstance(a, SyncSlots) for a in decide(paused(leading(postgres=old, memory=memory))).actions)
-    assert SyncSlots((), ("demo_7",)) in decide(a_view(postgres=replica(slots=("demo_7",)))).actions
-    assert decide(paused(a_view(postgres=replica(slots=("demo_7",), applied=PAUSED)))).actions == ()
 
 
 def test_foreign_data_is_stopped_all_the_same() -> None:
