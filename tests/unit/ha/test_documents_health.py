@@ -123,6 +123,9 @@ def test_tags_filter_the_replicas_and_never_the_primary() -> None:
     assert health("/replica", {"tag_zone": "a"}, facts) == 503
     assert health("/primary", {"tag_zone": "a"}, LEADER) == 200
     assert health("/health", {"tag_zone": "a"}, LEADER) == 503
+    own = _tagged(Tags(custom=(("ssd", True), ("zone", "a"))))
+    assert health("/replica", {"tag_zone": "a", "tag_ssd": "true"}, own) == 200
+    assert health("/replica", {"tag_zone": "b"}, own) == 503
 
 
 def test_the_replication_state_can_be_asked_for() -> None:
