@@ -10,7 +10,7 @@ from matriarch.ha.actions import HandOver
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.terminating import QUIET_S
 from matriarch.ha.view import View
-from matriarch.words.errors import ConflictError, PostgresError, ProgramFailed
+from matriarch.words.errors import ConflictError, MatriarchError, PostgresError, ProgramFailed
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
@@ -50,12 +50,21 @@ async def hand_over(agent: Agent, action: HandOver) -> None:
     if successor is None:
         agent.log("no replica has the last record; keeping the lock", lsn=last_lsn)
         agent.remember(handovers_kept=agent.memory.handovers_kept + 1)
+        if last_lsn:
+            await _tell_end(agent, last_lsn)
         return
     agent.remember(handover_done_at=agent.now(), handovers_kept=0)
     try:
         await agent.keeper.release(last_lsn or None, successor)
     except ConflictError as error:
         agent.log("the lock was gone before its release", error=str(error))
+
+
+async def _tell_end(agent: Agent, lsn: int) -> None:
+    try:
+        await agent.keeper.tell_end(lsn)
+    except MatriarchError as error:
+        agent.log("the end of the WAL is not on record", lsn=lsn, error=str(error))
 
 
 def stop_within(agent: Agent, most: float = 0.0) -> float | None:

@@ -116,6 +116,11 @@ class Keeper:
             await self.disarm()
             await self._store.release_lock(optime, successor, self._settings().retry_timeout)
 
+    async def tell_end(self, lsn: int) -> None:
+        """The lock is kept, and Postgres has stopped at `lsn`: a successor that waits for the TTL is measured by it."""
+        async with self._turn:
+            await self._store.write_position(lsn, self._settings().retry_timeout)
+
     async def extend(self, sent: float) -> None:
         """Failsafe: every member agreed to questions sent at `sent`."""
         if self.lease_until is not None:

@@ -217,6 +217,15 @@ class ClusterStore:
             return
         raise ConflictError("the lock keeps changing")
 
+    async def write_position(self, lsn: int, timeout: float) -> None:
+        """Tell where the WAL of this member's time ends, and leave all else as it stands. Raises ConflictError when the
+        lock is not this member's any more."""
+        obj = self._object(self._lock_name)
+        if obj is None or records.read_lock(obj).holder != self._me.name:
+            raise ConflictError("the lock names another member")
+        body = records.with_version({"metadata": {"annotations": {"optime": str(lsn)}}}, records.version_of(obj))
+        await self._patch(self._lock_name, body, timeout)
+
     def _identity(self, name: str | None) -> Me | None:
         """Another member as it will name itself in the lock; None while its pod has no address."""
         pod = self._pods.cache.get((self._namespace, name or ""))

@@ -120,6 +120,28 @@ def test_a_switchover_needs_no_rewind() -> None:
     tell(story, a_plan(**ASYNC))
 
 
+def test_a_primary_that_stops_without_a_successor_leaves_word_where_it_stopped() -> None:
+    """No replica has its last record, so the lock is kept. Whoever waits for the end of it is measured by the last
+    position, and not by one from some seconds before (rule 4)."""
+
+    async def story(world: World, primary: Member) -> None:
+        brisk(world)
+        for member in replicas_of(world):
+            world.network.darken(member.name)
+        await asyncio.sleep(1.0)
+        world.spawn(primary.replace_pod(graceful=True, away_s=3.0))
+        await until(lambda: primary.server.process == "stopped", 25.0)
+        await asyncio.sleep(1.5)
+        assert world.truth.lock is not None
+        assert world.truth.holder == primary.name
+        assert primary.volume.data is not None
+        assert world.truth.lock.optime == primary.volume.data.flushed
+        for member in replicas_of(world):
+            world.network.lighten(member.name)
+
+    tell(story, a_plan(**ASYNC))
+
+
 def test_the_service_leads_somewhere_at_any_time_of_a_switchover() -> None:
     """An empty Service makes clients fail at once, and a pooler remember the failure."""
 
