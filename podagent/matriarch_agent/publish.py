@@ -23,6 +23,8 @@ from matriarch_agent.store import ClusterStore
 MOVING = frozenset({"xlog_location", "replay_lsn", "receive_lsn"})
 """Keys whose change alone is not worth a write out of turn."""
 
+AGAIN_S = 0.5
+"""Seconds after a write that failed in which none is tried."""
 QUIET_S = 1.2
 """Seconds after a move of the lock in which no role label is given: a label changes the EndpointSlice of the replicas'
 Service, kube-proxy applies at most one change a second, and the first has to be the primary's new address."""
@@ -33,14 +35,14 @@ class Publisher:
 
     def __init__(self, store: ClusterStore, me: Me, now: Now, log: Log, jobs: Jobs) -> None:
         self._store, self._me, self._now, self._log, self._jobs = store, me, now, log, jobs
-        self._written_at = -1e9
+        self._written_at = self._failed_at = -1e9
         self._busy = False
         self.last_label_change = -1e9
 
     def publish(self, view: View) -> None:
         """Start a write when one is due; never waits for it."""
         pod = self._store.pod()
-        if pod is None or self._busy or not view.api_ok:
+        if pod is None or self._busy or not view.api_ok or self._now() - self._failed_at < AGAIN_S:
             return
         body = self._difference(pod, view)
         if body is None:
@@ -70,6 +72,7 @@ class Publisher:
             if "labels" in body["metadata"]:
                 self.last_label_change = self._now()
         except MatriarchError as error:
+            self._failed_at = self._now()
             self._log("own pod not updated", error=str(error))
         finally:
             self._busy = False

@@ -7,7 +7,7 @@ from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules import slots
 from matriarch.ha.rules.race import poll_ahead
-from matriarch.ha.rules.recover import diverged, known_remote
+from matriarch.ha.rules.recover import UNRECORDED_S, diverged, known_remote, unrecorded
 from matriarch.ha.rules.restart import dropped, wish
 from matriarch.ha.rules.sync import relied_on
 from matriarch.ha.rules.takeover import next_look, watches_closely
@@ -78,6 +78,9 @@ def _repoint(view: View, source: Upstream) -> Decision:
     if remote is None:
         facts = f"is {source.member} out of recovery, and may this data follow it?"
         return Decision((AskLeader(source), *poll_ahead(view)), Reason.ASKING_LEADER, facts, wake_in=0.2)
+    why = unrecorded(view, remote)
+    if why is not None:
+        return Decision(poll_ahead(view), Reason.ASKING_LEADER, why, wake_in=UNRECORDED_S)
     verdict = judge(view.postgres, remote, view.me.name, view.config.history)
     if verdict is Verdict.STREAM:
         target = stream_source(view, source)

@@ -25,6 +25,8 @@ from matriarch.ha.view import RemoteHistory, Upstream, View
 
 FAILURES_BEFORE_RELEASE = 2
 """Failed starts of a leader before it lets another member lead."""
+UNRECORDED_S = 0.5
+"""Seconds between looks whether the leader's timeline is on record; the record's change wakes before."""
 FAILURES_BEFORE_RECLONE = 5
 """Failed starts of a replica before its data is copied anew."""
 
@@ -111,6 +113,9 @@ def _as_replica(view: View) -> Decision:
     remote = known_remote(view, source)
     if remote is None:
         return Decision((AskLeader(source),), Reason.ASKING_LEADER, f"may my data follow {source.member}?", wake_in=0.3)
+    why = unrecorded(view, remote)
+    if why is not None:
+        return Decision((), Reason.ASKING_LEADER, why, wake_in=UNRECORDED_S)
     verdict = judge(view.postgres, remote, view.me.name, view.config.history)
     if verdict is Verdict.STREAM:
         return Decision((StartReplica(source),), Reason.STARTING_REPLICA, f"following {source.member}", wake_in=0.5)
@@ -127,16 +132,21 @@ def _may_reclone(view: View) -> bool:
 
 
 def known_remote(view: View, source: Upstream) -> RemoteHistory | None:
-    """What the leader said of its history in this epoch, once it is out of recovery; a standby cluster's never is.
-
-    Its timeline has to be on record: until then another member could be promoted to the same number in ignorance of it,
-    and nobody could tell the two apart afterwards."""
+    """What the leader said of its history in this epoch, once it is out of recovery; a standby cluster's never is."""
     remote = view.memory.remote
     if remote is None or remote.member != source.member or remote.epoch != view.lock.epoch:
         return None
-    if view.settings.standby_cluster is not None:
-        return remote
-    return None if remote.in_recovery or remote.timeline > max(1, view.config.timeline) else remote
+    if remote.in_recovery and view.settings.standby_cluster is None:
+        return None
+    return remote
+
+
+def unrecorded(view: View, remote: RemoteHistory) -> str | None:
+    """Why a leader's history is no ground to follow it on yet: its timeline has to be on record. Until then another
+    member could be promoted to the same number in ignorance of it, and nobody could tell the two apart afterwards."""
+    if view.settings.standby_cluster is not None or remote.timeline <= max(1, view.config.timeline):
+        return None
+    return f"timeline {remote.timeline} of {remote.member} is not on record yet"
 
 
 def diverged(view: View, source: Upstream, verdict: Verdict) -> Decision:
