@@ -50,6 +50,8 @@ def cluster(kubectl: Kubectl, namespace: str, folder: Path) -> PostgresCluster:
         assert plain.status_code == 200, "without the Secrets, the members stay as they are"
     kubectl.apply(certificates(folder, ["demo"]), secret("rest-login", LOGIN), namespace=namespace)
     eventually(lambda: https_only(made, folder), within=180, what="all members on https", every=1.0)
+    # Then once more: certificates are required only when everybody has one.
+    eventually(lambda: required(made), within=180, what="members that require certificates", every=1.0)
     made.wait_healthy(2, within=90)
     return made
 
@@ -112,6 +114,15 @@ def https_only(cluster: PostgresCluster, folder: Path) -> None:
             served(str(host), folder)
         else:
             raise NotYet(f"{pod['metadata']['name']} serves plain http")
+
+
+def required(cluster: PostgresCluster) -> None:
+    for pod in cluster.pods():
+        ports = [one["containerPort"] for one in pod["spec"]["containers"][0]["ports"]]
+        if 8009 not in ports or pod["metadata"].get("deletionTimestamp"):
+            raise NotYet(f"{pod['metadata']['name']} has the ports {ports}")
+    if cluster.status().get("phase") != "Running":
+        raise NotYet(f"{cluster.status()}")
 
 
 def served(host: str, folder: Path) -> str:
