@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulation.mutants import Catch, Mutant
+from simulation.mutant import Catch, Mutant
 from simulation.world import simulate
 
 

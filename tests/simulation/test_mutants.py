@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from simulation.hunt import hunt
-from simulation.mutants import MUTANTS, Mutant
+from simulation.lease_mutants import LEASE_MUTANTS
+from simulation.mutant import Mutant
+from simulation.mutants import MUTANTS
 from simulation.world import simulate
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+@pytest.mark.parametrize("mutant", (*MUTANTS, *LEASE_MUTANTS), ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_a_mutant_is_noticed(mutant: Mutant) -> None:
     catch = hunt(mutant)
     assert catch is not None, f"nobody noticed in {mutant.seeds} seeds: {mutant.name}"
