@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SEEDS ?= 300
+SEEDS ?= 2000
+START ?= 1
 RUNS ?= 1
 SOURCES := core podagent operator tests e2e bench
 TYPED := $(wildcard e2e/*.py) e2e/clients e2e/cluster e2e/probe bench tests/tidy tests/unit/probe tests/unit/bench tests/component/probe
@@ -39,9 +40,10 @@ component: $(READY) packages
 simulation: $(READY)
 	$(PYTEST) -q -m "not component and not e2e" tests/simulation
 
-# More seeds than continuous integration runs; a failing one is printed with the command that replays it.
+# More seeds than continuous integration runs; a failing one is printed with the command that replays it. START=0: fresh
+# ones. JSON=file: the figures for docs/reliability.md as well.
 simulate: $(READY)
-	cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
+	cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS) --start $(START) $(if $(JSON),--json $(abspath $(JSON)))
 
 e2e: $(READY) packages
 	$(PYTEST) -v --durations=20 -m e2e e2e

@@ -15,6 +15,7 @@ from matriarch.kube.api import ENDPOINTS
 from matriarch.words import labels, names
 from matriarch.words.errors import MatriarchError, NotFound
 from matriarch_agent.face import AgentFace
+from simulation.process_faults import expendable
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
@@ -37,6 +38,8 @@ class Administrator:
             "synchronous": self._synchronous,
             "pause": self._pause,
             "restart": self._restart,
+            "reinitialize": self._reinitialize,
+            "scale": self._scale,
             "turn": self._turn,
         }
 
@@ -111,6 +114,22 @@ class Administrator:
             return None
         self._world.remote.fork(leader)
         return {"standby_cluster": self._world.remote.settings()}
+
+    def _reinitialize(self) -> None:
+        others = [m.agent for m in self._world.members if m.agent is not None and m.name != self._world.truth.holder]
+        if others:
+            agent = self._rng.choice(others)
+            self._world.trace.add("admin", f"asks {agent.me.name} to copy its data anew")
+            agent.remember(reinitialize=True)
+            agent.wake()
+
+    def _scale(self) -> None:
+        """The last member goes, with its disk when nothing rests on it, and comes back when the cluster grows again."""
+        member, seconds = self._world.members[-1], self._rng.uniform(10, 60)
+        if len(self._world.members) < 2 or member.restarts_blocked:
+            return
+        self._world.trace.add("admin", f"scales down to {member.ordinal}, and up again after {seconds:.1f} s")
+        self._world.spawn(member.replace_pod(graceful=True, away_s=seconds, drop_volume=expendable))
 
     def _pause(self) -> dict[str, Any]:
         return {"pause": self._rng.random() < 0.5}

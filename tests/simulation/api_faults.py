@@ -32,8 +32,10 @@ def outage(world: World, rng: random.Random) -> None:
     world.later(seconds, back)
 
 
-def _with(world: World, rng: random.Random, what: str, **changes: Any) -> None:
-    victims, seconds = _victims(world, rng), rng.uniform(3, 60)
+def _with(
+    world: World, rng: random.Random, what: str, seconds: float | None = None, /, **changes: Any
+) -> None:
+    victims, seconds = _victims(world, rng), seconds or rng.uniform(3, 60)
     world.trace.add("api", f"{what} for {', '.join(victims)} for {seconds:.1f} s")
     normal = world.calm_api()
     for name in victims:
@@ -57,14 +59,35 @@ def slow(world: World, rng: random.Random) -> None:
 def flaky(world: World, rng: random.Random) -> None:
     """Replies get lost, and every kind of refusal occurs."""
     share = rng.choice([0.05, 0.2])
-    fields = ("lost_reply", "server_error", "overloaded", "conflict", "forbidden", "throttled", "drop_watch", "late")
+    fields = (
+        "lost_reply",
+        "server_error",
+        "overloaded",
+        "conflict",
+        "forbidden",
+        "throttled",
+        "drop_watch",
+        "late",
+        "gone",
+    )
     chosen = rng.sample(fields, rng.randint(1, len(fields)))
     _with(world, rng, f"flaky ({', '.join(chosen)})", **dict.fromkeys(sorted(chosen), share))
 
 
 def read_only(world: World, rng: random.Random) -> None:
     """Reads are answered, writes fail (etcd without quorum)."""
-    _with(world, rng, "read-only", writes_fail=True)
+    _with(world, rng, "read-only", rng.uniform(3, 120), writes_fail=True)
+
+
+def write_only(world: World, rng: random.Random) -> None:
+    """Writes are answered, reads fail."""
+    _with(world, rng, "write-only", rng.uniform(3, 120), reads_fail=True)
+
+
+def stale_reads(world: World, rng: random.Random) -> None:
+    """Reads come from a cache that is behind."""
+    seconds = rng.choice([1.0, 5.0, 20.0])
+    _with(world, rng, f"reads {seconds:.0f} s old", stale_s=seconds)
 
 
 def silent_watch(world: World, rng: random.Random) -> None:
@@ -117,6 +140,8 @@ API_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "api-stall": stall,
     "api-flaky": flaky,
     "api-read-only": read_only,
+    "api-write-only": write_only,
+    "api-stale-reads": stale_reads,
     "api-silent-watch": silent_watch,
     "api-lagging-watch": lagging_watch,
     "api-compaction": compaction,

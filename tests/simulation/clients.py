@@ -20,13 +20,17 @@ BULK = 0.004
 
 
 class Client:
-    """One session after the other. A sticky client sits on a member's node and talks to that member only."""
+    """One session after the other. A sticky client sits on a member's node and talks to that member only. A local one
+    sits on a member's node and uses the Service, whose routes are as old there as the node's last word from the API
+    server."""
 
-    def __init__(self, world: World, number: int, sticky: Member | None = None) -> None:
+    def __init__(self, world: World, number: int, sticky: Member | None = None, local: Member | None = None) -> None:
         self._world = world
         self._rng = random.Random(f"{world.seed}/client/{number}")
         self.name = f"client-{number}"
-        self.sticky = sticky
+        self.sticky, self.local = sticky, local
+        self._host = local.name if local is not None else self.name
+        """Where its packets come from."""
         self._address: str | None = None
         self.acks: list[float] = []
         """When commits were acknowledged to this client."""
@@ -82,7 +86,7 @@ class Client:
         delay = network.latency() + self._rng.uniform(*server.hazards.fsync)
         if self.sticky is not None:
             server.submit(size, delay, partial(self._hear, asked))
-        elif network.arrives(self.name, server.host):
+        elif network.arrives(self._host, server.host):
             server.submit(size, delay, partial(self._answer, asked, server.host))
 
     def _server(self) -> Server | None:
@@ -91,11 +95,14 @@ class Client:
             return self.sticky.server
         if self._address is None:
             # kube-proxy follows the Endpoints with up to a second of delay.
-            self._address = self._world.truth.address(self._loop.time() - self._rng.uniform(0.02, 1.0))
+            seen = self._loop.time() - self._rng.uniform(0.02, 1.0)
+            if self.local is not None:
+                seen = min(seen, self._world.dark_since.get(self.local.name, seen))
+            self._address = self._world.truth.address(seen)
         return self._world.site.servers.get(self._address or "")
 
     def _answer(self, asked: int, host: str, end: tuple[Branch, int] | None) -> None:
-        if self._world.network.arrives(host, self.name):
+        if self._world.network.arrives(host, self._host):
             self._hear(asked, end)
 
     def _hear(self, asked: int, end: tuple[Branch, int] | None) -> None:

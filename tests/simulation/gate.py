@@ -20,6 +20,8 @@ class Gate:
         self._open = asyncio.Event()
         self._open.set()
         self.dead = False
+        self.drag: Callable[[], float] | None = None
+        """Seconds that each pass takes: a process that hardly gets the processor."""
 
     @property
     def shut(self) -> bool:
@@ -45,10 +47,12 @@ class Gate:
     @property
     def free(self) -> bool:
         """Whether everything passes at once."""
-        return not self.dead and self._open.is_set()
+        return not self.dead and self.drag is None and self._open.is_set()
 
     async def opened(self) -> None:
         """Wait until the gate is not shut."""
+        if self.drag is not None:
+            await asyncio.sleep(self.drag())
         while self.shut:
             await self._open.wait()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from matriarch.ha.documents import peer_answer_from
@@ -31,6 +31,11 @@ FORCED_GRACE_S = 2.0
 """What the kubelet gives the processes of a pod that was deleted by force."""
 
 
+def _keep(world: World, member: Member) -> bool:
+    del world, member
+    return False
+
+
 class Member:
     """One ordinal of the StatefulSet, whatever pod it has at the moment."""
 
@@ -44,7 +49,7 @@ class Member:
         self.clock = MemberClock(rate, self.rng.uniform(0, 1e5))
         self.volume = Volume(ordinal)
         self.tags = world.plan.tags.get(ordinal, Tags())
-        self.pods = 0
+        self._addresses = 0
         self.uid = ""
         self.ip = ""
         self.server = Server("", "", world.site, self.rng, world.plan.hazards, self.volume)
@@ -61,24 +66,40 @@ class Member:
 
     def new_pod(self) -> None:
         """The StatefulSet makes a pod; the kubelet starts its container a little later."""
-        self.pods += 1
+        self._new_address()
+        metadata = {
+            "name": self.name,
+            "namespace": self.world.namespace,
+            "labels": labels.cluster_labels(self.world.cluster),
+            "annotations": {},
+        }
+        spec = {"nodeName": self.node, "containers": [{"name": "postgres", "image": "x"}]}
+        body = {"metadata": metadata, "spec": spec, "status": {"podIP": self.ip, "phase": "Running"}}
+        self.uid = self.world.kube.store.seed(PODS, self.world.namespace, body)["metadata"]["uid"]
+        self.world.trace.add(self.name, f"new pod at {self.ip}")
+
+    def readdress(self) -> None:
+        """The pod gets another address, as after a restart of its machine; the kubelet tells the API server of it as
+        soon as it reaches it."""
+        self._new_address()
+        self.world.trace.add(self.name, f"its pod has the address {self.ip} now")
+        self._tell_address(self.uid)
+
+    def _tell_address(self, uid: str) -> None:
+        if self.world.api_is_dark(self.name):
+            asyncio.get_running_loop().call_later(1.0, self._tell_address, uid)
+            return
+        store, namespace = self.world.kube.store, self.world.namespace
+        pod = store.table(PODS).objects.get((namespace, self.name))
+        if pod is not None and pod["metadata"]["uid"] == uid:
+            store.patch(PODS, namespace, self.name, {"status": {"podIP": self.ip}}, "merge", "status", "kubelet")
+
+    def _new_address(self) -> None:
+        self._addresses += 1
         self.world.site.servers.pop(self.ip, None)
-        self.ip = f"10.{self.ordinal}.{self.pods // 250}.{self.pods % 250 + 1}"
+        self.ip = f"10.{self.ordinal}.{self._addresses // 250}.{self._addresses % 250 + 1}"
         self.world.network.alias[self.ip] = self.name
         self.server = Server(self.name, self.ip, self.world.site, self.rng, self.world.plan.hazards, self.volume)
-        body = {
-            "metadata": {
-                "name": self.name,
-                "namespace": self.world.namespace,
-                "labels": labels.cluster_labels(self.world.cluster),
-                "annotations": {},
-            },
-            "spec": {"nodeName": self.node, "containers": [{"name": "postgres", "image": "x"}]},
-            "status": {"podIP": self.ip, "phase": "Running"},
-        }
-        pod = self.world.kube.store.seed(PODS, self.world.namespace, body)
-        self.uid = pod["metadata"]["uid"]
-        self.world.trace.add(self.name, f"new pod {self.uid} at {self.ip}")
 
     def drop_pod(self) -> None:
         """The pod object goes; whatever of its container still ran is killed first."""
@@ -91,8 +112,11 @@ class Member:
         except NotFound:
             return
 
-    async def replace_pod(self, *, graceful: bool, away_s: float = 0.0) -> None:
-        """Delete the pod; the StatefulSet makes another one of its name, after `away_s` or when the world heals.
+    async def replace_pod(
+        self, *, graceful: bool, away_s: float = 0.0, drop_volume: Callable[[World, Member], bool] = _keep
+    ) -> None:
+        """Delete the pod; the StatefulSet makes another one of its name, after `away_s` or when the world heals. Its
+        disk goes with it when `drop_volume` says so.
 
         Not graceful is by force: the object is gone at once, and the processes have as long as the kubelet gives them.
         """
@@ -107,6 +131,8 @@ class Member:
             if self.agent_task is not None:
                 await asyncio.wait([self.agent_task], timeout=GRACE_S if graceful else FORCED_GRACE_S)
         self.drop_pod()
+        if drop_volume(self.world, self):
+            self.lose_volume()
         await self.world.pass_time(away_s)
         await asyncio.sleep(self.rng.uniform(0.3, 2.0))
         self.new_pod()
@@ -114,6 +140,15 @@ class Member:
         if self.node_up:
             await asyncio.sleep(self.rng.uniform(0.5, 2.0))
             self.start_container()
+
+    async def join(self, after_s: float) -> None:
+        """The StatefulSet grows by this member."""
+        self.restarts_blocked = True
+        await self.world.pass_time(after_s)
+        self.restarts_blocked = False
+        self.new_pod()
+        await asyncio.sleep(self.rng.uniform(0.0, 3.0))
+        self.start_container()
 
     def lose_volume(self) -> None:
         """The disk is gone for good; the next pod gets an empty one."""

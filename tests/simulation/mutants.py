@@ -181,14 +181,14 @@ MUTANTS += (
         lambda: mock.patch.object(sync_rules, "before_promotion", lambda view: ()),
         storm,
         frozenset({1, 3}),
-        seeds=100,
+        seeds=200,
     ),
     Mutant(
         "the fast failover takes whatever version the lock has by then",
         patched(ClusterStore, "take_lock", _newest_version),
         storm,
         frozenset({1, 2, 3}),
-        seeds=100,
+        seeds=200,
     ),
     Mutant(
         "the sync object is written without compare-and-swap",

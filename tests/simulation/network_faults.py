@@ -114,6 +114,34 @@ def delay(world: World, rng: random.Random) -> None:
     world.later(seconds, back)
 
 
+def resets(world: World, rng: random.Random) -> None:
+    """Every replication connection of one member breaks, and both sides notice."""
+    member = rng.choice(world.members)
+    links = [*member.server.links.values()]
+    if member.server.intake.link is not None:
+        links.append(member.server.intake.link)
+    for link in links:
+        link.reset()
+
+
+def clients_cut(world: World, rng: random.Random) -> None:
+    """Clients and a member do not hear each other, or only in one direction; members are not concerned."""
+    leader = [m for m in world.members if m.name == world.truth.holder]
+    member = leader[0] if leader and rng.random() < 0.7 else rng.choice(world.members)
+    seconds, ways = rng.uniform(2, 30), rng.choice(["requests", "answers", "both"])
+    world.trace.add("network", f"clients and {member.name} apart ({ways}) for {seconds:.1f} s")
+    pairs = [(client.name, member.name) for client in world.clients] if ways != "answers" else []
+    pairs += [(member.name, client.name) for client in world.clients] if ways != "requests" else []
+    for pair in pairs:
+        world.network.cut(*pair)
+
+    def back() -> None:
+        for pair in pairs:
+            world.network.mend(*pair)
+
+    world.later(seconds, back)
+
+
 NETWORK_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "isolate": isolate,
     "split": split,
@@ -121,4 +149,6 @@ NETWORK_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "loss": loss,
     "delay": delay,
     "estrange": estrange,
+    "resets": resets,
+    "clients-cut": clients_cut,
 }

@@ -35,12 +35,16 @@ class Plan:
     weights: dict[str, float] = field(default_factory=dict)
     clients: int = 3
     sticky: int = 1
+    local: int = 0
+    """Clients on members' nodes that use the Service."""
     admin_every_s: float = 60.0
     admin_kinds: tuple[str, ...] = ()
     tags: dict[int, Tags] = field(default_factory=dict)
     """By ordinal. At least two members, or the only one, have none that keeps them from leading."""
     foreign: bool = False
     """One member starts with data of another cluster."""
+    late: dict[int, float] = field(default_factory=dict)
+    """Members that join later, and when: the cluster grows."""
     lock_exists: bool = True
     """The lock object was created beforehand, as an operator may do."""
     standby: bool = False
@@ -55,14 +59,19 @@ class Plan:
 
 
 SYNCHRONOUS = (False, True, "quorum")
+DEEDS = ("switchover", "failover", "parameters", "synchronous", "pause", "restart", "reinitialize", "scale")
+"""What administrators do."""
 PROFILES = ("mixed", "storm", "standby")
 STORM = (
     "agent-kill",
     "agent-pause",
+    "agent-starve",
     "api-flaky",
     "api-lagging-watch",
     "api-slow",
+    "api-stale-reads",
     "api-stall",
+    "clients-cut",
     "container-kill",
     "estrange",
     "freeze",
@@ -70,6 +79,8 @@ STORM = (
     "one-way",
     "postgres-hang",
     "postgres-kill",
+    "postgres-slow",
+    "resets",
     "split",
 )
 """What makes a synchronous primary lose its standbys, its API server and its agent, in any order."""
@@ -87,7 +98,7 @@ def plan_for(seed: int, kinds: tuple[str, ...], profile: str = "mixed") -> Plan:
         plan.settings["synchronous_mode"] = plan.settings["synchronous_mode"] or True
         plan.weights = dict.fromkeys(STORM, 1.0)
         plan.fault_every_s = 2.5
-        plan.clients, plan.sticky = 4, 3
+        plan.clients, plan.sticky, plan.local = 3, 3, 2
     if profile == "standby":
         plan.standby, plan.foreign = True, False
         plan.admin_kinds = (*plan.admin_kinds, "turn", "turn")
@@ -107,8 +118,7 @@ def _mixed(seed: int, kinds: tuple[str, ...]) -> Plan:
     plan.clients = rng.randint(1, 4)
     plan.sticky = rng.randint(0, min(2, members))
     plan.admin_every_s = rng.choice([20.0, 60.0, 1e6])
-    kinds_of_admin = ["switchover", "failover", "parameters", "synchronous", "pause", "restart"]
-    plan.admin_kinds = tuple(sorted(rng.sample(kinds_of_admin, rng.randint(1, len(kinds_of_admin)))))
+    plan.admin_kinds = tuple(sorted(rng.sample(DEEDS, rng.randint(1, len(DEEDS)))))
     plan.foreign = members >= 3 and rng.random() < 0.03
     plan.lock_exists = rng.random() < 0.7
     if members >= 3 and not plan.foreign and rng.random() < 0.25:
@@ -116,6 +126,9 @@ def _mixed(seed: int, kinds: tuple[str, ...]) -> Plan:
         tags = {f"demo-{ordinal}": tags_document(one) for ordinal, one in plan.tags.items()}
         plan.settings["member_tags"] = tags
     plan.settings.update(_slots(random.Random(f"{seed}/slots")))
+    plan.local = rng.randint(0, min(2, members))
+    if members >= 3 and not plan.foreign and rng.random() < 0.25:
+        plan.late = {ordinal: rng.uniform(10, 60) for ordinal in range(rng.randint(1, members - 1), members)}
     return plan
 
 
@@ -151,6 +164,7 @@ def _settings(rng: random.Random) -> dict[str, Any]:
         "synchronous_mode": rng.choices(SYNCHRONOUS, [3, 4, 3])[0],
         "synchronous_mode_strict": rng.random() < 0.2,
         "synchronous_node_count": rng.choice([1, 1, 1, 2]),
+        "member_slots_ttl": rng.choice([1800, 1800, 20]),
         "postgresql": {"use_pg_rewind": rng.random() < 0.85, "parameters": {"max_connections": 100}},
     }
 
@@ -170,6 +184,7 @@ def _hazards(rng: random.Random) -> Hazards:
         hazards.replay_delay = (0.01, 3.0)
     if rng.random() < 0.15:
         hazards.query = (0.01, 1.2)
+    hazards.wal_keep = rng.choice([0, 16, 128, 128]) * 1024 * 1024
     if rng.random() < 0.15:
         hazards.fsync = (0.001, 0.25)
     return hazards

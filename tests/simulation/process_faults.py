@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from matriarch.testing.fake_kube_faults import vars_of
@@ -33,6 +35,19 @@ def agent_pause(world: World, rng: random.Random) -> None:
     world.later(seconds, gate.go_on)
 
 
+def agent_starve(world: World, rng: random.Random) -> None:
+    """The agent runs, but each of its steps takes long: a machine without a free processor."""
+    member, seconds, most = _somebody(world, rng), rng.uniform(5, 60), rng.choice([0.1, 0.5, 1.5])
+    gate = member.gate
+    world.trace.add(member.name, f"agent starved for {seconds:.1f} s, each step up to {most} s")
+    gate.drag = partial(member.rng.uniform, 0.0, most)
+
+    def back() -> None:
+        gate.drag = None
+
+    world.later(seconds, back)
+
+
 def freeze(world: World, rng: random.Random) -> None:
     """The whole container stands still."""
     member, seconds = _somebody(world, rng), rng.choice([rng.uniform(0.5, 4), rng.uniform(5, 40)])
@@ -58,6 +73,19 @@ def postgres_hang(world: World, rng: random.Random) -> None:
     world.trace.add(server.member, f"postgres hangs for {seconds:.1f} s")
     server.freeze(True)
     world.later(seconds, lambda: server.freeze(False) if server.life == life else None)
+
+
+def postgres_slow(world: World, rng: random.Random) -> None:
+    """Queries and the disk take long."""
+    server, seconds = _somebody(world, rng).server, rng.uniform(5, 60)
+    query, fsync = rng.choice([0.3, 1.2, 2.5]), rng.choice([0.02, 0.3, 1.0])
+    world.trace.add(server.member, f"postgres slow for {seconds:.1f} s: queries up to {query} s, fsync up to {fsync} s")
+    server.hazards = replace(world.plan.hazards, query=(0.01, query), fsync=(0.001, fsync))
+
+    def back() -> None:
+        server.hazards = world.plan.hazards
+
+    world.later(seconds, back)
 
 
 def container_kill(world: World, rng: random.Random) -> None:
@@ -89,20 +117,43 @@ def all_pods(world: World, rng: random.Random) -> None:
 
 
 def node_crash(world: World, rng: random.Random) -> None:
-    """The machine dies without a word and comes back with its disk."""
-    _crash(world, _somebody(world, rng), rng.uniform(2, 60))
+    """The machine dies without a word and comes back with its disk; its pod may have another address then."""
+    _crash(world, _somebody(world, rng), rng.uniform(2, 60), readdress=rng.random() < 0.5)
+
+
+def power_cut(world: World, rng: random.Random) -> None:
+    """All machines die at once and come back one by one, every pod with another address. In most cases the API server
+    went before them and comes back later than the first of them: the primary was in failsafe mode by then."""
+    if rng.random() < 0.6:
+        seconds = rng.uniform(20, 75)
+        world.trace.add("api", f"unreachable for all for {seconds:.1f} s")
+        for member in world.members:
+            world.api_dark(member.name, True)
+            world.later(seconds, partial(world.api_dark, member.name, False))
+        world.spawn(_cut_power(world, rng, rng.uniform(0, 20)))
+    else:
+        world.spawn(_cut_power(world, rng, 0.0))
+
+
+async def _cut_power(world: World, rng: random.Random, after_s: float) -> None:
+    await world.pass_time(after_s)
+    if world.healing:
+        return
+    world.trace.add("fault", "no machine has power")
+    for member in world.members:
+        _crash(world, member, rng.uniform(2, 40), readdress=True)
 
 
 def node_loss(world: World, rng: random.Random) -> None:
     """The machine dies and its disk with it; only where nobody else's promise rests on that disk."""
     member = _somebody(world, rng)
-    if not _expendable(world, member):
+    if not expendable(world, member):
         return
     _crash(world, member, rng.uniform(2, 30))
     member.lose_volume()
 
 
-def _crash(world: World, member: Member, seconds: float) -> None:
+def _crash(world: World, member: Member, seconds: float, *, readdress: bool = False) -> None:
     if not member.node_up:
         return
     member.node_up = False
@@ -112,12 +163,14 @@ def _crash(world: World, member: Member, seconds: float) -> None:
     def back() -> None:
         member.node_up = True
         world.network.lighten(member.name)
+        if readdress and not member.restarts_blocked and member.init is None:
+            member.readdress()
         member.start_container()
 
     world.later(seconds, back)
 
 
-def _expendable(world: World, member: Member) -> bool:
+def expendable(world: World, member: Member) -> bool:
     """Whether some other live member that may be promoted has all the data: rule 3 speaks of single faults."""
     truth = world.truth
     if vars_of(world.kube.faults_for(member.name)) != vars_of(world.calm_api()):
@@ -159,12 +212,27 @@ def volume_unreadable(world: World, rng: random.Random) -> None:
     world.later(seconds, back)
 
 
+def disk_full(world: World, rng: random.Random) -> None:
+    """No space is left: a primary panics at its next write and does not start, a replica takes nothing in."""
+    member, seconds = _somebody(world, rng), rng.uniform(2, 40)
+    volume = member.volume
+    volume.full = True
+    world.trace.add(member.name, f"disk full for {seconds:.1f} s")
+
+    def back() -> None:
+        volume.full = False
+
+    world.later(seconds, back)
+
+
 PROCESS_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "agent-kill": agent_kill,
     "agent-pause": agent_pause,
+    "agent-starve": agent_starve,
     "freeze": freeze,
     "postgres-kill": postgres_kill,
     "postgres-hang": postgres_hang,
+    "postgres-slow": postgres_slow,
     "container-kill": container_kill,
     "pod-delete": pod_delete,
     "pod-force-delete": pod_force_delete,
@@ -172,5 +240,7 @@ PROCESS_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "scale-down": scale_down,
     "node-crash": node_crash,
     "node-loss": node_loss,
+    "power-cut": power_cut,
+    "disk-full": disk_full,
     "volume-unreadable": volume_unreadable,
 }

@@ -18,7 +18,7 @@ def story(seed: int, hash_seed: str) -> bytes:
     return subprocess.run(command, env=environment, cwd=TESTS, capture_output=True, check=False, timeout=120).stdout
 
 
-@pytest.mark.parametrize("seed", [3, 46, 159, 966])
+@pytest.mark.parametrize("seed", [4, 46, 159, 966])
 def test_two_runs_of_a_seed_are_the_same(seed: int) -> None:
     first, second = story(seed, "1"), story(seed, "2")
     assert len(first.splitlines()) > 50

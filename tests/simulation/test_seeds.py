@@ -1,61 +1,37 @@
-"""Fresh seeds, and every seed that once failed. MATRIARCH_SEEDS tells how many."""
+"""Fresh seeds, and every seed that once failed.
+
+MATRIARCH_SEEDS tells how many fresh ones; where they begin follows from the commit (`seeds.first_fresh_seed`), so every
+change of the code is tried in worlds that nobody has seen. One that fails is a finding: its report has the command that
+replays it, and MATRIARCH_FIRST_SEED repeats the whole range.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from functools import partial
-from pathlib import Path
 
 import pytest
 
-from simulation.__main__ import summary
 from simulation.plan import PROFILES
-from simulation.world import Result, simulate
+from simulation.runner import run_all
+from simulation.seeds import first_fresh_seed, regressions, shared_out
+from simulation.summary import Summary
 
-SEEDS = int(os.environ.get("MATRIARCH_SEEDS", "300"))
-SLICE = 50
-REGRESSIONS = Path(__file__).with_name("regressions.txt")
-
-
-STORMS = STANDBYS = SEEDS // 5
-"""Storms and standby clusters are run besides the mixed seeds."""
-
-
-def regressions(profile: str) -> list[int]:
-    lines = (line.split("#")[0].split() for line in REGRESSIONS.read_text().splitlines())
-    return [int(words[1]) for words in lines if words and words[0] == profile]
+SEEDS = int(os.environ.get("MATRIARCH_SEEDS", "2000"))
+FIRST = first_fresh_seed()
 
 
 def run(profile: str, seeds: list[int]) -> None:
-    results: list[Result] = []
-    # Spawned, not forked: a seed must not depend on what the test process did before.
-    with multiprocessing.get_context("spawn").Pool(min(2, os.cpu_count() or 1)) as pool:
-        for result in pool.imap_unordered(partial(simulate, profile=profile), seeds):
-            if result.violation is not None:
-                pool.terminate()
-                pytest.fail(result.report(), pytrace=False)
-            results.append(result)
-    print(summary(results, 0.0))
+    summary = Summary()
+    for result in run_all([(seed, profile) for seed in seeds], min(2, os.cpu_count() or 1)):
+        if result.violation is not None:
+            pytest.fail(result.report(), pytrace=False)
+        summary.add(result)
+    print(f"{profile} seeds from {seeds[0] if seeds else '-'}: {summary.text()}")
 
 
-def slices(count: int) -> list[tuple[int, int]]:
-    return [(start, min(start + SLICE, count + 1)) for start in range(1, count + 1, SLICE)]
-
-
-@pytest.mark.parametrize(("start", "end"), slices(SEEDS))
-def test_mixed_seeds_keep_every_rule(start: int, end: int) -> None:
-    run("mixed", list(range(start, end)))
-
-
-@pytest.mark.parametrize(("start", "end"), slices(STORMS))
-def test_storms_keep_every_rule(start: int, end: int) -> None:
-    run("storm", list(range(start, end)))
-
-
-@pytest.mark.parametrize(("start", "end"), slices(STANDBYS))
-def test_standby_clusters_keep_every_rule(start: int, end: int) -> None:
-    run("standby", list(range(start, end)))
+@pytest.mark.parametrize("profile", PROFILES)
+def test_fresh_seeds_keep_every_rule(profile: str) -> None:
+    run(profile, list(range(FIRST, FIRST + shared_out(SEEDS)[profile])))
 
 
 @pytest.mark.parametrize("profile", PROFILES)

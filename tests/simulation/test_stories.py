@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from unittest import mock
 
+import pytest
+
+from matriarch.ha.actions import WriteSync
 from matriarch.testing.virtual_time import run
 from matriarch.words.names import slot_name
+from matriarch_agent import execute
+from matriarch_agent.agent import Agent
 from simulation.member import Member
 from simulation.plan import Plan
 from simulation.test_scenarios import a_plan
@@ -99,15 +105,16 @@ def test_a_late_write_of_the_sync_object_promises_nothing_that_is_not_kept() -> 
         await asyncio.sleep(3.5)
         world.network.darken(primary.name)
         await asyncio.sleep(0.3)
+        road.silent_watch = True
         world.api_dark(primary.name, False)
-        await asyncio.sleep(1.5)
+        await until(lambda: bool(world.truth.sync.standbys))
         world.api_dark(primary.name, True)
         await asyncio.sleep(25.0)
         world.network.lighten(primary.name)
         world.api_dark(primary.name, False)
-        road.late = 0.0
+        road.late, road.silent_watch = 0.0, False
 
-    plan = a_plan()
+    plan = a_plan(ttl=30, loop_wait=10, retry_timeout=10)
     plan.sticky = 3
     tell(story, plan)
 
@@ -164,3 +171,19 @@ def test_a_logical_slot_is_there_after_a_failover() -> None:
         assert primary.server.disk.logical[FEED].synced, "the former primary's own slot made room for a copy"
 
     tell(story, a_plan(slots={FEED: {"type": "logical", "database": "app", "plugin": "pgoutput"}}))
+
+
+async def _sure_of_everything(agent: Agent, action: WriteSync) -> None:
+    """A deliberate bug: a write without an answer counts as one that was never sent."""
+    try:
+        await agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
+    finally:
+        agent.remember(sync_unsure=False)
+
+
+def test_the_story_of_the_late_write_is_noticed_when_its_guard_is_gone() -> None:
+    with (
+        mock.patch.object(execute, "_write_sync", _sure_of_everything),
+        pytest.raises(AssertionError, match=r"VIOLATION of rule [13]"),
+    ):
+        test_a_late_write_of_the_sync_object_promises_nothing_that_is_not_kept()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from simulation.faults import KINDS, torment
 from simulation.member import Member
 from simulation.plan import Plan, plan_for
 from simulation.remote import Remote
+from simulation.result import Result
 from simulation.trace import Trace
 from simulation.truth import Truth
 
@@ -37,32 +38,6 @@ TICK_S = 0.25
 STEADY_S = 4.0
 """For how long the cluster must stay whole to count as converged."""
 EPOCH = 1_790_000_000.0
-
-
-@dataclass(slots=True)
-class Result:
-    """What became of a run."""
-
-    seed: int
-    violation: tuple[int, str, str] | None
-    """Rule number (0: an agent crashed, 8: liveness, 9: politeness), member, what."""
-    virtual_s: float
-    converged_after_s: float | None
-    acknowledged: int
-    faults: Counter[str] = field(default_factory=Counter)
-    trace: list[str] = field(default_factory=list)
-    digest: str = ""
-    profile: str = "mixed"
-
-    def report(self, last: int = 80) -> str:
-        """For a person: what was violated, how it came to it, how to see it again."""
-        if self.violation is None:
-            return f"seed {self.seed}: no violation in {self.virtual_s:.0f} virtual seconds"
-        rule, who, what = self.violation
-        name = {0: "the agent crashed", 8: "liveness", 9: "politeness"}.get(rule, f"rule {rule}")
-        lines = [*self.trace[-last:], "", f"{self.profile} seed {self.seed}: {name} violated by {who}: {what}"]
-        lines.append(f"replay: cd tests && python -m simulation --profile {self.profile} --seed {self.seed} --trace")
-        return "\n".join(lines)
 
 
 class World:
@@ -98,6 +73,8 @@ class World:
         self._undone = 0
         self._tasks: list[asyncio.Task[Any]] = []
         self._dark: Counter[str] = Counter()
+        self.dark_since: dict[str, float] = {}
+        """Since when a member's node has not heard the API server."""
         for ordinal in range(plan.members):
             self.members.append(Member(self, ordinal))
         self.checkers = Checkers(self)
@@ -105,6 +82,8 @@ class World:
         self.clients = [Client(self, number) for number in range(plan.clients)]
         sticky = self.members[: plan.sticky]
         self.clients += [Client(self, 100 + number, member) for number, member in enumerate(sticky)]
+        local = self.members[: plan.local]
+        self.clients += [Client(self, 200 + number, local=member) for number, member in enumerate(local)]
 
     # --- services for the rest of the world -----------------------------------------------------------------------
 
@@ -150,7 +129,15 @@ class World:
     def api_dark(self, name: str, dark: bool) -> None:
         """Cut a member's road to the API server, counted."""
         self._dark[name] += 1 if dark else -1
-        self.kube.faults_for(name).outage = self._dark[name] > 0
+        self.kube.faults_for(name).outage = self.api_is_dark(name)
+        if not self.api_is_dark(name):
+            self.dark_since.pop(name, None)
+        else:
+            self.dark_since.setdefault(name, asyncio.get_running_loop().time())
+
+    def api_is_dark(self, name: str) -> bool:
+        """Whether nothing passes between a member's node and the API server."""
+        return self._dark[name] > 0
 
     def calm_api(self) -> ApiFaults:
         """The API server on a good day."""
@@ -269,6 +256,9 @@ class World:
         if self.plan.foreign:
             self._plant_foreign(self.members[-1])
         for member in self.members:
+            if member.ordinal in self.plan.late:
+                self.spawn(member.join(self.plan.late[member.ordinal]))
+                continue
             member.new_pod()
             self.spawn(self._first_start(member))
 
@@ -368,7 +358,9 @@ def simulate(
         return await World(seed, plan, keep).live()
 
     with _without_collector():
+        began = time.process_time()
         result = run(live())
+        result.cpu_s = time.process_time() - began
     result.profile = profile
     return result
 

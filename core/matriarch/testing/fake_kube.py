@@ -94,11 +94,25 @@ class FakeKubeClient:
     async def get(self, kind: Kind, namespace: str, name: str, *, timeout: float = 10.0) -> Object:
         """See `Kube.get`."""
         namespace = _scope(kind, namespace, name)
-        return await self._call("get", kind, lambda: self._store.get(kind, namespace, name), timeout)
+
+        def step() -> Object:
+            stale = self._faults.stale_s
+            if stale > 0:
+                return self._store.past_get(kind, namespace, name, stale)
+            return self._store.get(kind, namespace, name)
+
+        return await self._call("get", kind, step, timeout)
 
     async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", timeout: float = 30.0) -> Listing:
         """See `Kube.list`."""
-        return await self._call("list", kind, lambda: self._store.list(kind, namespace, labels), timeout)
+
+        def step() -> Listing:
+            stale = self._faults.stale_s
+            if stale > 0:
+                return self._store.past_list(kind, namespace, labels, stale)
+            return self._store.list(kind, namespace, labels)
+
+        return await self._call("list", kind, step, timeout)
 
     async def create(self, kind: Kind, namespace: str, body: Object, *, timeout: float = 10.0) -> Object:
         """See `Kube.create`."""

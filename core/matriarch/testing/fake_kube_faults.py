@@ -32,6 +32,10 @@ class ApiFaults:
     """Connections are refused at once; nothing is written."""
     writes_fail: bool = False
     """Reads work, writes are answered 503 and do nothing (etcd without quorum)."""
+    reads_fail: bool = False
+    """Writes work, reads are answered 503 and open streams bring nothing."""
+    stale_s: float = 0.0
+    """Reads are answered with the state of so many seconds ago, as by a watch cache that is behind."""
     lost_reply: float = 0.0
     """A write is applied and its answer lost: half of them as a reset connection, half as silence."""
     server_error: float = 0.0
@@ -66,7 +70,7 @@ class ApiFaults:
     @property
     def mute(self) -> bool:
         """Whether a stream brings nothing now."""
-        return self.outage or self.silent_watch
+        return self.outage or self.silent_watch or self.reads_fail
 
 
 def vars_of(faults: ApiFaults) -> dict[str, Any]:
@@ -146,7 +150,7 @@ class Exchange(Generic[T]):
         faults = self._faults
         if self._happens(faults.throttled):
             return Throttled("429: too many requests", 1.0)
-        if self._happens(faults.overloaded) or (self._writes and faults.writes_fail):
+        if self._happens(faults.overloaded) or (faults.writes_fail if self._writes else faults.reads_fail):
             return Unavailable("503: the server is currently unable to handle the request")
         if self._happens(faults.forbidden):
             return Forbidden("403: access denied for now")

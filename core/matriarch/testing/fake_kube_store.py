@@ -82,10 +82,35 @@ class Store:
 
     def list(self, kind: Kind, namespace: str | None, labels: str = "") -> Listing:
         """In the order of namespace and name, as etcd answers."""
-        matches = parse_selector(labels)
-        keys = sorted(key for key in self.table(kind).objects if namespace in (None, key[0]))
-        found = (self.get(kind, *key) for key in keys)
-        return Listing(tuple(item for item in found if matches(item)), str(self.version))
+        found = {key: self.get(kind, *key) for key in self.table(kind).objects}
+        return _listing(found, namespace, labels, self.version)
+
+    def past_list(self, kind: Kind, namespace: str | None, labels: str, seconds: float) -> Listing:
+        """`list` as it would have answered so many seconds ago."""
+        objects, version = self.past(kind, seconds)
+        return _listing(objects, namespace, labels, version)
+
+    def past_get(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object:
+        """`get` as it would have answered so many seconds ago."""
+        objects, _ = self.past(kind, seconds)
+        if (namespace, name) not in objects:
+            raise NotFound(f"{kind.plural} {name!r} not found")
+        return objects[namespace, name]
+
+    def past(self, kind: Kind, seconds: float) -> tuple[dict[Key, Object], int]:
+        """The objects of a kind as they were so many seconds ago, and their version, as far as the history reaches."""
+        table, moment = self.table(kind), self._now() - seconds
+        objects, version = dict(table.objects), self.version
+        for change in reversed(table.history):
+            if change.at <= moment:
+                break
+            key = change.object["metadata"].get("namespace", ""), change.object["metadata"]["name"]
+            version = change.version - 1
+            if change.old is None:
+                del objects[key]
+            else:
+                objects[key] = change.old
+        return objects, version
 
     def position(self, kind: Kind, version: str) -> int:
         """Where in the history a watch after `version` begins. Raises Gone when that part is forgotten."""
@@ -312,6 +337,12 @@ class Store:
 
     def _timestamp(self) -> str:
         return (_EPOCH + timedelta(seconds=self._now())).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _listing(objects: Mapping[Key, Object], namespace: str | None, labels: str, version: int) -> Listing:
+    matches = parse_selector(labels)
+    keys = sorted(key for key in objects if namespace in (None, key[0]))
+    return Listing(tuple(objects[key] for key in keys if matches(objects[key])), str(version))
 
 
 def _parsed(version: str) -> int:

@@ -167,10 +167,11 @@ class FakePostgres:
             await server.stirred.wait()
         if server.life != life:
             return
-        if server.rng.random() < server.hazards.start_fails:
+        if server.volume.full or server.rng.random() < server.hazards.start_fails:
             self.failures += 1
-            self.last_error = "FATAL: could not map anonymous shared memory"
-            server.die("fails to start")
+            why = "No space left on device" if server.volume.full else "could not map anonymous shared memory"
+            self.last_error = f"FATAL: {why}"
+            server.die(f"fails to start: {why}")
         elif primary:
             server.open_as_primary()
         else:
@@ -276,6 +277,9 @@ class FakePostgres:
             await server.stirred.wait()
         if server.life != life or server.process != "running" or server.in_recovery is not True:
             return
+        if server.volume.full:
+            server.run_out_of_space()
+            return
         if server.rng.random() < server.hazards.promote_fails:
             server.die("dies while it is promoted")
             return
@@ -325,12 +329,10 @@ class FakePostgres:
         await asyncio.sleep(between(self.server.rng, self.server.hazards.checkpoint))
         if life != self.server.life or self.server.hung:
             raise QueryFailed("the connection was closed")
-        disk = self.server.disk
-        disk.checkpoint = disk.flushed
-        if self.server.in_recovery is False:
-            self.server.insert(RECORD)
-        disk.checkpoint_end = disk.flushed
-        disk.remove_old_wal()
+        if self.server.volume.full:
+            self.server.run_out_of_space()
+            raise QueryFailed("the connection was closed")
+        self.server.checkpoint()
 
     async def sync_slots(
         self, want: tuple[str, ...], drop: tuple[str, ...], advance: tuple[tuple[str, int], ...] = ()

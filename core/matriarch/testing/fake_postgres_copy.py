@@ -22,7 +22,7 @@ STEP_S = 0.5
 async def initdb(server: Server) -> DataDir:
     """A new directory with an identifier of its own."""
     await asyncio.sleep(between(server.rng, server.hazards.initdb))
-    if server.rng.random() < server.hazards.initdb_fails:
+    if server.volume.full or server.rng.random() < server.hazards.initdb_fails:
         raise ProgramFailed("initdb: could not create directory")
     sysid = server.site.new_sysid()
     branch = server.site.wal.grow(server.member, sysid, 1, None, FIRST_LSN)
@@ -33,7 +33,7 @@ async def base_backup(server: Server, source: Upstream) -> DataDir:
     """The copy of a running server; raises ProgramFailed when the source goes away meanwhile."""
     other = await _connect(server, source)
     await _work(server, other, between(server.rng, server.hazards.clone), "pg_basebackup")
-    if server.rng.random() < server.hazards.clone_fails:
+    if server.volume.full or server.rng.random() < server.hazards.clone_fails:
         raise ProgramFailed("pg_basebackup: could not write to file")
     copy = other.disk.copy()
     copy.unborn = source.remote
@@ -61,7 +61,7 @@ async def rewound(server: Server, source: Upstream) -> DataDir:
         server.site.watcher.violation(5, server.member, what)
     mine.half_rewound = True
     await _work(server, other, between(server.rng, server.hazards.rewind), "pg_rewind")
-    if server.rng.random() < server.hazards.rewind_fails:
+    if server.volume.full or server.rng.random() < server.hazards.rewind_fails:
         raise ProgramFailed("pg_rewind: could not find previous WAL record")
     return other.disk.copy()
 

@@ -74,6 +74,8 @@ class Intake:
         upstream = server.upstream
         if upstream is None or server.hung or server.process != "running":
             return "nobody to follow"
+        if server.volume.full:
+            return "No space left on device"
         self.replay()
         if server.disk.replayed < server.disk.flushed:
             return "replays what is here first"

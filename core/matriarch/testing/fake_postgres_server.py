@@ -14,7 +14,7 @@ from matriarch.testing.bell import Bell
 from matriarch.testing.fake_postgres_intake import Intake
 from matriarch.testing.fake_postgres_site import Hazards, Site, between
 from matriarch.testing.fake_postgres_stream import Link
-from matriarch.testing.fake_postgres_wal import Branch, DataDir, Volume
+from matriarch.testing.fake_postgres_wal import CHECKPOINT_EVERY, Branch, DataDir, Volume
 from matriarch.words.errors import NotRunning
 from matriarch.words.sync_names import NOBODY, SyncNames
 
@@ -231,6 +231,10 @@ class Server:
         if life != self.life or not self.writable:
             reply(None)
             return
+        if self.volume.full:
+            self.run_out_of_space()
+            reply(None)
+            return
         self.insert(size)
         disk = self.disk
         self._waiters.append(Waiter(disk.branch, disk.flushed, reply))
@@ -248,6 +252,21 @@ class Server:
         disk.written = disk.flushed = disk.replayed = disk.branch.end
         for link in list(self.links.values()):
             link.pump()
+        if disk.flushed - disk.checkpoint > CHECKPOINT_EVERY:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """A checkpoint, or a restartpoint in recovery: WAL that neither crash recovery nor standbys need goes."""
+        disk = self.disk
+        disk.checkpoint = disk.flushed
+        if self.in_recovery is False:
+            self.insert(RECORD)
+        disk.checkpoint_end = disk.flushed
+        disk.remove_old_wal(self.hazards.wal_keep)
+
+    def run_out_of_space(self) -> None:
+        """A primary that cannot write its WAL does not go on."""
+        self.die("PANIC: could not write to file: No space left on device")
 
     def release(self) -> None:
         """Acknowledge every commit that has what it waits for under any of the settings in force."""

@@ -32,6 +32,8 @@ class Hazards:
     rewind: Range = (0.2, 4.0)
     reload: Range = (0.005, 0.1)
     replay_delay: Range = (0.001, 0.05)
+    wal_keep: int = 128 * 1024 * 1024
+    """wal_keep_size: bytes that stay without any slot."""
     start_fails: float = 0.0
     promote_fails: float = 0.0
     clone_fails: float = 0.0

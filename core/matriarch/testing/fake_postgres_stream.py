@@ -76,6 +76,9 @@ class Link:
                 self._loop.call_later(RETRANSMIT_S, self._arrive, branch, upto)
             return
         self._heard_by_receiver = self._loop.time()
+        if self.receiver.volume.full:
+            self.close_receiver()
+            return
         self.receiver.intake.take(branch, upto)
         self._loop.call_later(between(self.receiver.rng, self.receiver.hazards.fsync), self._flush, upto)
 
@@ -140,7 +143,7 @@ class Link:
             return
         if mine.checkpoint < theirs.checkpoint <= mine.replayed:
             mine.checkpoint = theirs.checkpoint
-            mine.remove_old_wal()
+            mine.remove_old_wal(self.receiver.hazards.wal_keep)
         if self.sender.in_recovery is not False:
             return
         for name, slot in theirs.logical.items():
@@ -148,6 +151,11 @@ class Link:
                 mine.logical[name] = replace(slot, lsn=min(slot.lsn, mine.replayed), synced=True)
         for name in [name for name, slot in mine.logical.items() if slot.synced and name not in theirs.logical]:
             del mine.logical[name]
+
+    def reset(self) -> None:
+        """The connection breaks: both sides notice at once."""
+        self.close_receiver()
+        self.close_sender()
 
     def close_receiver(self) -> None:
         """The walreceiver ends; the walsender hears of it when the network carries the reset."""

@@ -14,8 +14,8 @@ FIRST_LSN = 0x3000000
 """Where a freshly initialised server's WAL stands, in bytes."""
 SEGMENT = 16 * 1024 * 1024
 """Bytes of one WAL segment."""
-KEEP = 128 * 1024 * 1024
-"""wal_keep_size: bytes that stay without any slot."""
+CHECKPOINT_EVERY = 64 * 1024 * 1024
+"""max_wal_size: bytes of WAL after which a server makes a checkpoint of its own accord."""
 
 ControlState = Literal["shut down", "shut down in recovery", "in production", "in archive recovery"]
 
@@ -146,10 +146,10 @@ class DataDir:
             retained_from=self.checkpoint,
         )
 
-    def remove_old_wal(self) -> None:
-        """What a checkpoint or a restartpoint does: WAL goes that neither a slot nor wal_keep_size asks for."""
+    def remove_old_wal(self, keep: int) -> None:
+        """What a checkpoint or a restartpoint does: WAL goes that neither a slot nor `keep` (wal_keep_size) asks for."""
         decoded = [slot.lsn for slot in self.logical.values()]
-        needed = min([self.flushed - KEEP, self.checkpoint, *self.slots.values(), *decoded])
+        needed = min([self.flushed - keep, self.checkpoint, *self.slots.values(), *decoded])
         self.retained_from = max(self.retained_from, needed)
 
     def crash(self, *, machine: bool) -> None:
@@ -169,3 +169,5 @@ class Volume:
     number: int
     data: DataDir | None = None
     readable: bool = True
+    full: bool = False
+    """No space is left: nothing can be written."""

@@ -1,0 +1,36 @@
+"""Which seeds to run: a profile's share of a number, the ones that once failed, and where fresh ones begin."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+SHARES = {"mixed": 70, "storm": 15, "standby": 15}
+"""Of a hundred seeds, how many are of which profile."""
+REGRESSIONS = Path(__file__).with_name("regressions.txt")
+
+
+def shared_out(count: int) -> dict[str, int]:
+    """How many seeds of each profile; at least one, when there are any."""
+    return {profile: max(min(count, 1), count * share // 100) for profile, share in SHARES.items()}
+
+
+def first_fresh_seed() -> int:
+    """Where fresh seeds begin: MATRIARCH_FIRST_SEED, or a number made from the commit, so that each commit tries worlds
+    that nobody has seen and the same commit tries the same ones. 1 where there is no repository."""
+    told = os.environ.get("MATRIARCH_FIRST_SEED")
+    if told:
+        return int(told)
+    try:
+        command = ["git", "rev-parse", "HEAD"]
+        done = subprocess.run(command, cwd=REGRESSIONS.parent, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return 1
+    return 1_000_000 + int(done.stdout.strip()[:7], 16)
+
+
+def regressions(profile: str) -> list[int]:
+    """Seeds that once failed."""
+    lines = (line.split("#")[0].split() for line in REGRESSIONS.read_text().splitlines())
+    return [int(words[1]) for words in lines if words and words[0] == profile]
