@@ -187,3 +187,35 @@ def test_the_story_of_the_late_write_is_noticed_when_its_guard_is_gone() -> None
         pytest.raises(AssertionError, match=r"VIOLATION of rule [13]"),
     ):
         test_a_late_write_of_the_sync_object_promises_nothing_that_is_not_kept()
+
+
+def test_who_reads_the_lock_past_a_silent_watch_does_not_trust_old_settings_beside_it() -> None:
+    """Synchronous mode is switched on while a replica's watch is silent. It then falls behind, and the primary and its
+    synchronous standby are cut off: the replica reads the lock directly, finds it free, and must not lead (rule 3)."""
+
+    async def story(world: World, primary: Member) -> None:
+        replicas = [member for member in world.members if member is not primary]
+        for member in replicas:
+            world.kube.faults_for(member.name).silent_watch = True
+        await world.administrator.set_settings({"synchronous_mode": True})
+        await until(lambda: bool(world.truth.sync.standbys))
+        listed = next(member for member in replicas if member.name in world.truth.sync.standbys)
+        other = next(member for member in replicas if member is not listed)
+        world.network.darken(other.name)
+        await asyncio.sleep(1.5)
+        world.network.darken(primary.name)
+        world.api_dark(primary.name, True)
+        world.network.darken(listed.name)
+        world.api_dark(listed.name, True)
+        world.network.lighten(other.name)
+        await asyncio.sleep(20.0)
+        assert world.truth.holder != other.name
+        for member in (primary, listed):
+            world.network.lighten(member.name)
+            world.api_dark(member.name, False)
+        for member in replicas:
+            world.kube.faults_for(member.name).silent_watch = False
+
+    plan = a_plan(synchronous_mode=False, failsafe_mode=False)
+    plan.sticky = 1
+    tell(story, plan)

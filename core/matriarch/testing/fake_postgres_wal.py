@@ -147,7 +147,7 @@ class DataDir:
         )
 
     def remove_old_wal(self, keep: int) -> None:
-        """What a checkpoint or a restartpoint does: WAL goes that neither a slot nor `keep` (wal_keep_size) asks for."""
+        """What a checkpoint or a restartpoint does: WAL goes that neither a slot nor wal_keep_size asks for."""
         decoded = [slot.lsn for slot in self.logical.values()]
         needed = min([self.flushed - keep, self.checkpoint, *self.slots.values(), *decoded])
         self.retained_from = max(self.retained_from, needed)
