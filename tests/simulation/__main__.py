@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from simulation.plan import PROFILES
@@ -38,6 +39,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trace", action="store_true", help="with --seed: print the whole timeline")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
     parser.add_argument("--most", type=int, default=1, help="go on until so many seeds have failed")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so long")
     parser.add_argument("--json", type=Path, help="write the summary to this file as well")
     return parser.parse_args()
 
@@ -49,7 +51,10 @@ def _one(profile: str) -> str:
 def _many(options: argparse.Namespace) -> int:
     start = options.start or first_fresh_seed()
     counts = shared_out(options.seeds) if options.profile == "all" else {options.profile: options.seeds}
-    work = [(seed, profile) for profile, count in counts.items() for seed in range(start, start + count)]
+    # Evenly mixed, so that a run that is ended early has its share of each profile.
+    order = sorted((number / count, profile, number) for profile, count in counts.items() for number in range(count))
+    work = [(start + number, profile) for _, profile, number in order]
+    began = time.monotonic()
     summaries = {profile: Summary() for profile in counts}
     failed: list[Result] = []
     for result in run_all(work, options.jobs):
@@ -58,8 +63,8 @@ def _many(options: argparse.Namespace) -> int:
             sys.stdout.write(result.verdict() + "\n")
             sys.stdout.flush()
             failed.append(result)
-            if len(failed) >= options.most:
-                break
+        if len(failed) >= options.most or time.monotonic() - began > options.minutes * 60:
+            break
     for profile, summary in summaries.items():
         sys.stdout.write(f"\n{profile}, from seed {start}: {summary.text()}")
     if options.json is not None:
