@@ -11,6 +11,10 @@ from collections.abc import Iterable, Mapping
 from matriarch.words.names import slot_name
 
 FROM_MAJOR = 17
+WAL_LEVEL = "wal_level"
+DECODABLE = "logical"
+"""The wal_level that logical slots need. A server ends at once when it is to copy slots and runs with a lower one, and
+does not start with one while it has such a slot."""
 COPYING: Mapping[str, str] = {"hot_standby_feedback": "on", "sync_replication_slots": "on"}
 GATE = "synchronized_standby_slots"
 """Consumers of logical slots with `failover` get no change that these members do not have."""

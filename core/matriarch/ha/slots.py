@@ -78,7 +78,12 @@ class SlotSettings:
 
 def copies_logical(slots: SlotSettings, tags: Tags, *, standby_cluster: bool) -> bool:
     """Whether a member with these tags keeps copies of logical slots: one that may lead and streams from the leader."""
-    return bool(slots.logical()) and not standby_cluster and not tags.nofailover and tags.replicatefrom is None
+    return decodes(slots, standby_cluster=standby_cluster) and not tags.nofailover and tags.replicatefrom is None
+
+
+def decodes(slots: SlotSettings, *, standby_cluster: bool) -> bool:
+    """Whether the settings ask for logical slots, so that every member needs the WAL for them."""
+    return bool(slots.logical()) and not standby_cluster
 
 
 def slots_from(document: Mapping[str, Any]) -> SlotSettings:

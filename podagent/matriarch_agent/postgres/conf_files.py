@@ -22,7 +22,7 @@ from matriarch.config.parameters import effective
 from matriarch.config.restart import raised_to
 from matriarch.config.synchronous import format_names
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.slots import copies_logical
+from matriarch.ha.slots import copies_logical, decodes
 from matriarch.ha.tags import Tags
 from matriarch.ha.view import Upstream
 from matriarch.words.sync_names import SyncNames
@@ -59,15 +59,20 @@ class ConfFiles:
         least: Mapping[str, int] | None = None,
         *,
         has_copies: bool = False,
+        wal_level: str | None = None,
     ) -> None:
         """Write all files. `member` (None: as in the present file) is what depends on the member's doing; `least` is
-        what a standby's control file asks for; `has_copies`: the server has copies of logical slots."""
+        what a standby's control file asks for; `has_copies`: the server has copies of logical slots; `wal_level`: it
+        runs with this one (None: it is about to start with the file's)."""
         values = await self._accepted(settings.parameters)
         values.update(raised_to(values, least or {}))
         values.update(self._fixed())
         copying = self._copying(settings)
         self.copies_linger = has_copies and not copying
-        values.update(logical.COPYING if self.copies_linger else copying)
+        if self.copies_linger or self._decodes(settings):
+            values[logical.WAL_LEVEL] = logical.DECODABLE
+        if wal_level in (None, logical.DECODABLE):
+            values.update(logical.COPYING if self.copies_linger else copying)
         self._forced = frozenset(copying)
         values.update(self.member_settings() if member is None else member)
         self._write_hba(settings)
@@ -181,6 +186,9 @@ class ConfFiles:
             "port": str(self._place.port),
             "unix_socket_directories": str(self._place.run),
         }
+
+    def _decodes(self, settings: ClusterSettings) -> bool:
+        return self._copies() and decodes(settings.slots, standby_cluster=settings.standby_cluster is not None)
 
     def _copying(self, settings: ClusterSettings) -> Mapping[str, str]:
         tags = settings.member_tags.get(self._place.member, Tags())

@@ -165,7 +165,8 @@ class LocalPostgres:
         control = await self._control_file.read()
         in_recovery = (self._place.pgdata / "standby.signal").exists()
         least = control.shared_memory if control and in_recovery else None
-        await self._files.write(settings, None, least, has_copies=self._watcher.has_copies)
+        (level,) = await self._session.row("show wal_level")
+        await self._files.write(settings, None, least, has_copies=self._watcher.has_copies, wal_level=str(level))
         await self._server.reload()
         complaints = {int(line): str(why) for line, why in await self._session.rows(_HBA_COMPLAINTS)}
         if complaints and self._files.drop_hba_lines(settings, complaints):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from matriarch.config.quoting import literal
@@ -12,6 +13,7 @@ from matriarch.words.lsn import format_lsn, parse_lsn
 from matriarch_agent.postgres import sql
 from matriarch_agent.postgres.sql import Session
 
+ALL_WITHIN_S = 3.0
 CREATE_WITHIN_S = 600.0
 _PRESENT = "select slot_name, active from pg_get_replication_slots() where not temporary"
 
@@ -22,8 +24,19 @@ async def sync_slots(
     """Drop what of `drop` nobody uses, create what is missing of `want`, with WAL reserved from now on, move on what is
     idle of `advance`.
 
-    Raises QueryFailed with the first failure after having tried all.
+    Raises QueryFailed with all failures after having tried everything, or when all takes too long: the agent's
+    loop waits for this, and what is left is done at its next look.
     """
+    try:
+        async with asyncio.timeout(ALL_WITHIN_S):
+            await _sync_slots(session, want, drop, advance)
+    except TimeoutError as error:
+        raise QueryFailed(f"slots not in order within {ALL_WITHIN_S} s") from error
+
+
+async def _sync_slots(
+    session: Session, want: tuple[str, ...], drop: tuple[str, ...], advance: tuple[tuple[str, int], ...]
+) -> None:
     present = {str(name): bool(active) for name, active in await session.rows(_PRESENT)}
     gone = [name for name in drop if present.get(name) is False]
     statements = [f"select pg_drop_replication_slot({literal(name)})" for name in gone]

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from unit.ha.views import answer, leading, poll, remote
 
-from matriarch.ha.actions import Action, Checkpoint, CreateLogicalSlots, HandOver, Promote, Rewind
+from matriarch.ha.actions import (
+    Action,
+    Checkpoint,
+    CreateLogicalSlots,
+    Decision,
+    HandOver,
+    Promote,
+    Rewind,
+    WriteHistory,
+)
+from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings, settings_from
 from matriarch.ha.slots import PermanentSlot
-from matriarch.ha.view import LockView, Memory, Poll, PostgresView, SyncView, Upstream, View
+from matriarch.ha.view import HistoryEntry, LockView, Memory, Poll, PostgresView, SyncView, Upstream, View
 from matriarch.words.errors import NotRunning, ProgramFailed
 from matriarch_agent.activities import carry_out
+from matriarch_agent.execute import execute
 
 SOURCE = Upstream("demo-0", "10.0.0.0")
 
@@ -27,6 +40,8 @@ class Hand:
         self.noted: dict[str, Any] = {}
         self.said: list[str] = []
         self.reply: dict[str, Any] = {}
+        self.told: dict[str, dict[str, Any]] = {}
+        """The keyword arguments of the last call, by name."""
         self.lock = LockView("demo-1", epoch=3)
         self.timeline = 1
         self._settings = settings or ClusterSettings()
@@ -46,6 +61,9 @@ class Hand:
 
     def log(self, event: str, **facts: Any) -> None:
         del event, facts
+
+    def wall_iso(self) -> str:
+        return "2026-11-26T00:00:00.000+00:00"
 
     def now(self) -> float:
         self.reply["now"] = self.reply.get("now", 100.0) + 0.3
@@ -83,13 +101,15 @@ class Part:
 
     def __getattr__(self, name: str) -> Any:
         hand = self._hand
+        if name == "unanswered":
+            return asyncio.Event()
         if self._name == "observer" and name == "postgres":
             return PostgresView(timeline=hand.timeline)
         if (self._name, name) in (("keeper", "rest"), ("callbacks", "serves"), ("callbacks", "stopped")):
             return lambda *_, **__: None
 
         async def call(*arguments: Any, **more: Any) -> Any:
-            del more
+            hand.told[name] = more
             hand.did.append(f"{self._name}.{name}" + (f" {arguments[0]}" if name in ("release", "run_command") else ""))
             told = hand.reply.get(name)
             if isinstance(told, Exception):
@@ -172,3 +192,14 @@ async def test_a_primary_that_had_to_be_killed_hands_over_where_nothing_can_be_m
     hand.reply["poll"] = poll(answer("demo-0", lsn=900), answer("demo-2", lsn=1000))
     await act(hand, HandOver(None, 0.0))
     assert ("keeper.release None" in hand.did) is released
+
+
+@pytest.mark.parametrize(("most", "kept"), [(0, [1, 2, 3]), (2, [2, 3]), (9, [1, 2, 3])])
+async def test_the_history_keeps_as_many_timelines_as_asked_for(most: int, kept: list[int]) -> None:
+    settings = ClusterSettings(max_timelines_history=most)
+    view = replace(leading(), settings=settings)
+    hand: Any = Hand(settings, view)
+    hand.reply["local_history"] = tuple(HistoryEntry(number, number * 100, "why") for number in (1, 2, 3))
+    await execute(hand, view, Decision((WriteHistory(4),), Reason.LEADING))
+    rows = json.loads(hand.told["write_config"]["history"])
+    assert [row[0] for row in rows] == kept and rows[-1][4] == "demo-1"

@@ -264,6 +264,7 @@ def test_a_former_primarys_slot_makes_room_for_the_servers_own_copy() -> None:
     [
         ({"server_version": 160004}, "PostgreSQL 17"),
         ({"slots": (Slot("feed", restart_lsn=1),)}, "made differently"),
+        ({"pending_restart": {"wal_level": {"old_value": "replica", "new_value": "logical"}}}, "waits for a restart"),
         ({"slots": (replace(LOGICAL, lost=True),)}, "copy the consumer's data anew"),
         ({"slots": (replace(LOGICAL, failover=False),)}, "without `failover`"),
     ],

@@ -23,6 +23,7 @@ from matriarch.words.names import slot_name
 
 LOGICAL_FROM = 170000
 """The server version from which standbys copy logical slots by themselves."""
+WAL_LEVEL = "wal_level"
 LOGICAL_AGAIN_S = 10.0
 """Seconds after a logical slot could not be made, before it is tried again."""
 
@@ -62,6 +63,8 @@ def logical(view: View) -> tuple[CreateLogicalSlots, ...]:
     if view.postgres.slots is None or view.postgres.in_recovery is not False or view.settings.pause:
         return ()
     if (view.postgres.server_version or 0) < LOGICAL_FROM or view.now < view.memory.logical_slots_not_before:
+        return ()
+    if WAL_LEVEL in view.postgres.pending_restart:
         return ()
     have = {slot.name for slot in view.postgres.slots}
     missing = tuple(one for one in _permanent(view) if one.logical and one.name not in have)
@@ -122,6 +125,8 @@ def _problem(view: View, wanted: PermanentSlot, slot: Slot | None) -> str | None
         return "a permanent logical slot needs PostgreSQL 17 or newer"
     if wanted.logical and wanted.name in {slot_name(member.name) for member in view.members}:
         return "the name is that of a member's slot: choose another one"
+    if wanted.logical and WAL_LEVEL in view.postgres.pending_restart:
+        return f"it waits for a restart of this member, which {WAL_LEVEL} needs"
     if slot is None:
         return None
     if (slot.type, slot.plugin, slot.database) != _form(wanted):
