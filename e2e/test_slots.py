@@ -14,6 +14,7 @@ from e2e.test_parameters import shown
 SLOTS = {"feed": {"type": "logical", "database": "app", "plugin": "test_decoding"}, "backup": {"type": "physical"}}
 PHYSICAL = "select slot_name from pg_replication_slots where slot_type = 'physical' order by 1"
 COPIED = "select slot_name from pg_replication_slots where synced and not temporary"
+DROP = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = 'backup'"
 TAKE = "select data from pg_logical_slot_get_changes('feed', null, null)"
 
 
@@ -98,7 +99,10 @@ def test_a_consumer_misses_nothing_across_a_failover(healthy: PostgresCluster) -
         healthy.sql("select pg_drop_replication_slot('feed')", superuser=True)
         for pod in healthy.pods():
             # A server does not start with logical slots and a lower wal_level.
-            eventually(partial(no_logical, healthy, str(pod["metadata"]["name"])), within=60, what="no logical slots")
+            eventually(partial(no_logical, healthy, str(pod["metadata"]["name"])), within=120, what="no logical slots")
+        for pod in healthy.pods():
+            # The permanent slot would keep WAL for half an hour, for the tests that come after this one.
+            healthy.sql(DROP, host=healthy.address(str(pod["metadata"]["name"])), superuser=True)
         healthy.change({"parameters": {"wal_level": None}})
         shown(healthy, "wal_level", "replica", within=120)
         healthy.wait_healthy()
