@@ -149,9 +149,11 @@ async def _sync_slots(agent: Agent, action: SyncSlots) -> None:
 
 async def _record(agent: Agent, view: View, action: Record) -> None:
     match action:
-        case Acquire(version) | Reclaim(version):
-            await agent.keeper.take(version)
-            agent.log("lock taken", epoch=agent.store.lock().epoch)
+        case Acquire(version, counted):
+            agent.remember(counted=counted)
+            await _take(agent, version)
+        case Reclaim(version):
+            await _take(agent, version)
         case Release(handed_over):
             if agent.keeper.armed:
                 # A promotion that was begun cannot be taken back: what was under the leash must not live on without.
@@ -190,6 +192,11 @@ async def _unless_isolated(agent: Agent, writing: Coroutine[Any, Any, None]) -> 
         isolated.cancel()
 
 
+async def _take(agent: Agent, version: str | None) -> None:
+    await agent.keeper.take(version)
+    agent.log("lock taken", epoch=agent.store.lock().epoch)
+
+
 async def _write_sync(agent: Agent, action: WriteSync) -> None:
     """A write without an answer may still land; an answered one after it makes sure that it cannot."""
     try:
@@ -202,12 +209,13 @@ async def _write_sync(agent: Agent, action: WriteSync) -> None:
 
 
 async def _promise(agent: Agent, view: View, version: str) -> None:
-    """From the first line on failsafe claims are refused; from the last on no WAL comes in."""
-    agent.remember(promised=version, followed=None, followed_epoch=None)
+    """From the first line on failsafe claims are refused. In the end no WAL comes in, and others may count on it."""
+    agent.remember(promised=version, promise_sealed_at=None, followed=None, followed_epoch=None)
     await agent.postgres.follow(None, view.settings)
     for _ in range(CLOSING_LOOKS):
         postgres = await agent.postgres.observe()
         if postgres.running and not postgres.streaming:
+            agent.remember(promise_sealed_at=agent.now())
             return
         await asyncio.sleep(0.02)
     raise DeadlineSpent("the WAL receiver does not close")

@@ -63,6 +63,8 @@ class Observer:
         if lock.leader not in (None, self._agent.me.name) and self._agent.memory.handover_done_at is not None:
             # Somebody else has led since: what this member once handed over counts no more.
             self._agent.remember(handover_done_at=None)
+        if self._agent.memory.first_lock_version is None and self._agent.store.synced:
+            self._agent.remember(first_lock_version=lock.version)
         members = self._agent.store.members()
         self._note_leaving(now)
         self._note_move(lock.holder, now)

@@ -253,7 +253,8 @@ class ClusterStore:
 
     async def write_claim(self, version: str) -> None:
         """Claim the sync object by compare-and-swap."""
-        await self._swap(self._sync_name, records.claim_body(self._me.name), version)
+        stamp = datetime.now(UTC).isoformat(timespec="microseconds")
+        await self._swap(self._sync_name, records.claim_body(self._me.name, stamp), version)
 
     async def write_config(self, version: str | None, **notes: str | None) -> None:
         """Write annotations of the config object by compare-and-swap; creates its Service first when it is new."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from matriarch.ha.reasons import Reason
 from matriarch.ha.slots import PermanentSlot
-from matriarch.ha.view import Upstream
+from matriarch.ha.view import Listed, Upstream
 from matriarch.words.sync_names import NOBODY, SyncNames
 
 # --- lock and other records: compare-and-swap on the versions that the view showed -------------------------------
@@ -18,9 +18,14 @@ from matriarch.words.sync_names import NOBODY, SyncNames
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Take the free lock by compare-and-swap on `version` (None: create it). The lease starts when it is sent."""
+    """Take the free lock by compare-and-swap on `version` (None: create it). The lease starts when it is sent.
+
+    `counted`: the lock is not free, but its holder silent; this is what the sync object said when it was judged that it
+    can acknowledge nothing any more.
+    """
 
     version: str | None
+    counted: Listed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,9 +184,10 @@ def sync_body(
     return {"metadata": {"labels": dict(by), "annotations": notes}}
 
 
-def claim_body(claimant: str) -> Object:
-    """A standby's claim on the sync object: what it lists stays as it is."""
-    return {"metadata": {"annotations": {labels.CLAIM: claimant}}}
+def claim_body(claimant: str, now_iso: str) -> Object:
+    """A standby's claim on the sync object: what it lists stays as it is. `now_iso` makes a claim on top of its own
+    former one a change, so that an override of that one which is under way comes too late."""
+    return {"metadata": {"annotations": {labels.CLAIM: claimant, labels.WRITTEN: now_iso}}}
 
 
 def request_body(

@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from matriarch.ha.postgres_slots import Slot as Slot
+from matriarch.ha.peer_view import PeerAnswer as PeerAnswer
+from matriarch.ha.peer_view import Poll as Poll
 from matriarch.ha.postgres_view import ControlData as ControlData
 from matriarch.ha.postgres_view import PostgresView as PostgresView
 from matriarch.ha.postgres_view import Standby as Standby
 from matriarch.ha.scheduled import SOON_S, ScheduledRestart
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.standby_cluster import StandbyCluster
+from matriarch.ha.sync_view import Listed as Listed
+from matriarch.ha.sync_view import SyncView as SyncView
 from matriarch.ha.tags import Tags as Tags
 from matriarch.words.labels import cluster_labels
 
@@ -115,27 +119,6 @@ class ConfigView:
 
 
 @dataclass(frozen=True, slots=True)
-class SyncView:
-    """The sync object: any `quorum` + 1 of `standbys` together have every acknowledged commit of `leader`. In priority
-    mode the quorum is 0: each of them has every one.
-
-    `claim` names a standby that is about to take the lock of a silent leader (rules/takeover.py).
-    """
-
-    leader: str | None = None
-    standbys: tuple[str, ...] = ()
-    quorum: int = 0
-    version: str | None = None
-    claim: str | None = None
-
-    def lists(self, member: str) -> bool:
-        """Whether a member may be promoted without losing an acknowledged commit, with the quorum's consent where there
-        is one. Case does not matter to Postgres."""
-        wanted = member.lower()
-        return wanted == (self.leader or "").lower() or wanted in (name.lower() for name in self.standbys)
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """A pending switchover (`leader` given) or failover. `scheduled_at` is UTC epoch seconds, compared with `wall`."""
 
@@ -172,44 +155,6 @@ class MemberView:
     checkpoint_after_promote: bool = True
     capabilities: tuple[str, ...] = ()
     """Protocol extensions that its agent speaks; none for a Patroni member."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerAnswer:
-    """A peer's own word, asked for over REST. `reachable` False: no answer; everything else is then unknown."""
-
-    name: str
-    reachable: bool
-    in_recovery: bool | None = None
-    empty: bool = False
-    running: bool = False
-    timeline: int | None = None
-    lsn: int | None = None
-    nofailover: bool = False
-    priority: int = 1
-    sysid: str | None = None
-    heard_age: float | None = None
-    """Seconds since its WAL receiver last had a message from the primary."""
-    certain: bool = False
-    """Its position was looked up after the question had come, and counts all the WAL that it has."""
-    refused: bool = False
-    """Not reachable because nobody listens at its address: its agent is gone, not merely silent."""
-    handed_over: bool = False
-    """It gave the lock up on purpose a moment ago, and does not want it back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """The answers to one round of questions to all peers, and when (`at`) the round ended."""
-
-    answers: tuple[PeerAnswer, ...]
-    at: float
-    began: float | None = None
-    """When the questions were sent."""
-
-    def of(self, name: str) -> PeerAnswer | None:
-        """One peer's answer."""
-        return next((answer for answer in self.answers if answer.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +235,13 @@ class Memory:
     """The pod (by uid) that took the lock and told, while it was there, that it speaks the takeover protocol."""
     promised: str | None = None
     """The lock's version on which this member promised to hear no more of its holder; void once the lock moved on."""
+    promise_sealed_at: float | None = None
+    """When the WAL receiver was seen to be closed for good after that: others may count on the promise, and on a
+    position that was looked up since."""
+    counted: Listed | None = None
+    """What the sync object said when this member took a silent leader's lock; None after a race for a free one."""
+    first_lock_version: str | None = None
+    """The lock's version when this agent first saw it: an earlier process of it may have promised on that one."""
     terminating: bool = False
     """SIGTERM was received: hand over, then stop."""
     reinitialize: bool = False
@@ -389,6 +341,23 @@ class View:
         """This member gave the lock up on purpose, so that somebody else may have it first: for the TTL."""
         done = self.memory.handover_done_at
         return done is not None and self.now - done < self.settings.ttl
+
+    @property
+    def promise_kept(self) -> str | None:
+        """The version of the promise that others may count on, together with this view's position: given, binding, and
+        the receiver closed before the position was looked up."""
+        sealed = self.memory.promise_sealed_at
+        looked_up = sealed is not None and self.postgres.observed_at >= sealed and not self.postgres.streaming
+        return self.lock.version if self.promise_binds and looked_up else None
+
+    @property
+    def may_have_promised(self) -> bool:
+        """A former process of this agent may have promised on the present version, with a quorum counting on it: the
+        holder must not be followed before the lock has moved."""
+        if self.sync.quorum == 0 or self.me.name not in self.sync.standbys or self.memory.followed is not None:
+            return False
+        same = self.lock.version is not None and self.memory.first_lock_version == self.lock.version
+        return same and not self.postgres.streaming
 
     def member(self, name: str | None) -> MemberView | None:
         """A member by name."""

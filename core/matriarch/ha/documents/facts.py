@@ -13,7 +13,7 @@ PATRONI_VERSION = "4.1.5"
 """The Patroni release whose formats we speak; readers branch on it."""
 VERSION = "0.1.0"
 """Our own version."""
-CAPABILITIES: tuple[str, ...] = ("takeover",)
+CAPABILITIES: tuple[str, ...] = ("takeover", "promise")
 """Protocol extensions that this member speaks beyond Patroni's."""
 
 

@@ -139,6 +139,7 @@ def peer_answer_from(name: str, document: object, scope: str | None = None) -> P
         heard_age=_seconds(object_of(document, "matriarch").get("heard_age")),
         certain=object_of(document, "matriarch").get("position_certain") is True,
         handed_over=object_of(document, "matriarch").get("handed_over") is True,
+        promised=text_of(object_of(document, "matriarch"), "promised"),
     )
 
 

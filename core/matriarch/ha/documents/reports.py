@@ -64,6 +64,7 @@ def patroni_document(facts: Facts, asked_at: float | None = None) -> Document:
         "activity": view.activity.name if view.activity is not None else None,
         "heard_age": view.postgres.heard_age,
         "position_certain": _is_certain(view.postgres, asked_at),
+        "promised": view.promise_kept,
     }
     if view.just_handed_over:
         document["matriarch"]["handed_over"] = True

@@ -33,7 +33,7 @@ def follow(view: View) -> Decision | None:
     if source is None:
         facts = f"{view.lock.leader} has no address yet"
         return Decision(poll_ahead(view), Reason.ASKING_LEADER, facts, wake_in=0.5)
-    if view.promise_binds:
+    if view.promise_binds or view.may_have_promised:
         facts = f"promised to hear no more of {source.member} until the lock moves"
         return Decision(poll_ahead(view), Reason.TAKING_OVER, facts, wake_in=0.3)
     joins = view.settings.standby_cluster is not None and view.memory.followed_into != view.settings.standby_cluster

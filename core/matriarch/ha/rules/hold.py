@@ -45,10 +45,20 @@ def _promote(view: View) -> Decision:
     if sync_active(view) and not view.sync.lists(view.me.name):
         facts = f"holds the lock, but was not synchronous with {view.sync.leader}"
         return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
+    if _overridden(view):
+        facts = "holds the lock, but the sync object is not what it was when the promises were counted"
+        return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
     asked = view.due_request.pending and view.due_request.candidate == view.me.name
     if view.settings.pause and not asked:
         return Decision((Release(),), Reason.PAUSED, "no promotion while paused", wake_in=view.settings.loop_wait)
     return Decision((*_records(view), *sync.promotion(view)), Reason.PROMOTING, "lock held", lead=True, wake_in=0.2)
+
+
+def _overridden(view: View) -> bool:
+    """Whether the former leader, or a person, wrote the sync object after this member had counted on it."""
+    if view.memory.counted is None or not sync_active(view) or view.sync.leader == view.me.name:
+        return False
+    return view.sync.listed != view.memory.counted or view.sync.claim is None
 
 
 def _lead(view: View) -> Decision:

@@ -102,6 +102,9 @@ def _as_replica(view: View) -> Decision:
     source = leader_upstream(view)
     if source is None:
         return Decision((), Reason.ASKING_LEADER, f"{view.lock.leader} has no address yet", wake_in=0.5)
+    if view.sync.quorum > 0 and (view.promise_binds or view.may_have_promised):
+        facts = f"may have promised to hear no more of {source.member} until the lock moves"
+        return Decision((StartReplica(None),), Reason.STARTING_REPLICA, facts, wake_in=0.3)
     if view.postgres.failures >= FAILURES_BEFORE_RECLONE and _may_reclone(view):
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(copy_source(view, source)),), Reason.RECLONING, facts, wake_in=1.0)

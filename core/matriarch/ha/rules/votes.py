@@ -1,4 +1,4 @@
-"""Quorum mode's count: who has to be heard before nobody with an acknowledged commit can be missing (rule 3).
+"""Quorum mode's counts: who has to be heard before nobody with an acknowledged commit can be missing (rule 3).
 
 Any `quorum` + 1 of the sync object's voters together have every acknowledged commit. So a voter that has heard `quorum`
 others, none of them ahead of it, has everything. Their word counts only when it was asked for after the former leader's
@@ -62,6 +62,27 @@ def obstacle(view: View, answers: tuple[PeerAnswer, ...]) -> str | None:
         return None
     asked, heard = ", ".join(electorate(view)), ", ".join(found) or "nobody"
     return f"who does not answer may have more: heard {heard}, needs {needed} of {asked}"
+
+
+def short_of_promises(view: View, answers: tuple[PeerAnswer, ...]) -> str | None:
+    """Why a silent leader may not be succeeded yet where a quorum decides; None when nothing speaks against it.
+
+    |voters or names in force| <= quorum + count: with quorum + 1 voters' receivers closed, less than `count` of the
+    names are left, and nothing can be acknowledged any more. What was, is on one of those voters; this member has to
+    have it, so none of them may be ahead. Only a position that was looked up after the receiver had closed counts.
+    """
+    if not view.me.tags.may_lead:
+        return "promised, but may not lead"
+    voters = [name.lower() for name in view.sync.standbys if not _is(name, view.me.name)]
+    promised = [a for a in answers if a.name.lower() in voters and _tells(a) and a.promised == view.lock.version]
+    for answer in promised:
+        if ahead(view, answer) and not answer.nofailover:
+            return f"{answer.name} is at {answer.timeline}:{format_lsn(answer.lsn or 0)}"
+    counted = [a.name for a in promised if not ahead(view, a)]
+    if len(counted) >= view.sync.quorum:
+        return None
+    heard = ", ".join(counted) or "nobody"
+    return f"too few have promised: {heard}, needs {view.sync.quorum} of {', '.join(voters)}"
 
 
 def ahead(view: View, rival: PeerAnswer) -> bool:
