@@ -10,11 +10,10 @@ from unittest import mock
 from matriarch.ha.actions import Decision, SetSyncNames, WriteSync
 from matriarch.ha.divergence import Verdict
 from matriarch.ha.failsafe import Verdict as FailsafeVerdict
-from matriarch.ha.quorum import Goal, Promise, State
 from matriarch.ha.rules import sync as sync_rules
 from matriarch.ha.view import SyncView, View
 from matriarch.words.names import sync_object
-from matriarch.words.sync_names import SyncNames, every
+from matriarch.words.sync_names import every
 from matriarch_agent.agent import Agent
 from matriarch_agent.keeper import Keeper
 from matriarch_agent.store import ClusterStore
@@ -31,7 +30,6 @@ from simulation.mutant import (
     weather,
     without_rule,
 )
-from simulation.plan import Plan
 
 
 def _no_swap(method: Any) -> Any:
@@ -195,101 +193,6 @@ MUTANTS += (
         patched(ClusterStore, "_swap", _blind_for_sync),
         weather,
         frozenset({1, 3}),
-        seeds=150,
-    ),
-)
-
-
-def _quorum(*faults: str, members: int = 3, count: int = 1, **changes: Any) -> Callable[[Plan], None]:
-    """Any `count` acknowledge, so that commits are often missing on the others."""
-    adjusted = under(faults, synchronous_mode="quorum", synchronous_node_count=count, members=members, **changes)
-
-    def adjust(plan: Plan) -> None:
-        adjusted(plan)
-        plan.members = members
-        plan.settings.update(synchronous_mode_strict=False, ttl=9, loop_wait=3, retry_timeout=3)
-        plan.settings.pop("member_tags", None)
-        plan.tags = {}
-
-    return adjust
-
-
-HELD_S = 20.0
-
-
-def _too_early(hasty: Callable[[State, Goal], Promise | Goal | None]) -> Callable[[], Any]:
-    """A step that comes before the one that it depends on, which then takes some seconds to come."""
-    begun: dict[str, float] = {}
-    taken: list[bool] = []
-
-    def next_step(real: Any) -> Any:
-        def step(state: State, goal: Goal) -> Promise | Goal | None:
-            early = hasty(state, goal)
-            taken.append(early is not None)
-            found: Promise | Goal | None = early if early is not None else real(state, goal)
-            return found
-
-        return step
-
-    def towards(real: Any) -> Any:
-        def hold(view: View, goal: Goal, in_force: SyncNames) -> tuple[Any, ...]:
-            if 0 <= view.now - begun.get(view.me.name, -1e9) < HELD_S:
-                return ()
-            taken.clear()
-            steps: tuple[Any, ...] = real(view, goal, in_force)
-            if any(taken):
-                begun[view.me.name] = view.now
-            return steps
-
-        return hold
-
-    return all_of(patched(sync_rules, "next_step", next_step), patched(sync_rules, "_towards", towards))
-
-
-def _voters_first(state: State, goal: Goal) -> Promise | None:
-    """Shrink the set of voters, and their quorum with it, before commits wait for the smaller set."""
-    shrinks = goal.names and goal.names < state.promise.voters and goal.names < state.names
-    return Promise(goal.names, len(goal.names) - goal.count) if shrinks else None
-
-
-def _count_first(state: State, goal: Goal) -> Goal | None:
-    """Let fewer acknowledge before the quorum has grown."""
-    return goal if goal.names == state.names and goal.count < state.count else None
-
-
-MUTANTS += (
-    Mutant(
-        "a quorum's race ignores the voters that it did not hear",
-        lambda: mock.patch(f"{RULES}.race.obstacle", lambda *_: None),
-        _quorum("isolate", "split", "node-crash", "one-way", members=5, fault_every_s=4.0),
-        frozenset({3}),
-    ),
-    Mutant(
-        "voters leave before commits wait for those who stay",
-        _too_early(_voters_first),
-        _quorum("container-kill", "split", "one-way", fault_every_s=4.0),
-        frozenset({3}),
-        seeds=150,
-    ),
-    Mutant(
-        "fewer acknowledge before the quorum has grown",
-        _too_early(_count_first),
-        _quorum("isolate", "estrange", "split", fault_every_s=4.0, admin_every_s=6.0, admin_kinds=("synchronous",)),
-        frozenset({1, 3}),
-        seeds=150,
-    ),
-    Mutant(
-        "a quorum shrinks before the standbys have caught up",
-        lambda: mock.patch("matriarch.ha.quorum.least_quorum", lambda *_: 0),
-        _quorum("isolate", "split", "one-way", "node-crash", admin_every_s=6.0, admin_kinds=("synchronous",)),
-        frozenset({3}),
-        seeds=150,
-    ),
-    Mutant(
-        "a voter's word from before the end of the lease counts",
-        lambda: mock.patch(f"{RULES}.race.in_time", lambda *_: True),
-        _quorum("api-outage", "api-stall", "isolate", fault_every_s=4.0, failsafe_mode=False),
-        frozenset({3}),
         seeds=150,
     ),
 )

@@ -8,10 +8,13 @@ from simulation.hunt import hunt
 from simulation.lease_mutants import LEASE_MUTANTS
 from simulation.mutant import Mutant
 from simulation.mutants import MUTANTS
+from simulation.quorum_mutants import QUORUM_MUTANTS
 from simulation.world import simulate
 
+ALL = (*MUTANTS, *LEASE_MUTANTS, *QUORUM_MUTANTS)
 
-@pytest.mark.parametrize("mutant", (*MUTANTS, *LEASE_MUTANTS), ids=lambda mutant: mutant.name.replace(" ", "-"))
+
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_a_mutant_is_noticed(mutant: Mutant) -> None:
     catch = hunt(mutant)
     assert catch is not None, f"nobody noticed in {mutant.seeds} seeds: {mutant.name}"

@@ -108,6 +108,11 @@ async def lose_replicas(world: World, primary: Member) -> None:
             world.spawn(member.restart_container("killed", 20.0))
 
 
+async def lose_a_replica(world: World, primary: Member) -> None:
+    lost = next(member for member in world.members if member is not primary)
+    world.spawn(lost.restart_container("killed", 20.0))
+
+
 async def switch_over(world: World, primary: Member) -> None:
     candidate = next(member.name for member in world.members if member is not primary)
     world.administrator.ask(primary.name, candidate)
@@ -116,6 +121,7 @@ async def switch_over(world: World, primary: Member) -> None:
 
 
 ASYNC = {"synchronous_mode": False}
+QUORUM = {"synchronous_mode": "quorum"}
 SCENARIOS: list[tuple[str, Deed, dict[str, Any], float, float]] = [
     ("the agent is killed", kill_agent, {}, 0.3, 20.0),
     ("the agent hangs past the TTL", pause_agent, {}, 14.0, 45.0),
@@ -125,6 +131,11 @@ SCENARIOS: list[tuple[str, Deed, dict[str, Any], float, float]] = [
     ("the pod is deleted by force", delete_pod_by_force, {}, 2.0, 40.0),
     ("the node is isolated", isolate, {}, 5.0, 60.0),
     ("the node is isolated, asynchronous", isolate, ASYNC, 11.5, 60.0),
+    ("the node is isolated, quorum", isolate, QUORUM, 5.0, 60.0),
+    ("one replica dies, quorum", lose_a_replica, QUORUM, 0.3, 45.0),
+    ("both replicas die, quorum", lose_replicas, QUORUM, 1.0, 45.0),
+    ("the pod is deleted, quorum", delete_pod, QUORUM, 2.0, 40.0),
+    ("a switchover is asked for, quorum", switch_over, QUORUM, 2.0, 10.0),
     ("the API server is gone for a minute", lose_api, {}, 0.3, 90.0),
     ("the API server is gone, and Postgres is killed", lose_api_and_postgres, {}, 5.0, 90.0),
     ("both replicas die", lose_replicas, {}, 1.0, 45.0),

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from matriarch.ha.postgres_slots import Slot as Slot
 from matriarch.ha.peer_view import PeerAnswer as PeerAnswer
 from matriarch.ha.peer_view import Poll as Poll
+from matriarch.ha.postgres_slots import Slot as Slot
 from matriarch.ha.postgres_view import ControlData as ControlData
 from matriarch.ha.postgres_view import PostgresView as PostgresView
 from matriarch.ha.postgres_view import Standby as Standby

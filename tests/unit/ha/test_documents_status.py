@@ -36,7 +36,7 @@ def test_a_primary_tells_where_it_is_and_what_it_is() -> None:
         "timeline": 2,
         "matriarch": document["matriarch"],
     }
-    assert document["matriarch"]["capabilities"] == ["takeover"]
+    assert document["matriarch"]["capabilities"] == ["takeover", "promise"]
 
 
 def test_a_replica_tells_both_positions_and_that_it_streams() -> None:
@@ -125,7 +125,8 @@ def test_the_label_follows_the_lock_first_and_the_role_second() -> None:
 def test_what_is_written_is_read_back() -> None:
     text = json.loads(json.dumps(status_document(view_of("demo-1"))))
     member = member_from_status("demo-1", text, "10.0.0.11")
-    assert member == replace(next(m for m in view_of().members if m.name == "demo-1"), capabilities=("takeover",))
+    known = next(m for m in view_of().members if m.name == "demo-1")
+    assert member == replace(known, capabilities=("takeover", "promise"))
 
 
 def test_a_replica_that_serves_no_reads_has_no_label_for_the_replicas_service() -> None:
