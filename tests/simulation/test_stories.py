@@ -219,3 +219,42 @@ def test_who_reads_the_lock_past_a_silent_watch_does_not_trust_old_settings_besi
     plan = a_plan(synchronous_mode=False, failsafe_mode=False)
     plan.sticky = 1
     tell(story, plan)
+
+
+def test_a_promise_outlives_the_agent_that_gave_it() -> None:
+    """Two voters promise to hear no more of a silent primary. One counts on both, and its writes are slow; the other's
+    agent starts anew, and the primary is back for that one only. It must not acknowledge anything with it (rule 3)."""
+
+    async def story(world: World, primary: Member) -> None:
+        world.api_dark(primary.name, True)
+        world.network.darken(primary.name)
+        await asyncio.sleep(1.0)
+        replicas = [member for member in world.members if member is not primary]
+        other, taker = sorted(replicas, key=lambda member: member.server.disk.flushed)
+        world.kube.faults_for(other.name).latency = (2.8, 2.8)
+        world.kube.faults_for(taker.name).latency = (1.4, 1.4)
+        await until(lambda: _has_read_a_promise(taker, other))
+        await asyncio.sleep(0.2)
+        world.network.cut(primary.name, taker.name)
+        world.network.cut(taker.name, primary.name)
+        world.network.lighten(primary.name)
+        world.kube.faults_for(other.name).latency = world.calm_api().latency
+        await other.restart_agent(0.05)
+        await until(lambda: world.truth.holder == taker.name)
+        await asyncio.sleep(5.0)
+        world.network.mend(primary.name, taker.name)
+        world.network.mend(taker.name, primary.name)
+        world.api_dark(primary.name, False)
+        world.kube.faults_for(taker.name).latency = world.calm_api().latency
+
+    plan = a_plan(synchronous_mode="quorum", ttl=30, loop_wait=10, retry_timeout=10, failsafe_mode=False)
+    plan.sticky = 3
+    tell(story, plan)
+
+
+def _has_read_a_promise(reader: Member, other: Member) -> bool:
+    poll = reader.agent.poll if reader.agent is not None else None
+    answer = poll.of(other.name) if poll is not None else None
+    view = reader.agent.view if reader.agent is not None else None
+    promised = view is not None and view.promise_kept is not None
+    return promised and answer is not None and answer.promised is not None
