@@ -145,6 +145,17 @@ def test_a_switchover_needs_voters_enough_for_the_candidate_to_win() -> None:
     assert isinstance(refused.actions[0], ClearRequest) and "voters" in refused.facts
 
 
+def test_a_candidate_that_may_never_be_listed_is_refused() -> None:
+    """It would be waited for without an end."""
+    there = Poll(tuple(heard(f"demo-{number}") for number in (0, 2, 3, 4)), NOW - 0.1)
+    view = switching(there)
+    tagged = tuple(replace(one, tags=Tags(nosync=one.name == "demo-2")) for one in view.members)
+    object_ = replace(view.sync, standbys=("demo-0", "demo-3", "demo-4"), quorum=2)
+    refused = decide(replace(view, members=tagged, sync=object_))
+    assert isinstance(refused.actions[0], ClearRequest) and "nosync" in refused.facts
+    assert not any(isinstance(a, ClearRequest) for a in decide(replace(view, sync=object_)).actions)
+
+
 def test_who_may_not_lead_never_races() -> None:
     tagged = racing(asked(heard("demo-2"), heard("demo-3")), me=replace(ME, tags=Tags(nofailover=True)))
     assert decide(tagged).reason == Reason.NOT_ELIGIBLE

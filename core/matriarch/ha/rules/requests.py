@@ -55,6 +55,8 @@ def _hand_over(view: View, poll: Poll) -> Decision | None:
     if sync_active(view):
         voters = [a for a in poll.answers if a.name in view.sync.standbys]
         if not any(a.name in able for a in voters):
+            if not any(_may_be_listed(view, name) for name in able):
+                return _refuse(view, f"{', '.join(able)} may not be synchronous: tag nosync")
             # The sync rule prefers the candidate: it will be listed as soon as it has caught up.
             return None
         heard = sum(a.reachable and a.running for a in voters)
@@ -63,6 +65,11 @@ def _hand_over(view: View, poll: Poll) -> Decision | None:
     quiet = max(0.0, QUIET_S - (view.now - view.memory.last_label_change))
     facts = f"to {request.candidate or 'the best replica'}"
     return Decision((HandOver(request.candidate, quiet),), Reason.HANDING_OVER, facts, lead=True, wake_in=0.5)
+
+
+def _may_be_listed(view: View, name: str) -> bool:
+    member = view.member(name)
+    return member is not None and not member.tags.nosync and member.tags.sync_priority > 0
 
 
 def _due_since(view: View) -> float | None:
