@@ -46,8 +46,8 @@ def _later(method: Any) -> Any:
     return tell
 
 
-def _failsafe(enough: Any, *, late: bool = False) -> Any:
-    """Failsafe with another idea of `enough`, or with a lease that counts from the last answer."""
+def _failsafe(enough: Any) -> Any:
+    """Failsafe with another idea of `enough`."""
 
     async def confirm(self: Agent, view: View) -> None:
         sent = self.now()
@@ -55,7 +55,7 @@ def _failsafe(enough: Any, *, late: bool = False) -> Any:
         others = [url for name, url in (view.lock.failsafe or {}).items() if name != self.me.name]
         accepted = await asyncio.gather(*(self.peers.claim(url, claim, timeout=FAILSAFE_TIMEOUT_S) for url in others))
         if enough(accepted):
-            await self.keeper.extend(self.now() if late else sent)
+            await self.keeper.extend(sent)
 
     return confirm
 
@@ -75,13 +75,6 @@ def _whatever_the_tag(real: Any) -> Any:
         return None if why == "tag nofailover" else why
 
     return not_eligible
-
-
-def _far_apart(plan: Plan) -> None:
-    """Answers take up to a second, and members leave the failsafe topology of a primary that needs them all."""
-    under(("api-outage", "delay", "node-crash", "split"), failsafe_mode=True, fault_every_s=3.0)(plan)
-    plan.weights["delay"] = 3.0
-    plan.settings.update(ttl=9, loop_wait=3, retry_timeout=3)
 
 
 def _tagged(plan: Plan) -> None:
@@ -121,13 +114,6 @@ LEASE_MUTANTS: tuple[Mutant, ...] = (
         lambda: mock.patch.object(Agent, "confirm_failsafe", _failsafe(lambda a: 2 * sum(a) + 1 > len(a))),
         under(("api-outage", "isolate", "split"), failsafe_mode=True, fault_every_s=4.0),
         frozenset({1, 2}),
-    ),
-    Mutant(
-        "a failsafe lease counts from the last answer",
-        lambda: mock.patch.object(Agent, "confirm_failsafe", _failsafe(all, late=True)),
-        _far_apart,
-        frozenset({1, 2}),
-        seeds=150,
     ),
     Mutant(
         "a member's word under failsafe does not bind it",
