@@ -30,6 +30,7 @@ types: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy $(TYPED)
 	MYPYPATH=e2e/localkube $(BIN)/mypy -p lk
+	MYPYPATH=tests $(BIN)/mypy -p model
 
 unit: $(READY)
 	$(PYTEST) -q -m "not component and not e2e" --ignore=tests/simulation

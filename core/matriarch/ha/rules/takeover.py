@@ -15,7 +15,7 @@ drops its lost standbys from the synchronous set; it can do that only through th
 
 A primary that meets a claim renews the lock first, which voids the promises, and overrides the claim only then
 (rules/sync.py). So either the renewal comes before the take, which then fails, or the take comes first, and the
-renewal tells the primary that it has lost. tests/model checks every interleaving.
+renewal tells the primary that it has lost. tests/model explores every interleaving within bounds that it states.
 """
 
 from __future__ import annotations
