@@ -18,6 +18,7 @@ from matriarch.ha.actions import (
     StartReplica,
     StopPostgres,
 )
+from matriarch.ha.rules.crash import bytes_to_replay, measured_rate
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import Failsafe, Upstream
 from matriarch.words.errors import PostgresError, ProgramFailed
@@ -37,11 +38,8 @@ async def carry_out(agent: Agent, action: Long) -> None:
             await _clone(agent, source)
         case Rewind(source):
             await _rewind(agent, source)
-        case StartPrimary(sync_names):
-            await agent.keeper.arm()
-            agent.remember(followed=None, followed_epoch=None, restart=False)
-            await agent.postgres.start(StartMode(True, None, sync_names), agent.settings())
-            agent.callbacks.serves("primary", "on_start")
+        case StartPrimary():
+            await _start_primary(agent, action)
         case StartReplica(upstream):
             await _start_replica(agent, upstream)
         case Restart():
@@ -73,6 +71,19 @@ async def _bootstrap(agent: Agent) -> None:
 def _note_followed(agent: Agent, upstream: Upstream | None) -> None:
     epoch, into = agent.store.lock().epoch, agent.settings().standby_cluster
     agent.remember(followed=upstream, followed_epoch=epoch, followed_into=into)
+
+
+async def _start_primary(agent: Agent, action: StartPrimary) -> None:
+    await agent.keeper.arm()
+    agent.remember(followed=None, followed_epoch=None, restart=False)
+    replays, began = bytes_to_replay(agent.observer.build()), agent.now()
+    mode = StartMode(True, None, action.sync_names)
+    await agent.postgres.start(mode, agent.settings())
+    agent.callbacks.serves("primary", "on_start")
+    rate = measured_rate(replays, agent.now() - began)
+    if rate is not None:
+        agent.remember(replay_rate=rate)
+        agent.log("recovered from a crash", wal_bytes=replays, bytes_per_s=round(rate))
 
 
 async def _start_replica(agent: Agent, upstream: Upstream | None) -> None:
@@ -152,7 +163,7 @@ async def _promote(agent: Agent) -> None:
     known = tuple(agent.store.lock().slots)
     # Nor may a new copy that was asked for be made once this is the data that counts.
     agent.remember(checkpointed=False, followed=None, followed_epoch=None, remote=None, reinitialize=False)
-    agent.remember(slots_of_predecessor=known)
+    agent.remember(slots_of_predecessor=known, primary_seen=None)
     await agent.postgres.promote()
     agent.callbacks.serves("primary", "on_role_change")
     agent.announcer.say("Promoted", f"{agent.me.name} is primary, epoch {agent.store.lock().epoch}")

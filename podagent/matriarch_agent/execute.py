@@ -154,11 +154,11 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
             await _take(agent, version)
         case Reclaim(version):
             await _take(agent, version)
-        case Release(handed_over):
+        case Release(handed_over, successor):
             if agent.keeper.armed:
                 # A promotion that was begun cannot be taken back: what was under the leash must not live on without.
                 await agent.fence()
-            await agent.keeper.release(None)
+            await agent.keeper.release(None, successor)
             if handed_over:
                 agent.remember(handover_done_at=agent.now())
         case Renew():

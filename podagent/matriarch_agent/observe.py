@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matriarch.ha.documents import scheduled_restart_from, status_of
 from matriarch.ha.rules import slots, takeover
 from matriarch.ha.rules.sync import LEAVE_S
-from matriarch.ha.view import LockView, MemberView, PostgresView, View
+from matriarch.ha.view import LockView, MemberView, PostgresView, PrimarySeen, View
 from matriarch.words.errors import MatriarchError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Observer:
         self.postgres = await self._agent.postgres.observe()
         if self.postgres.running and self.postgres.in_recovery is not None and self._agent.jobs.activity is None:
             self._agent.callbacks.was("replica" if self.postgres.in_recovery else "primary")
+        self._note_primary()
         self._listen()
         self._recall()
         self._note_own_stop()
@@ -129,6 +130,12 @@ class Observer:
                 self._agent.remember(own_stop=False)
         elif self.postgres.process == "stopped" and keeper.armed and until is not None and self._agent.now() >= until:
             self._agent.remember(own_stop=True)
+
+    def _note_primary(self) -> None:
+        """How far this member's primary is and who streams from it: what a crash leaves behind."""
+        postgres = self.postgres
+        if postgres.running and postgres.in_recovery is False and postgres.lsn is not None:
+            self._agent.remember(primary_seen=PrimarySeen(postgres.lsn, postgres.standbys))
 
     def _note_move(self, holder: str | None, now: float) -> None:
         """When the lock went from one member to another; a release in between is part of the move."""

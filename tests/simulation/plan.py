@@ -119,6 +119,7 @@ def _mixed(seed: int, kinds: tuple[str, ...]) -> Plan:
     plan.sticky = rng.randint(0, min(2, members))
     plan.admin_every_s = rng.choice([20.0, 60.0, 1e6])
     plan.admin_kinds = tuple(sorted(rng.sample(DEEDS, rng.randint(1, len(DEEDS)))))
+    plan.hazards.replay_rate = random.Random(f"{seed}/replay").choice([4e6, 64e6, 64e6, 400e6])
     plan.foreign = members >= 3 and rng.random() < 0.03
     plan.lock_exists = rng.random() < 0.7
     if members >= 3 and not plan.foreign and rng.random() < 0.25:

@@ -38,9 +38,11 @@ class Reclaim:
 @dataclass(frozen=True, slots=True)
 class Release:
     """Give the lock up on purpose. Only with Postgres stopped or in recovery. `handed_over`: somebody else is to have
-    it; this member does not race for it again before the TTL is over."""
+    it; this member does not race for it again before the TTL is over. `successor`: who, as far as can be told: the
+    primary's address goes to that member in the same write."""
 
     handed_over: bool = False
+    successor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

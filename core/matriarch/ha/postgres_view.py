@@ -40,6 +40,8 @@ class ControlData:
     was_primary: bool = False
     """The directory was last written by a server out of recovery."""
     checksums: bool = True
+    redo_lsn: int | None = None
+    """Where crash recovery would begin."""
 
     @property
     def clean(self) -> bool:

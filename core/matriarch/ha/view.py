@@ -203,6 +203,14 @@ class Failsafe:
 
 
 @dataclass(frozen=True, slots=True)
+class PrimarySeen:
+    """This member's own Postgres when it was last seen as a primary: how far it was, and who streamed from it."""
+
+    lsn: int
+    standbys: tuple[Standby, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the member remembers of its own doings."""
 
@@ -274,6 +282,10 @@ class Memory:
     """init holds the exclusive lock on the volume: no other Postgres can be running on it."""
     checkpointed: bool = True
     """The checkpoint after the promotion is done."""
+    primary_seen: PrimarySeen | None = None
+    """None: not since this agent started."""
+    replay_rate: float | None = None
+    """Bytes of WAL a second that a crash recovery here got through; None before one that says something."""
     slots_missing_since: Mapping[str, float] = field(default_factory=dict)
     """Since when nobody has accounted for a slot that is here."""
     logical_slots_not_before: float = -1e9

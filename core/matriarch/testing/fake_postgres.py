@@ -160,9 +160,11 @@ class FakePostgres:
 
     async def _come_up(self, life: int, primary: bool) -> None:
         server = self.server
-        clean = server.disk.state in ("shut down", "shut down in recovery")
-        duration = between(server.rng, server.hazards.start)
-        await asyncio.sleep(duration if clean else duration + between(server.rng, server.hazards.crash_recovery))
+        disk, duration = server.disk, between(server.rng, server.hazards.start)
+        if disk.state not in ("shut down", "shut down in recovery"):
+            duration += between(server.rng, server.hazards.crash_recovery)
+            duration += (disk.flushed - disk.checkpoint) / server.hazards.replay_rate
+        await asyncio.sleep(duration)
         while server.hung:
             await server.stirred.wait()
         if server.life != life:

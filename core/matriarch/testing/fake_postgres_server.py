@@ -139,7 +139,7 @@ class Server:
     def open_as_primary(self) -> None:
         """Crash recovery is over and the server accepts writes, on the timeline that it had."""
         disk = self.disk
-        disk.replayed = disk.flushed
+        disk.replayed = disk.checkpoint = disk.checkpoint_end = disk.flushed
         branch = disk.branch
         if branch.owner != self.member or branch.end != disk.flushed:
             disk.branch = self.site.wal.grow(self.member, disk.sysid, branch.timeline, branch, disk.flushed)

@@ -22,7 +22,10 @@ class Hazards:
     fsync: Range = (0.0005, 0.004)
     query: Range = (0.001, 0.02)
     start: Range = (0.05, 0.6)
-    crash_recovery: Range = (0.1, 3.0)
+    crash_recovery: Range = (0.05, 0.3)
+    """Besides replaying what was written since the last checkpoint."""
+    replay_rate: float = 64 * 1024 * 1024
+    """Bytes of WAL that crash recovery replays in a second."""
     promote: Range = (0.05, 0.8)
     shutdown: Range = (0.02, 0.5)
     checkpoint: Range = (0.02, 0.5)

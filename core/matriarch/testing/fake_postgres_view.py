@@ -102,6 +102,7 @@ def control_of(data: DataDir) -> ControlData:
         data.checkpoint,
         data.checkpoint_end if clean else None,
         data.was_primary,
+        redo_lsn=data.checkpoint,
     )
 
 

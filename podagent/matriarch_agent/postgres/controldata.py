@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matriarch.ha.view import ControlData
@@ -56,7 +56,7 @@ async def read_control(place: Place, pgdata: Path | None = None) -> ControlFile:
     if control.data.state != "shut down":
         return control
     end = await _end_of_shutdown_record(place, pgdata, control)
-    return ControlFile(_with_end(control.data, end), control.shared_memory, control.segment_size)
+    return ControlFile(replace(control.data, end_lsn=end), control.shared_memory, control.segment_size)
 
 
 def record_end(start: int, length: int, segment_size: int) -> int:
@@ -87,6 +87,7 @@ def _parsed(found: Mapping[str, str], *, base_backup: bool) -> ControlFile:
         end_lsn=recovery_end if state == "shut down in recovery" else None,
         was_primary=was_primary,
         checksums=int(found.get("Data page checksum version", "0")) != 0,
+        redo_lsn=parse_lsn(found["Latest checkpoint's REDO location"]),
     )
     shared = {name: int(found[label]) for label, name in _SHARED_MEMORY.items() if label in found}
     return ControlFile(data, shared, int(found["Bytes per WAL segment"]))
@@ -102,12 +103,6 @@ async def _end_of_shutdown_record(place: Place, pgdata: Path, control: ControlFi
         return None
     match = _TOTAL_LENGTH.search(output.stdout)
     return record_end(control.data.checkpoint_lsn, int(match[1]), control.segment_size) if match else None
-
-
-def _with_end(data: ControlData, end: int | None) -> ControlData:
-    return ControlData(
-        data.state, data.sysid, data.timeline, data.checkpoint_lsn, end, data.was_primary, data.checksums
-    )
 
 
 def _env(place: Place) -> dict[str, str]:

@@ -13,6 +13,7 @@ FOUND = {
     "Database cluster state": "in production",
     "Database system identifier": "7710557087233791461",
     "Latest checkpoint location": "0/3000098",
+    "Latest checkpoint's REDO location": "0/3000060",
     "Latest checkpoint's TimeLineID": "3",
     "Minimum recovery ending location": "0/0",
     "Min recovery ending loc's timeline": "0",
@@ -43,6 +44,7 @@ def test_states(state: str, base_backup: bool, primary: bool, clean: bool) -> No
 def test_fields() -> None:
     control = _parsed(FOUND, base_backup=False)
     assert control.data.sysid == "7710557087233791461" and control.data.timeline == 3 and control.data.checksums
+    assert control.data.redo_lsn == parse_lsn("0/3000060")
     assert control.shared_memory == {"max_connections": 100, "max_locks_per_transaction": 64}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matriarch.ha.actions import Decision, Fence, Release, StopPostgres
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.crash import give_up_start
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.view import MemberView, View
 
@@ -19,6 +20,10 @@ def busy(view: View) -> Decision | None:
     age = view.now - activity.since
     lead = view.holds_lease and view.lock_is_mine
     facts = f"{activity.name} for {age:.1f} s"
+    if activity.name == "StartPrimary" and lead and not view.settings.pause:
+        given_up = give_up_start(view, age)
+        if given_up is not None:
+            return given_up
     bound = view.settings.primary_start_timeout if activity.within is None else activity.within
     late = activity.name in BECOMING_PRIMARY and age > bound > 0 and view.lock_is_mine
     if late and any(_can_lead(view, member) for member in view.peers()):

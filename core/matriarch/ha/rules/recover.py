@@ -17,6 +17,7 @@ from matriarch.ha.actions import (
 )
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.crash import give_way_after_crash
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.sync import certain, start_primary
@@ -57,7 +58,8 @@ def _as_holder(view: View) -> Decision:
         return Decision((Release(),), Reason.START_FAILED, facts, wake_in=view.settings.loop_wait)
     start = _start_as_holder(view)
     if view.holds_lease:
-        return start
+        recovers = any(isinstance(action, StartPrimary) for action in start.actions)
+        return (give_way_after_crash(view) if recovers else None) or start
     claim = reclaim(view)
     # One decision for the whole way back: each step is taken only when the one before it succeeded.
     goes_on = claim.actions and any(isinstance(action, StartPrimary | StartReplica) for action in start.actions)
