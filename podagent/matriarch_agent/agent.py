@@ -211,8 +211,14 @@ class Agent:
         self.wake()
         await self._restarted.wait()
 
-    async def fence(self) -> None:
-        """Cancel what is under way and kill Postgres: nothing of it survives (rule 2)."""
+    async def fence(self, *, unusable: bool = False) -> None:
+        """Cancel what is under way and kill Postgres: nothing of it survives (rule 2). `unusable`: it had the right to
+        live, but was of no use to anybody."""
+        # First of all: on a disk that hangs nothing dies in time, and the lock must then be free for others.
+        self.keeper.set_lead(False)
+        if unusable:
+            self.remember(killed_unusable_at=self.now())
+            self.announcer.say("Unusable", f"Postgres was killed: {self.observer.postgres.unusable_why}", warning=True)
         writable = self.observer.postgres.in_recovery is False and self.observer.postgres.running
         ended = await self.jobs.stop_activity(within=0.2)
         await self.postgres.kill()
@@ -220,11 +226,10 @@ class Agent:
             # It may have started Postgres again meanwhile.
             await self.jobs.stop_activity(within=1.0)
             await self.postgres.kill()
-        self.keeper.set_lead(False)
         await self.keeper.disarm()
         self.remember(followed=None, followed_epoch=None, own_stop=True)
         self.callbacks.stopped()
-        if writable:
+        if writable and not unusable:
             words = "Postgres was killed: this member has no lease to be primary any more"
             self.announcer.say("Fenced", words, warning=True)
 

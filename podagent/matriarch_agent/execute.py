@@ -22,6 +22,7 @@ from matriarch.ha.actions import (
     Fence,
     Follow,
     ForgetRestart,
+    Kill,
     Long,
     PollPeers,
     Promise,
@@ -80,8 +81,8 @@ async def execute(agent: Agent, view: View, decision: Decision) -> float:
 
 async def _quick(agent: Agent, view: View, action: Action) -> bool:
     match action:
-        case Fence():
-            await agent.fence()
+        case Fence() | Kill():
+            await agent.fence(unusable=isinstance(action, Kill))
             return True
         case PollPeers() | ConfirmFailsafe() | AskLeader():
             return await _ask(agent, view, action)

@@ -99,7 +99,8 @@ class Client:
             if self.local is not None:
                 seen = min(seen, self._world.dark_since.get(self.local.name, seen))
             self._address = self._world.truth.address(seen)
-        return self._world.site.servers.get(self._address or "")
+        server = self._world.site.servers.get(self._address or "")
+        return None if server is not None and server.deaf else server
 
     def _answer(self, asked: int, host: str, end: tuple[Branch, int] | None) -> None:
         if self._world.network.arrives(host, self._host):

@@ -88,6 +88,17 @@ def postgres_slow(world: World, rng: random.Random) -> None:
     world.later(seconds, back)
 
 
+def postgres_deaf(world: World, rng: random.Random) -> None:
+    """SIGSTOP of the postmaster alone: sessions go on, no new one comes about."""
+    server, seconds = _somebody(world, rng).server, rng.uniform(1, 25)
+    if server.process == "stopped" or server.deaf:
+        return
+    life = server.life
+    world.trace.add(server.member, f"postgres takes no new session for {seconds:.1f} s")
+    server.deafen(True)
+    world.later(seconds, lambda: server.deafen(False) if server.life == life else None)
+
+
 def container_kill(world: World, rng: random.Random) -> None:
     """Every process of the container dies; the kubelet restarts it."""
     world.spawn(_somebody(world, rng).restart_container("killed by a fault", rng.uniform(0.3, 6)))
@@ -233,6 +244,7 @@ PROCESS_FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "postgres-kill": postgres_kill,
     "postgres-hang": postgres_hang,
     "postgres-slow": postgres_slow,
+    "postgres-deaf": postgres_deaf,
     "container-kill": container_kill,
     "pod-delete": pod_delete,
     "pod-force-delete": pod_force_delete,

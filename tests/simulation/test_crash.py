@@ -11,6 +11,7 @@ import pytest
 from simulation.member import Member
 from simulation.plan import Plan
 from simulation.test_scenarios import ASYNC, Deed, a_plan, outage
+from simulation.test_stories import until
 from simulation.world import World
 
 MB = 1024 * 1024
@@ -22,8 +23,8 @@ def crash(wal: int, *, stays: bool) -> Deed:
     async def deed(world: World, primary: Member) -> None:
         primary.server.insert(wal)
         standbys = [member.server for member in world.members if member is not primary]
-        while any(server.disk.flushed < primary.server.disk.flushed for server in standbys):
-            await asyncio.sleep(0.1)
+        end = primary.server.disk.flushed
+        await until(lambda: all(server.disk.flushed >= end for server in standbys))
         await asyncio.sleep(4.0)
         world.measure()
         primary.server.die("killed")

@@ -253,6 +253,11 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill a Postgres that nobody can use, and cancel any activity; what comes next starts it again."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopPostgres:
     """Stop a replica in order (fast), cancelling any activity."""
 
@@ -273,7 +278,7 @@ Long = (
     | HandOver
     | StopPostgres
 )
-Action = Record | Question | Quick | Long | Fence
+Action = Record | Question | Quick | Long | Fence | Kill
 LONG: tuple[type, ...] = (
     Bootstrap,
     Clone,

@@ -22,6 +22,7 @@ from matriarch.ha.rules.reinitialize import reinitialize
 from matriarch.ha.rules.standby_leader import standby_leader
 from matriarch.ha.rules.takeover import takeover
 from matriarch.ha.rules.terminating import terminating
+from matriarch.ha.rules.unusable import unusable
 from matriarch.ha.view import View
 
 Rule = Callable[[View], Decision | None]
@@ -32,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     isolation,
     reinitialize,
     foreign,
+    unusable,
     busy,
     terminating,
     standby_leader,

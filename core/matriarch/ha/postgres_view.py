@@ -102,6 +102,10 @@ class PostgresView:
     failures: int = 0
     """Failed attempts to start since the last success."""
     last_error: str = ""
+    unusable_for: float | None = None
+    """Seconds for which no new session got anything done here although the server runs; None while one does, and while
+    nobody knows."""
+    unusable_why: str = ""
     observed_at: float = 0.0
 
     @property

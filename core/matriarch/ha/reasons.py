@@ -16,6 +16,7 @@ class Reason(StrEnum):
     API_UNREACHABLE = "ApiUnreachable"
     LEASE_LOST = "LeaseLost"
     BUSY = "Busy"
+    UNUSABLE = "Unusable"
     DATA_UNREADABLE = "DataUnreadable"
     FOREIGN_DATA = "ForeignData"
     CLAIMING_BOOTSTRAP = "ClaimingBootstrap"

@@ -286,6 +286,8 @@ class Memory:
     """None: not since this agent started."""
     replay_rate: float | None = None
     """Bytes of WAL a second that a crash recovery here got through; None before one that says something."""
+    killed_unusable_at: float | None = None
+    """When this member last killed its Postgres because nobody could use it."""
     slots_missing_since: Mapping[str, float] = field(default_factory=dict)
     """Since when nobody has accounted for a slot that is here."""
     logical_slots_not_before: float = -1e9

@@ -74,7 +74,7 @@ class FakePostgres:
 
         async def serve() -> RemoteHistory:
             other = server.site.servers.get(source.host)
-            while other is not None and other.hung:
+            while other is not None and (other.hung or other.deaf):
                 await other.stirred.wait()
             if other is None or other.process != "running":
                 raise QueryFailed(f"{source.member} refuses connections")

@@ -56,6 +56,9 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self.started = ""
         """pg_postmaster_start_time."""
+        self.deaf = False
+        """The postmaster alone is stopped: sessions go on, and no new one comes about."""
+        self._unusable_since: float | None = None
         self.sync: list[SyncNames] = [NOBODY]
         """Settings in force, the newest last. More than one while a reload is reaching the backends."""
         self.sync_lsn = 0
@@ -87,6 +90,11 @@ class Server:
         """Stopped by a signal: a process is there and does nothing."""
         return self._stops > 0
 
+    @property
+    def unusable_for(self) -> float | None:
+        """Seconds for which it has hung or been deaf."""
+        return None if self._unusable_since is None else self._loop.time() - self._unusable_since
+
     def can_acknowledge(self) -> bool:
         """Whether a commit that is sent now could be acknowledged as things stand."""
         return self.writable and any(
@@ -117,7 +125,7 @@ class Server:
         self.life += 1
         self.process = "starting"
         self.in_recovery = None
-        self._stops = 0
+        self._stops, self.deaf, self._unusable_since = 0, False, None
         self.sync = [sync]
         self.sync_lsn = 0
         self.upstream = upstream
@@ -179,6 +187,7 @@ class Server:
         self.intake.replay()
         self.life += 1
         self.process, self.in_recovery, self._stops = "stopped", None, 0
+        self.deaf, self._unusable_since = False, None
         self.transitions += 1
         if self.volume.data is not None:
             self.volume.data.crash(machine=machine)
@@ -193,10 +202,23 @@ class Server:
         """SIGSTOP or SIGCONT to every process of the postmaster; several who stop it must all let it go on."""
         if self.process != "stopped":
             self._stops = max(0, self._stops + (1 if frozen else -1))
+            self._note_use()
             self.notify()
             self.release()
             if not self.hung:
                 self._unstall()
+
+    def deafen(self, deaf: bool) -> None:
+        """SIGSTOP or SIGCONT to the postmaster alone."""
+        if self.process != "stopped":
+            self.deaf = deaf
+            self._note_use()
+
+    def _note_use(self) -> None:
+        if not self.hung and not self.deaf:
+            self._unusable_since = None
+        elif self._unusable_since is None:
+            self._unusable_since = self._loop.time()
 
     def notify(self) -> None:
         """Something a watcher or a waiting method may care for has changed."""

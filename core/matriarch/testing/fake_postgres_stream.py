@@ -186,7 +186,7 @@ def refusal(sender: Server | None, receiver: Server, slot: str) -> str | None:
 
     The checks are Postgres' own, and only those: numbers of timelines and positions, never the content.
     """
-    if sender is None or sender.process != "running" or sender.hung:
+    if sender is None or sender.process != "running" or sender.hung or sender.deaf:
         return "connection refused"
     mine, theirs = receiver.disk, sender.disk
     if mine.sysid != theirs.sysid:

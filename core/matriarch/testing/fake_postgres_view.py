@@ -43,6 +43,12 @@ def view_of(
         "applied": applied,
         "postmaster_start_time": server.started if server.process != "stopped" else None,
     }
+    if server.process == "running" and server.unusable_for is not None:
+        common["unusable_for"] = server.unusable_for
+        common["unusable_why"] = "no answer to a new session"
+    if server.process == "running" and not answered and recovery:
+        # There is still the file that makes it a standby.
+        common["in_recovery"] = True
     if server.process == "running" and answered:
         newest = server.sync[-1]
         common["in_recovery"] = recovery

@@ -46,7 +46,15 @@ class LocalPostgres:
         self._server = ServerControl(place, init, self._session, self._control_file, superuser)
         self._roles = RolePasswords(place, self._session, log)
         self._watcher = Watcher(
-            place, init, self._directory, self._control_file, self._session, self._server, self._files, self._roles
+            place,
+            init,
+            self._directory,
+            self._control_file,
+            self._session,
+            self._server,
+            self._files,
+            self._roles,
+            superuser,
         )
         self._changes_seen = 0
         self.last_rewind: Rewound | None = None
@@ -216,6 +224,7 @@ class LocalPostgres:
     async def close(self) -> None:
         """End what is under way and close the lasting connection."""
         self._watcher.receiver.close()
+        self._watcher.close()
         await self._roles.close()
         await self._session.close()
 

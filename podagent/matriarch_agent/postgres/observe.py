@@ -22,6 +22,7 @@ select json_build_object(
   'recovery', r.recovery,
   'lsn', case when r.recovery then null else pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint end,
   'insert_lsn', case when r.recovery then null else pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint end,
+  'flush_lsn', case when r.recovery then null else pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint end,
   'walfile', case when r.recovery then null else pg_walfile_name(pg_current_wal_lsn()) end,
   'received', pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')::bigint,
   'replayed', pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint,
@@ -65,6 +66,7 @@ class Facts:
     timeline: int | None
     lsn: int | None
     insert_lsn: int | None
+    flush_lsn: int | None
     received_lsn: int | None
     replayed_lsn: int | None
     replayed_at: str | None
@@ -100,6 +102,7 @@ def read_facts(text: str) -> Facts:
         timeline=_timeline(answer, receiver) if recovery else int(answer["walfile"][:8], 16),
         lsn=max(known, default=None) if recovery else answer["lsn"],
         insert_lsn=answer["insert_lsn"],
+        flush_lsn=answer["flush_lsn"],
         received_lsn=received if recovery else None,
         replayed_lsn=replayed if recovery else None,
         replayed_at=answer["replayed_at"],

@@ -21,6 +21,7 @@ from matriarch_agent.postgres.controldata import ControlCache
 from matriarch_agent.postgres.directory import DataDirectory, DataState
 from matriarch_agent.postgres.observe import QUERY, Facts, read_facts
 from matriarch_agent.postgres.place import Place
+from matriarch_agent.postgres.probe import Probe
 from matriarch_agent.postgres.receiver import ReceiverWatch
 from matriarch_agent.postgres.roles import RolePasswords
 from matriarch_agent.postgres.sql import Session
@@ -46,6 +47,7 @@ class Watcher:
         server: ServerControl,
         files: ConfFiles,
         roles: RolePasswords,
+        superuser: str,
     ) -> None:
         self._place = place
         self._init = init
@@ -75,6 +77,8 @@ class Watcher:
         self._disk: asyncio.Task[DataState] | None = None
         self._switches: tuple[int, Mapping[int, int]] | None = None
         self._status: PostmasterStatus | None = None
+        self._probe = Probe(place, superuser)
+        self._stands_still = False
 
     async def observe(self) -> PostgresView:
         """The present state."""
@@ -102,12 +106,20 @@ class Watcher:
             view = replace(view, last_error="init does not answer")
         self._status = status or self._status
         view = replace(view, process=self._server.phase(self._status) if self._status else "starting")
+        if view.process != "running":
+            self._probe.forget()
         if view.process == "stopped":
             self._note_stopped()
             return view
         recovering = (self._place.pgdata / "standby.signal").exists()
         view = replace(view, in_recovery=True if recovering else None)
-        return await self._with_facts(view) if view.process == "running" else view
+        return self._with_use(await self._with_facts(view)) if view.process == "running" else view
+
+    def _with_use(self, view: PostgresView) -> PostgresView:
+        """Whether anybody else could work here as well."""
+        silent, pid = view.lsn is None, self._status.pid if self._status else None
+        seconds, why = self._probe.look(pid, suspicious=silent, stands_still=self._stands_still and not silent)
+        return replace(view, unusable_for=seconds, unusable_why=why)
 
     async def note_start(self, mode: StartMode, settings: ClusterSettings) -> None:
         """The server was started by us and says that it is ready. Raises PostgresError when it answers nobody."""
@@ -169,6 +181,10 @@ class Watcher:
                 raise QueryFailed(f"the WAL receiver is still there after {timeout} s")
             await asyncio.sleep(0.005)
 
+    def close(self) -> None:
+        """End what is under way."""
+        self._probe.forget()
+
     async def _data_state(self) -> DataState:
         """The directory's state, from a thread: a volume that hangs must not hang the agent."""
         look = self._disk
@@ -218,6 +234,7 @@ class Watcher:
         self.has_copies = any(slot.synced for slot in facts.slots)
         if self._files.copies_linger and not self.has_copies:
             view = replace(view, applied=None)
+        self._stands_still = self._probe.still(facts.insert_lsn, facts.flush_lsn)
         if facts.in_recovery:
             self._roles.note_not_primary()
             with suppress(PostgresError):

@@ -93,8 +93,8 @@ def test_history() -> None:
 
 
 def test_a_standby_without_a_receiver_does_not_guess_its_timeline(tmp_path: Path) -> None:
-    answer = """{"recovery": true, "lsn": null, "insert_lsn": null, "walfile": null, "received": 10, "replayed": 12,
-      "paused": true, "startup": "RecoveryRetrieveRetryInterval",
+    answer = """{"recovery": true, "lsn": null, "insert_lsn": null, "flush_lsn": null, "walfile": null,
+      "received": 10, "replayed": 12, "paused": true, "startup": "RecoveryRetrieveRetryInterval",
       "receiver": null, "checkpoint_timeline": 1, "recovery_timeline": 1, "standbys": [], "slots": [],
       "sync": "", "upstream": null, "version": 170000, "replayed_at": null, "restore_command": "", "started": "x",
       "pending": null}"""
