@@ -217,7 +217,7 @@ class Agent:
         # First of all: on a disk that hangs nothing dies in time, and the lock must then be free for others.
         self.keeper.set_lead(False)
         if unusable:
-            self.remember(killed_unusable_at=self.now())
+            self.remember(killed_unusable_at=self.now(), own_stop=True)
             self.announcer.say("Unusable", f"Postgres was killed: {self.observer.postgres.unusable_why}", warning=True)
         writable = self.observer.postgres.in_recovery is False and self.observer.postgres.running
         ended = await self.jobs.stop_activity(within=0.2)
@@ -248,6 +248,8 @@ class Agent:
         del error
         if isinstance(action, Rewind):
             self.remember(remote=None)
+        elif isinstance(action, StartPrimary | StartReplica):
+            self.remember(start_failed_at=self.now())
         elif isinstance(action, Clone):
             self.remember(clones_failed=self.memory.clones_failed + 1)
         elif isinstance(action, CreateLogicalSlots):

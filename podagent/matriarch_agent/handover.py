@@ -100,7 +100,7 @@ async def _successor(agent: Agent, candidate: str | None, lsn: int) -> str | Non
     while agent.now() < until:
         poll = await agent.poll_peers(skip=others)
         live = [a for a in poll.answers if a.reachable and a.running]
-        fit = [a for a in live if a.name in able and not a.nofailover and (a.lsn or 0) >= lsn]
+        fit = [a for a in live if a.name in able and not a.nofailover and not a.unfit and (a.lsn or 0) >= lsn]
         # It will need the word of a quorum, with this member not yet there to give its own.
         if fit and (not quorum or sum(a.name in voters for a in live) > quorum):
             return max(fit, key=lambda answer: (answer.lsn or 0, answer.priority)).name

@@ -37,10 +37,11 @@ class Observer:
     async def look(self) -> View:
         """Observe everything and keep the view for those who ask over REST."""
         await self._check_lock_is_fresh()
-        self.postgres = await self._agent.postgres.observe()
+        before, self.postgres = self.postgres, await self._agent.postgres.observe()
         if self.postgres.running and self.postgres.in_recovery is not None and self._agent.jobs.activity is None:
             self._agent.callbacks.was("replica" if self.postgres.in_recovery else "primary")
         self._note_primary()
+        self._note_full_disk(before)
         self._listen()
         self._recall()
         self._note_own_stop()
@@ -136,6 +137,15 @@ class Observer:
         postgres = self.postgres
         if postgres.running and postgres.in_recovery is False and postgres.lsn is not None:
             self._agent.remember(primary_seen=PrimarySeen(postgres.lsn, postgres.standbys))
+
+    def _note_full_disk(self, before: PostgresView) -> None:
+        """How often Postgres has ended on a full disk: a start that succeeds there says little."""
+        memory, now = self._agent.memory, self._agent.now()
+        if not self.postgres.disk_full:
+            if memory.full_deaths:
+                self._agent.remember(full_deaths=0)
+        elif before.running and self.postgres.process == "stopped":
+            self._agent.remember(full_deaths=memory.full_deaths + 1, start_failed_at=now)
 
     def _note_move(self, holder: str | None, now: float) -> None:
         """When the lock went from one member to another; a release in between is part of the move."""

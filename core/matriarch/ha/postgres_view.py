@@ -49,6 +49,12 @@ class ControlData:
         return self.state in ("shut down", "shut down in recovery")
 
 
+UNFIT_AFTER_S = 2.0
+DISK_FULL = "the disk is full"
+DISK_FULL_BYTES = 32 * 1024 * 1024
+"""A volume with less room counts as full: crash recovery and a promotion write a segment or two of WAL."""
+
+
 @dataclass(frozen=True, slots=True)
 class PostgresView:
     """The local Postgres. `data` is `unknown` when the directory cannot be read: then nothing may be concluded."""
@@ -106,6 +112,8 @@ class PostgresView:
     """Seconds for which no new session got anything done here although the server runs; None while one does, and while
     nobody knows."""
     unusable_why: str = ""
+    disk_free: int | None = None
+    """Bytes that Postgres may still write to its volume."""
     observed_at: float = 0.0
 
     @property
@@ -121,6 +129,19 @@ class PostgresView:
         if self.streaming:
             return "streaming"
         return "in archive recovery" if self.reads_archive else None
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether there is known to be no room for more WAL."""
+        return self.disk_free is not None and self.disk_free < DISK_FULL_BYTES
+
+    @property
+    def unfit(self) -> str:
+        """Why a leader without a working Postgres had better not give way to this member; empty when nothing is known
+        against it."""
+        if self.disk_full:
+            return DISK_FULL
+        return "takes no new sessions" if self.unusable_for is not None and self.unusable_for > UNFIT_AFTER_S else ""
 
     @property
     def writable(self) -> bool:

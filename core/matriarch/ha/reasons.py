@@ -27,6 +27,7 @@ class Reason(StrEnum):
     STARTING_PRIMARY = "StartingPrimary"
     STARTING_REPLICA = "StartingReplica"
     START_FAILED = "StartFailed"
+    DISK_FULL = "DiskFull"
     PROMOTING = "Promoting"
     ASKING_PEERS = "AskingPeers"
     NOT_ELIGIBLE = "NotEligible"

@@ -286,6 +286,10 @@ class Memory:
     """None: not since this agent started."""
     replay_rate: float | None = None
     """Bytes of WAL a second that a crash recovery here got through; None before one that says something."""
+    start_failed_at: float | None = None
+    """When Postgres last failed to start here, or ended with the disk full."""
+    full_deaths: int = 0
+    """How often Postgres has ended here since the disk is full."""
     killed_unusable_at: float | None = None
     """When this member last killed its Postgres because nobody could use it."""
     slots_missing_since: Mapping[str, float] = field(default_factory=dict)

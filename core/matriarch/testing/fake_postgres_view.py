@@ -24,6 +24,8 @@ def view_of(
 ) -> PostgresView:
     """The view of a server; `answered`: it replied to SQL in time. `failures` and `last_error` are the adapter's."""
     told = {"failures": failures, "last_error": last_error, "observed_at": now}
+    if server.volume.full:
+        told["disk_free"] = 0
     if not server.volume.readable:
         return PostgresView(data="unknown", process=server.process, **told)  # type: ignore[arg-type]
     data = server.volume.data

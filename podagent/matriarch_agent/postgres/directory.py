@@ -58,6 +58,14 @@ class DataDirectory:
             return "present"
         return "unknown" if inside else "empty"
 
+    def room(self) -> int | None:
+        """Bytes that may still be written to the volume; None when it does not tell."""
+        try:
+            found = os.statvfs(self._volume)
+        except OSError:
+            return None
+        return found.f_bavail * found.f_frsize
+
     def _beside(self) -> set[str]:
         """What is in the data directory's own folder, which the volume need not have yet."""
         try:

@@ -79,6 +79,7 @@ class Watcher:
         self._status: PostmasterStatus | None = None
         self._probe = Probe(place, superuser)
         self._stands_still = False
+        self._room: int | None = None
 
     async def observe(self) -> PostgresView:
         """The present state."""
@@ -91,6 +92,7 @@ class Watcher:
             observed_at=kernel.now(),
             applied=self._applied,
             refused=self._files.refused,
+            disk_free=self._room,
         )
         control = await self._control.read() if data == "present" else None
         if control is not None:
@@ -189,7 +191,7 @@ class Watcher:
         """The directory's state, from a thread: a volume that hangs must not hang the agent."""
         look = self._disk
         if look is None or look.done():
-            look = self._disk = asyncio.create_task(asyncio.to_thread(self._directory.state))
+            look = self._disk = asyncio.create_task(asyncio.to_thread(self._look_at_disk))
         # Two may observe at once, and the other may have begun the next look by the time this one has ended.
         done, _ = await asyncio.wait({look}, timeout=DISK_WITHIN_S)
         if not done:
@@ -197,6 +199,10 @@ class Watcher:
         if self._directory.untidy and not self._server.stopping and look.result() == "present":
             return await self._tidied()
         return look.result()
+
+    def _look_at_disk(self) -> DataState:
+        self._room = self._directory.room()
+        return self._directory.state()
 
     async def _tidied(self) -> DataState:
         """A replacement is to be finished first; a large old directory takes its time to remove."""

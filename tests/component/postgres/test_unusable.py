@@ -12,6 +12,7 @@ import pytest
 from component.postgres.member import QUICK, Member, Members
 
 from matriarch.ha.view import PostgresView
+from matriarch.words.sync_names import every
 from matriarch_agent.ports import StartMode
 
 pytestmark = pytest.mark.component
@@ -72,7 +73,7 @@ async def test_files_out_of_reach_are_noticed(members: Members) -> None:
 async def test_taken_connections_and_waiting_commits_are_no_failure(members: Members) -> None:
     """Every connection that clients may have is taken, and all of them wait for a standby that is not there."""
     member = await members.primary()
-    await member.postgres.set_sync_names(("nobody",), strict=False)
+    await member.postgres.set_sync_names(every(("nobody",)))
     clients = [writing(member) for _ in range(40)]
     try:
         await stays_usable(member)

@@ -15,10 +15,11 @@ from matriarch.ha.rules.crash import measured_rate, recovery_s
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.tags import Tags
 from matriarch.ha.view import Activity, ControlData, Memory, PrimarySeen, SyncView, View
+from matriarch.words.sync_names import NOBODY, every
 
 MB = 1024 * 1024
 END = 1000 * MB
-IN_PLACE = (StartPrimary(("demo-0",), False),)
+IN_PLACE = (StartPrimary(every(("demo-0",))),)
 ASYNC = ClusterSettings(synchronous_mode="off")
 
 
@@ -83,6 +84,13 @@ def test_who_did_not_stream_takes_nothing_over() -> None:
     assert decide(seen(crashed(400 * MB), standby("demo-0", state="catchup"))).actions == IN_PLACE
 
 
+def test_in_quorum_mode_enough_have_to_answer() -> None:
+    quorum = SyncView("demo-1", ("demo-0", "demo-2"), 1, "9")
+    assert decide(crashed(400 * MB, sync=quorum)).actions == to("demo-2")
+    alone = poll(answer("demo-0", lsn=END), silent("demo-2"))
+    assert not isinstance(decide(crashed(400 * MB, sync=quorum, poll=alone)).actions[-1], Release)
+
+
 def test_what_is_not_known_is_never_read_as_long() -> None:
     view = crashed(400 * MB)
     assert decide(replace(view, memory=Memory(sync_unsure=False))).actions == IN_PLACE
@@ -110,7 +118,7 @@ def test_a_measured_rate_counts_instead_of_the_assumed_one() -> None:
 
 
 def test_asynchronous_a_crash_is_no_failover_unless_it_takes_longer_than_allowed() -> None:
-    in_place = (StartPrimary((), False),)
+    in_place = (StartPrimary(NOBODY),)
     off = SyncView(None, (), 0, "9")
     assert decide(crashed(1000 * MB, settings=ASYNC, sync=off)).actions == in_place
     strict = replace(ASYNC, primary_start_timeout=10.0)
@@ -145,8 +153,13 @@ def test_asynchronous_a_start_has_its_whole_time() -> None:
     assert decide(starting(21.0, settings=settings, sync=off)).actions == (Fence(), *to("demo-2"))
 
 
-def test_a_new_agent_gives_a_start_up_for_anybody_who_may_lead() -> None:
+def test_a_new_agent_goes_by_the_sync_object_or_the_position_in_the_lock() -> None:
     unknown = Memory(sync_unsure=False)
-    assert decide(starting(299.0, memory=unknown)).actions == ()
-    assert decide(starting(301.0, memory=unknown)).actions == (Fence(), Release())
+    assert decide(starting(3.0, memory=unknown)).actions == ()
+    assert decide(starting(4.0, memory=unknown)).actions == (Fence(), *to("demo-0"))
     assert decide(starting(301.0, memory=unknown, sync=SyncView("demo-1", (), 0, "9"))).actions == ()
+    off = SyncView(None, (), 0, "9")
+    late = starting(301.0, memory=unknown, settings=ASYNC, sync=off)
+    assert decide(late).actions == (Fence(), *to("demo-2"))
+    assert decide(replace(late, lock=lock("demo-1", optime=END + 2 * MB))).actions == ()
+    assert decide(replace(late, lock=lock("demo-1", optime=None))).actions == ()

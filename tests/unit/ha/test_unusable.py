@@ -13,6 +13,7 @@ from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Activity, Memory, PrimarySeen, SyncView, View
+from matriarch.words.sync_names import every
 
 ASYNC = ClusterSettings(synchronous_mode="off")
 KILL = (Kill(),)
@@ -21,7 +22,8 @@ GIVE_WAY = (Kill(), Release(handed_over=True, successor="demo-0"))
 
 def leading(seconds: float | None, **changes: Any) -> View:
     """demo-1 leads; its Postgres has been of no use for so long; demo-0 is listed and well."""
-    postgres = primary(unusable_for=seconds, unusable_why="no answer", sync_names=("demo-0",), sync_names_lsn=900)
+    named = {"sync_names": every(("demo-0",)), "sync_names_lsn": 900}
+    postgres = primary(unusable_for=seconds, unusable_why="no answer", **named)
     base = a_view(
         lock=lock("demo-1"),
         lease_until=NOW + 5,

@@ -65,6 +65,7 @@ def patroni_document(facts: Facts, asked_at: float | None = None) -> Document:
         "heard_age": view.postgres.heard_age,
         "position_certain": _is_certain(view.postgres, asked_at),
         "promised": view.promise_kept,
+        "unfit": view.postgres.unfit,
     }
     if view.just_handed_over:
         document["matriarch"]["handed_over"] = True

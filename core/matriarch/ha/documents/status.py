@@ -6,6 +6,7 @@ from typing import Any
 
 from matriarch.ha.documents.facts import CAPABILITIES, PATRONI_VERSION, VERSION
 from matriarch.ha.documents.vocabulary import role_of, state_of
+from matriarch.ha.postgres_view import DISK_FULL, DISK_FULL_BYTES
 from matriarch.ha.rules import slots
 from matriarch.ha.tags import tags_document
 from matriarch.ha.view import Me, View
@@ -54,6 +55,8 @@ def status_document(view: View) -> dict[str, Any]:
     ours: dict[str, Any] = {"version": VERSION, "capabilities": list(CAPABILITIES)}
     refused = {**view.postgres.refused, **slots.problems(view), **view.settings.commands.problems}
     problems = [f"{name} is not in force: {why}"[:LONGEST_PROBLEM] for name, why in sorted(refused.items())]
+    if view.postgres.disk_full:
+        problems.insert(0, f"{DISK_FULL}: less than {DISK_FULL_BYTES >> 20} MiB are left on the volume")
     if problems:
         ours["problems"] = problems[:MOST_PROBLEMS]
     document["matriarch"] = ours

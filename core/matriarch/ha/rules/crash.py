@@ -8,7 +8,7 @@ died, and a restart loses nothing: there it is given up only for `primary_start_
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Decision, Fence, Release
+from matriarch.ha.actions import Decision, Fence
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.succession import give_way
@@ -38,16 +38,9 @@ def give_way_after_crash(view: View) -> Decision | None:
 
 def give_up_start(view: View, age: float) -> Decision | None:
     """The start has been under way for `age` seconds: give it up when that is too long and a replica can take over."""
-    timeout = view.settings.primary_start_timeout
-    facts = f"StartPrimary for {age:.1f} s"
-    if age > max(_longest(view), _patience(view)):
-        given = give_way(view, Reason.START_FAILED, facts, (Fence(),))
-        if given is not None:
-            return given
-    if view.memory.primary_seen is None and age > timeout > 0 and _somebody_else(view):
-        # This agent never saw that primary run; the race tells who may have the lock.
-        return Decision((Fence(), Release()), Reason.START_FAILED, facts, wake_in=0.5)
-    return None
+    if age <= max(_longest(view), _patience(view)):
+        return None
+    return give_way(view, Reason.START_FAILED, f"StartPrimary for {age:.1f} s", (Fence(),))
 
 
 def recovery_s(view: View) -> float | None:
@@ -85,8 +78,3 @@ def _patience(view: View) -> float:
     timeout = view.settings.primary_start_timeout
     patience = (recovery_s(view) or START_S) + PATIENCE_S
     return min(patience, timeout) if timeout > 0 else patience
-
-
-def _somebody_else(view: View) -> bool:
-    others = [member for member in view.peers() if member.state == "running"]
-    return any(not sync_active(view) or view.sync.lists(member.name) for member in others)

@@ -8,6 +8,7 @@ all reachable members, not farther than `maximum_lag_on_failover` behind the las
 from __future__ import annotations
 
 from matriarch.ha.actions import Acquire, Decision, PollPeers, Release, WriteInitialize
+from matriarch.ha.postgres_view import UNFIT_AFTER_S
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.isolation import failsafe_applies
@@ -85,6 +86,8 @@ def _not_eligible(view: View) -> str | None:
     if sync_active(view) and not view.sync.lists(me.name):
         # Not even when a person names it: they switch synchronous mode off first, and so say that they accept the loss.
         return f"not synchronous with {view.sync.leader}"
+    if view.postgres.unusable_for is not None and view.postgres.unusable_for > UNFIT_AFTER_S:
+        return f"its own Postgres is of no use: {view.postgres.unusable_why}"
     if view.just_handed_over:
         return "just handed over"
     return _stale(view)

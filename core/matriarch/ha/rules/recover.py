@@ -16,10 +16,12 @@ from matriarch.ha.actions import (
     WriteInitialize,
 )
 from matriarch.ha.divergence import Verdict, judge
+from matriarch.ha.postgres_view import DISK_FULL
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import give_way_after_crash
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import sync_active
+from matriarch.ha.rules.succession import give_way
 from matriarch.ha.rules.sync import certain, start_primary
 from matriarch.ha.rules.upstream import copy_source, leader_upstream, waits_for_leader
 from matriarch.ha.view import RemoteHistory, Upstream, View
@@ -30,6 +32,8 @@ UNRECORDED_S = 0.5
 """Seconds between looks whether the leader's timeline is on record; the record's change wakes before."""
 FAILURES_BEFORE_RECLONE = 5
 """Failed starts of a replica before its data is copied anew."""
+RETRY_FULL_S = 10.0
+"""Seconds between two starts on a full disk."""
 
 
 def recover(view: View) -> Decision | None:
@@ -53,6 +57,8 @@ def _paused(view: View) -> Decision:
 
 
 def _as_holder(view: View) -> Decision:
+    if (view.postgres.failures or view.memory.full_deaths > 1) and view.postgres.disk_full and view.holds_lease:
+        return _without_room(view)
     if view.postgres.failures >= FAILURES_BEFORE_RELEASE and view.peers():
         facts = f"Postgres does not start: {view.postgres.last_error}"
         return Decision((Release(),), Reason.START_FAILED, facts, wake_in=view.settings.loop_wait)
@@ -64,6 +70,23 @@ def _as_holder(view: View) -> Decision:
     # One decision for the whole way back: each step is taken only when the one before it succeeded.
     goes_on = claim.actions and any(isinstance(action, StartPrimary | StartReplica) for action in start.actions)
     return replace(claim, actions=(*claim.actions, *start.actions)) if goes_on else claim
+
+
+def _without_room(view: View) -> Decision:
+    """Postgres does not start, or not for long, and the disk is full: whoever has room takes over. Where nobody has,
+    the lock stays, since a failover from one full disk to another helps nobody, and a start is tried now and then."""
+    facts = f"{DISK_FULL}: {view.postgres.last_error}"
+    given = give_way(view, Reason.DISK_FULL, facts)
+    if given is not None:
+        return given
+    if _just_failed(view):
+        return Decision((), Reason.DISK_FULL, f"{facts}; nobody who may lead has room", lead=True, wake_in=1.0)
+    return _start_as_holder(view)
+
+
+def _just_failed(view: View) -> bool:
+    failed = view.memory.start_failed_at
+    return failed is not None and view.now - failed < RETRY_FULL_S
 
 
 def _start_as_holder(view: View) -> Decision:
@@ -101,13 +124,17 @@ def reclaim(view: View) -> Decision:
 
 
 def _as_replica(view: View) -> Decision:
+    if view.postgres.disk_full and _just_failed(view):
+        # Nor is there room for a copy.
+        return Decision((), Reason.DISK_FULL, f"{DISK_FULL}: {view.postgres.last_error}", wake_in=1.0)
     source = leader_upstream(view)
     if source is None:
         return Decision((), Reason.ASKING_LEADER, f"{view.lock.leader} has no address yet", wake_in=0.5)
     if view.sync.quorum > 0 and (view.promise_binds or view.may_have_promised):
         facts = f"may have promised to hear no more of {source.member} until the lock moves"
         return Decision((StartReplica(None),), Reason.STARTING_REPLICA, facts, wake_in=0.3)
-    if view.postgres.failures >= FAILURES_BEFORE_RECLONE and _may_reclone(view):
+    hopeless = view.postgres.failures >= FAILURES_BEFORE_RECLONE and not view.postgres.disk_full
+    if hopeless and _may_reclone(view):
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(copy_source(view, source)),), Reason.RECLONING, facts, wake_in=1.0)
     if waits_for_leader(view):

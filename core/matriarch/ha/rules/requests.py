@@ -103,6 +103,8 @@ def _candidates(view: View) -> list[MemberView]:
 def _fit(view: View, answer: PeerAnswer) -> bool:
     if not (answer.reachable and answer.running and answer.in_recovery) or answer.nofailover or answer.lsn is None:
         return False
+    if answer.unfit:
+        return False
     lag = (view.postgres.lsn or 0) - answer.lsn
     return lag <= view.settings.maximum_lag_on_failover
 
@@ -124,6 +126,8 @@ def _why_nobody(view: View, answers: tuple[PeerAnswer, ...]) -> str:
             parts.append(f"{member.name} is not reachable")
         elif not found.running or not found.in_recovery:
             parts.append(f"{member.name} is not a running replica")
+        elif found.unfit:
+            parts.append(f"{member.name} is unfit: {found.unfit}")
         else:
             parts.append(f"{member.name} lags {(view.postgres.lsn or 0) - (found.lsn or 0)} bytes")
     return "no good candidates have been found: " + ("; ".join(parts) or "every other member has tag nofailover")

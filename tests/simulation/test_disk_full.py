@@ -1,0 +1,42 @@
+"""Volumes without room for more WAL."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from simulation.member import Member
+from simulation.test_scenarios import ASYNC, a_plan, outage
+from simulation.test_stories import tell
+from simulation.world import World
+
+
+@pytest.mark.parametrize("settings", [{}, ASYNC], ids=["synchronous", "asynchronous"])
+def test_who_has_room_takes_over_from_who_has_none(settings: dict[str, bool]) -> None:
+    async def deed(world: World, primary: Member) -> None:
+        primary.volume.full = True
+        await asyncio.sleep(15.0)
+        assert world.truth.holder not in (None, primary.name), "\n".join(world.trace.lines(60))
+        primary.volume.full = False
+
+    gap = outage(deed, a_plan(**settings), after_s=30.0)
+    print(f"outage: {gap:.2f} s")
+    assert gap <= 5.0
+
+
+def test_nothing_goes_round_between_full_disks() -> None:
+    """Everybody's disk is full: the lock stays where it is, and starts are tried now and then, not all the time."""
+
+    async def story(world: World, primary: Member) -> None:
+        epoch, starts = world.truth.lock.epoch if world.truth.lock else 0, primary.server.transitions
+        for member in world.members:
+            member.volume.full = True
+        await asyncio.sleep(60.0)
+        assert world.truth.holder == primary.name, "\n".join(world.trace.lines(60))
+        assert world.truth.lock is not None and world.truth.lock.epoch == epoch
+        assert primary.server.transitions - starts <= 2 * 60 / 10 + 4
+        for member in world.members:
+            member.volume.full = False
+
+    tell(story, a_plan())
