@@ -75,9 +75,6 @@ class Link:
             if self.sender_open:
                 self._loop.call_later(RETRANSMIT_S, self._arrive, branch, upto)
             return
-        if self.receiver.volume.full:
-            self.receiver.die("PANIC: could not write to file: No space left on device")
-            return
         self._heard_by_receiver = self._loop.time()
         if self.receiver.volume.full:
             self.close_receiver()

@@ -153,13 +153,8 @@ def test_asynchronous_a_start_has_its_whole_time() -> None:
     assert decide(starting(21.0, settings=settings, sync=off)).actions == (Fence(), *to("demo-2"))
 
 
-def test_a_new_agent_goes_by_the_sync_object_or_the_position_in_the_lock() -> None:
+def test_a_new_agent_gives_a_start_up_only_at_the_common_bound() -> None:
     unknown = Memory(sync_unsure=False)
-    assert decide(starting(3.0, memory=unknown)).actions == ()
-    assert decide(starting(4.0, memory=unknown)).actions == (Fence(), *to("demo-0"))
+    assert decide(starting(299.0, memory=unknown)).actions == ()
+    assert decide(starting(301.0, memory=unknown)).actions == (Fence(), Release())
     assert decide(starting(301.0, memory=unknown, sync=SyncView("demo-1", (), 0, "9"))).actions == ()
-    off = SyncView(None, (), 0, "9")
-    late = starting(301.0, memory=unknown, settings=ASYNC, sync=off)
-    assert decide(late).actions == (Fence(), *to("demo-2"))
-    assert decide(replace(late, lock=lock("demo-1", optime=END + 2 * MB))).actions == ()
-    assert decide(replace(late, lock=lock("demo-1", optime=None))).actions == ()

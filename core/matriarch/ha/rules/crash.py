@@ -38,7 +38,8 @@ def give_way_after_crash(view: View) -> Decision | None:
 
 def give_up_start(view: View, age: float) -> Decision | None:
     """The start has been under way for `age` seconds: give it up when that is too long and a replica can take over."""
-    if age <= max(_longest(view), _patience(view)):
+    if view.memory.primary_seen is None or age <= max(_longest(view), _patience(view)):
+        # An agent that never saw its primary run leaves it to the common bound (rules/busy.py).
         return None
     return give_way(view, Reason.START_FAILED, f"StartPrimary for {age:.1f} s", (Fence(),))
 
