@@ -18,7 +18,7 @@ from matriarch.ha.view import Me
 from matriarch.kube.auth import in_cluster
 from matriarch.kube.http import HttpKube
 from matriarch.words.errors import Invalid
-from matriarch.words.names import PROBES_PORT, REST_PORT
+from matriarch.words.names import PORT_NAME, PROBES_PORT, REST_PORT
 from matriarch_agent.agent import Agent
 from matriarch_agent.face import AgentFace
 from matriarch_agent.init.client import InitClient
@@ -66,6 +66,7 @@ def me_from(environ: Mapping[str, str], rest_scheme: str = "http") -> Me:
         node=environ.get("MATRIARCH_NODE", ""),
         rest_scheme=rest_scheme,
         labels=labels_from(environ.get("MATRIARCH_LABELS", "")),
+        port_name=environ.get("MATRIARCH_SERVICE_PORT_NAME", PORT_NAME),
     )
 
 

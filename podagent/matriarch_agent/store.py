@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -233,7 +234,8 @@ class ClusterStore:
         if pod is None or name is None or not address:
             return None
         node = (pod.get("spec") or {}).get("nodeName") or ""
-        return Me(name, self._me.cluster, str(address), str(pod["metadata"].get("uid", "")), str(node))
+        uid = str(pod["metadata"].get("uid", ""))
+        return replace(self._me, name=name, pod_ip=str(address), pod_uid=uid, node=str(node))
 
     async def read_lock_object(self, timeout: float) -> None:
         """Read the lock past the watch, which may be silent or late."""

@@ -233,7 +233,9 @@ def subset(me: Me) -> Object:
     }
     if me.node:
         address["nodeName"] = me.node
-    port = {"name": names.PORT_NAME, "port": names.POSTGRES_PORT, "protocol": "TCP"}
+    port: Object = {"port": names.POSTGRES_PORT, "protocol": "TCP"}
+    if me.port_name:
+        port["name"] = me.port_name
     return {"addresses": [address], "ports": [port]}
 
 
@@ -248,7 +250,7 @@ def subset_is_mine(obj: Object, me: Me) -> bool:
     ]
     uid = (address.get("targetRef") or {}).get("uid")
     mine = address.get("ip") == me.pod_ip and uid == me.pod_uid
-    return mine and ports == [(names.PORT_NAME, names.POSTGRES_PORT, "TCP")]
+    return mine and ports == [(me.port_name or None, names.POSTGRES_PORT, "TCP")]
 
 
 def _heartbeat(me: Me, renewal: Renewal) -> dict[str, str | None]:

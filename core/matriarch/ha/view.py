@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from matriarch.ha.me import Me as Me
 from matriarch.ha.peer_view import PeerAnswer as PeerAnswer
 from matriarch.ha.peer_view import Poll as Poll
 from matriarch.ha.postgres_slots import Slot as Slot
@@ -21,7 +22,6 @@ from matriarch.ha.standby_cluster import StandbyCluster
 from matriarch.ha.sync_view import Listed as Listed
 from matriarch.ha.sync_view import SyncView as SyncView
 from matriarch.ha.tags import Tags as Tags
-from matriarch.words.labels import cluster_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +37,6 @@ class Upstream:
     port: int = 5432
     remote: bool = False
     slot: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Me:
-    """Who is deciding."""
-
-    name: str
-    cluster: str
-    pod_ip: str
-    pod_uid: str
-    node: str
-    tags: Tags = field(default_factory=Tags)
-    rest_scheme: str = "http"
-    """How its REST API is asked: `http` or `https`."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """The labels of the cluster's pods and objects where they are not ours: it was another agent's. Empty: ours."""
-
-    @property
-    def cluster_labels(self) -> Mapping[str, str]:
-        """The labels by which the cluster's pods and objects are found."""
-        return self.labels or cluster_labels(self.cluster)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,16 @@ def test_a_cluster_has_our_labels_or_those_of_the_agent_before_us() -> None:
     assert records.config_body(other.cluster_labels, initialize="7")["metadata"]["labels"] == expected
 
 
+def test_the_port_is_called_as_the_service_calls_it() -> None:
+    for environ, name in ((POD, "postgresql"), (POD | {"MATRIARCH_SERVICE_PORT_NAME": ""}, None)):
+        me = me_from(environ)
+        routed = records.subset(me)
+        assert routed["ports"][0].get("name") == name
+        assert records.subset_is_mine({"subsets": [routed]}, me)
+        other = me_from(POD | {"MATRIARCH_SERVICE_PORT_NAME": "pg"})
+        assert not records.subset_is_mine({"subsets": [routed]}, other), "nobody would be led there"
+
+
 @pytest.mark.parametrize("text", ["application", "=x", "a=", "a=b,", "a=b,,c=d", "a=b=c", ","])
 def test_labels_that_are_none_are_refused_by_name(text: str) -> None:
     with pytest.raises(WrongEnvironment, match="MATRIARCH_LABELS"):
