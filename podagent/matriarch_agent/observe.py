@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matriarch.ha.documents import scheduled_restart_from, status_of
-from matriarch.ha.rules import slots, takeover
+from matriarch.ha.rules import slots, takeover, upstream
 from matriarch.ha.rules.sync import LEAVE_S
 from matriarch.ha.view import LockView, MemberView, PostgresView, PrimarySeen, View
 from matriarch.words.errors import MatriarchError
@@ -205,7 +205,8 @@ class Observer:
         """Beside the loop: a leader that does not answer must not delay what follows from its silence."""
         try:
             member = next((m for m in self._agent.store.members() if m.name == leader), None)
-            if member is None:
+            if member is None or upstream.leader_pod_gone(self.build()):
+                # What a new pod of that name answers, or refuses, says nothing about the old one.
                 return
             answer = await self._agent.ask_peer(member, LISTEN_TIMEOUT_S)
             if self._listens_to[0] != leader:

@@ -35,9 +35,10 @@ QUORUM_CAPABILITY = "promise"
 SILENCE_S = 2.0
 """Seconds without a WAL message and without an answer over REST before the leader counts as silent."""
 GONE_S = 0.2
-"""Seconds, its WAL stream being closed, for which nobody listens at the leader's REST address or its pod is deleted,
-before it counts as gone. That is more than silence: its machine answers that neither agent nor Postgres is there, or
-the API server that its pod is not."""
+"""Seconds, its WAL stream being closed, for which nobody listens at the leader's REST address before it counts as gone.
+That is more than silence: its machine answers that neither agent nor Postgres is there."""
+POD_GONE_S = 0.5
+"""The same where its pod is deleted: what ended the stream may be a handover, which takes some tenths of a second."""
 PEER_HEARD_S = 1.5
 """A peer that had a WAL message from the leader within this time proves that the leader lives."""
 POLL_FRESH_S = 0.5
@@ -95,8 +96,9 @@ def _with_a_quorum(view: View, poll: Poll, version: str, listed_at: str) -> Deci
 
 def next_look(view: View) -> float:
     """Seconds until a member that watches the leader closely has to look again."""
-    moments = [moment for moment in (view.memory.leader_refused_since, view.memory.starved_since) if moment is not None]
-    due = [moment + GONE_S - view.now for moment in moments]
+    refused, lost = view.memory.leader_refused_since, view.memory.starved_since
+    moments = [moment for moment in (refused and refused + GONE_S, lost and lost + POD_GONE_S) if moment is not None]
+    due = [moment - view.now for moment in moments]
     return min([LOOK_CLOSELY_S if moments else LOOK_S, *(left for left in due if left > 0)])
 
 
@@ -118,7 +120,7 @@ def _gone(view: View) -> bool:
     if refused is not None and view.now - refused >= GONE_S:
         return True
     # With a promise given it is this member that hears no more.
-    long = view.promise_kept is not None or (lost is not None and view.now - lost >= GONE_S)
+    long = view.promise_kept is not None or (lost is not None and view.now - lost >= POD_GONE_S)
     return leader_pod_gone(view) and long
 
 
