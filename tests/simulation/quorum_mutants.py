@@ -101,7 +101,7 @@ QUORUM_MUTANTS: tuple[Mutant, ...] = (
         _too_early(_count_first),
         quorum_plan("isolate", "estrange", "split", fault_every_s=4.0, admin_every_s=6.0, admin_kinds=("synchronous",)),
         frozenset({1, 3}),
-        seeds=150,
+        seeds=300,
     ),
     Mutant(
         "a quorum shrinks before the standbys have caught up",
