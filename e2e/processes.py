@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from e2e.kubectl import Kubectl
 from e2e.postgres_cluster import PostgresCluster
@@ -37,6 +37,11 @@ class Processes:
         """The pid of the server's first process. Raises CommandFailed when there is none."""
         return self._only(lambda line: line.split(" ")[0].rpartition("/")[2] == "postgres", "postmaster")
 
+    def servers(self) -> list[int]:
+        """The postmaster and all its children, the postmaster first."""
+        first = self.postmaster()
+        return [first, *sorted(pid for pid, (line, _) in self.all.items() if line.startswith("postgres: "))]
+
     def agent(self) -> int:
         """The agent's pid. Raises CommandFailed when there is none."""
         return self._only(lambda line: "-m matriarch_agent" in line and "matriarch_agent.init" not in line, "agent")
@@ -49,6 +54,11 @@ class Processes:
         """Send a signal by its short name: KILL, STOP."""
         code = f"import os, signal; os.kill({pid}, signal.SIG{name})"
         self._kubectl.exec(self._namespace, self._member, "python3", "-c", code)
+
+    def signal_all(self, pids: Sequence[int], name: str) -> None:
+        """Send a signal to several processes at once; one that has ended meanwhile is passed over."""
+        words = " ".join(map(str, pids))
+        self._kubectl.exec(self._namespace, self._member, "sh", "-c", f"kill -{name} {words} 2>/dev/null; true")
 
     def signal_later(self, pid: int, name: str, seconds: float) -> None:
         """Have a signal sent in so many seconds, when kubectl may reach nobody."""
