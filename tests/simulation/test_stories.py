@@ -115,6 +115,7 @@ def test_a_late_write_of_the_sync_object_promises_nothing_that_is_not_kept() -> 
         road.late, road.silent_watch = 0.0, False
 
     plan = a_plan(ttl=30, loop_wait=10, retry_timeout=10)
+    plan.hazards.crash_recovery = (0.1, 3.0)
     plan.sticky = 3
     tell(story, plan)
 
