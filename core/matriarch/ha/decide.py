@@ -12,6 +12,7 @@ from matriarch.ha.actions import Decision
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.bootstrap import bootstrap
 from matriarch.ha.rules.busy import busy
+from matriarch.ha.rules.early_take import when_safe
 from matriarch.ha.rules.fence import fence, foreign, unreadable
 from matriarch.ha.rules.follow import follow
 from matriarch.ha.rules.hold import hold
@@ -51,5 +52,5 @@ def decide(view: View) -> Decision:
     for rule in RULES:
         decision = rule(view)
         if decision is not None:
-            return decision
+            return when_safe(view, decision)
     return Decision((), Reason.SETTLING, f"Postgres is {view.postgres.process}", view.holds_lease, wake_in=0.3)

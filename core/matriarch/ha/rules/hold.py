@@ -14,6 +14,7 @@ from matriarch.ha.actions import (
 )
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules import requests, slots, sync
+from matriarch.ha.rules.early_take import taken_early
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import reconsider, sync_active
 from matriarch.ha.rules.recover import reclaim
@@ -31,7 +32,7 @@ def hold(view: View) -> Decision | None:
         return None
     if not view.holds_lease:
         # A writable Postgres without a lease was fenced by an earlier rule: this one is in recovery.
-        return reconsider(view) or reclaim(view)
+        return _give_back(view) or reconsider(view) or reclaim(view)
     if not view.postgres.running:
         return Decision((), Reason.STARTING_PRIMARY, "not yet accepting connections", lead=True, wake_in=0.2)
     if view.postgres.in_recovery is True:
@@ -42,6 +43,17 @@ def hold(view: View) -> Decision | None:
 
 
 def _promote(view: View) -> Decision:
+    promotion = (*_records(view), *sync.promotion(view))
+    return _unfit(view) or Decision(promotion, Reason.PROMOTING, "lock held", lead=True, wake_in=0.2)
+
+
+def _give_back(view: View) -> Decision | None:
+    """The lease of a lock that was taken early is over, and nothing has changed: taking it up again would not help."""
+    return _unfit(view) if taken_early(view) and view.postgres.in_recovery is True else None
+
+
+def _unfit(view: View) -> Decision | None:
+    """Why the holder of the lock is not promoted; None when it may be."""
     if sync_active(view) and not view.sync.lists(view.me.name):
         facts = f"holds the lock, but was not synchronous with {view.sync.leader}"
         return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
@@ -51,7 +63,7 @@ def _promote(view: View) -> Decision:
     asked = view.due_request.pending and view.due_request.candidate == view.me.name
     if view.settings.pause and not asked:
         return Decision((Release(),), Reason.PAUSED, "no promotion while paused", wake_in=view.settings.loop_wait)
-    return Decision((*_records(view), *sync.promotion(view)), Reason.PROMOTING, "lock held", lead=True, wake_in=0.2)
+    return None
 
 
 def _overridden(view: View) -> bool:

@@ -19,6 +19,7 @@ from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.postgres_view import DISK_FULL
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import give_way_after_crash
+from matriarch.ha.rules.early_take import releases, taken_early
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.succession import give_way
@@ -66,6 +67,8 @@ def _as_holder(view: View) -> Decision:
     if view.holds_lease:
         recovers = any(isinstance(action, StartPrimary) for action in start.actions)
         return (give_way_after_crash(view) if recovers else None) or start
+    if taken_early(view) and releases(start):
+        return start
     claim = reclaim(view)
     # One decision for the whole way back: each step is taken only when the one before it succeeded.
     goes_on = claim.actions and any(isinstance(action, StartPrimary | StartReplica) for action in start.actions)
