@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory
+from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory, View
 
 
 class Verdict(Enum):
@@ -39,6 +39,19 @@ def judge(local: PostgresView, remote: RemoteHistory, me: str, history: tuple[Hi
     if remote.oldest is not None and local.lsn < remote.oldest and not local.streaming:
         return Verdict.RECLONE
     return _judge_position(local.timeline, local.lsn, remote)
+
+
+def beside_record(view: View) -> str | None:
+    """Who led, by the cluster's record, the timeline of the number that this member led on its present data.
+
+    Somebody else's name means that this data is a branch beside the cluster's, whose primary died before it was on
+    record. None: nothing of that kind is known.
+    """
+    led, history = view.postgres.led_timeline, view.config.history or ()
+    if led is None or view.postgres.in_recovery is False:
+        return None
+    entry = next((entry for entry in history if entry.timeline == led - 1), None)
+    return entry.leader if entry is not None and entry.leader not in ("", view.me.name) else None
 
 
 def _led_unseen(led: int | None, remote: RemoteHistory, me: str, history: tuple[HistoryEntry, ...] | None) -> bool:

@@ -29,6 +29,8 @@ class PeerAnswer:
     """Not reachable because nobody listens at its address: its agent is gone, not merely silent."""
     handed_over: bool = False
     """It gave the lock up on purpose a moment ago, and does not want it back."""
+    beside_record: bool = False
+    """Its data is a branch beside the cluster's, by its own word: it will not lead."""
     unfit: str = ""
     """Why it had better not be given the lock, by its own word; empty for a fit member, and for one that tells nothing
     of that kind."""

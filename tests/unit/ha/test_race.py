@@ -10,7 +10,7 @@ from matriarch.ha.actions import Acquire, Decision, PollPeers, Promote, Reclaim,
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import Failsafe, Memory, Request, SyncView, Tags, View
+from matriarch.ha.view import ConfigView, Failsafe, HistoryEntry, Memory, Request, SyncView, Tags, View
 
 ASYNC = ClusterSettings(synchronous_mode="off")
 NO_SYNC = SyncView()
@@ -162,3 +162,37 @@ def test_a_former_leader_with_the_higher_priority_does_not_stop_its_successor() 
 def test_a_former_leader_that_is_ahead_goes_before_its_successor_all_the_same() -> None:
     answers = poll(answer("demo-0", lsn=5000, handed_over=True), answer("demo-2"))
     assert decide(released(settings=ASYNC, sync=NO_SYNC, poll=answers)).reason == Reason.NOT_MOST_ADVANCED
+
+
+def beside(**changes: Any) -> View:
+    """This member led timeline 2 before anybody saw it; then another one did, and put it on record."""
+    base: dict[str, Any] = {
+        "settings": ASYNC,
+        "sync": NO_SYNC,
+        "config": ConfigView(True, "5", SYSID, (HistoryEntry(1, 500, "", "", "demo-0"),)),
+        "postgres": replica(timeline=2, led_timeline=2, lsn=9000),
+        "poll": poll(answer("demo-0", timeline=2, lsn=1000), answer("demo-2", timeline=2, lsn=1000)),
+    }
+    return expired(**(base | changes))
+
+
+def test_a_branch_beside_the_record_never_leads_however_far_it_got() -> None:
+    """Rule 5: its timeline bears the same number as the cluster's, and left the one before at the same place, so nobody
+    could tell afterwards that the others' data is not on it."""
+    decision = decide(beside())
+    assert decision.reason is Reason.NOT_ELIGIBLE
+    assert "beside the one on record, which demo-0 led" in decision.facts
+    forced = Request(None, "demo-1", None, "3")
+    assert decide(beside(request=forced)).reason is Reason.NOT_ELIGIBLE, "not even when a person names it"
+
+
+@pytest.mark.parametrize("leader", ["demo-1", ""])
+def test_its_own_timeline_on_record_and_one_of_nobody_s_name_are_no_branches(leader: str) -> None:
+    mine = ConfigView(True, "5", SYSID, (HistoryEntry(1, 500, "", "", leader),))
+    assert took(decide(beside(config=mine)))
+
+
+def test_a_branch_beside_the_record_is_nobody_s_rival() -> None:
+    ahead = answer("demo-0", timeline=2, lsn=9999, beside_record=True)
+    mine = replica(timeline=2, lsn=9000)
+    assert took(decide(beside(postgres=mine, poll=poll(ahead, answer("demo-2", timeline=2, lsn=1000)))))

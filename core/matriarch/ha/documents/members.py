@@ -140,6 +140,7 @@ def peer_answer_from(name: str, document: object, scope: str | None = None) -> P
         certain=object_of(document, "matriarch").get("position_certain") is True,
         handed_over=object_of(document, "matriarch").get("handed_over") is True,
         promised=text_of(object_of(document, "matriarch"), "promised"),
+        beside_record=object_of(document, "matriarch").get("beside_record") is True,
         unfit=text_of(object_of(document, "matriarch"), "unfit") or "",
     )
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from matriarch.ha.divergence import beside_record
 from matriarch.ha.documents.facts import CAPABILITIES, PATRONI_VERSION, VERSION, Facts
 from matriarch.ha.documents.health import is_quorum_standby, is_sync_standby
 from matriarch.ha.documents.members import member_from_status
@@ -57,7 +58,13 @@ def patroni_document(facts: Facts, asked_at: float | None = None) -> Document:
     document["patroni"] = identity
     if view.memory.scheduled_restart is not None:
         document["scheduled_restart"] = view.memory.scheduled_restart.document()
-    document["matriarch"] = {
+    document["matriarch"] = _ours(view, asked_at)
+    return document
+
+
+def _ours(view: View, asked_at: float | None) -> Document:
+    """What only our own members tell and read."""
+    document: Document = {
         "version": VERSION,
         "capabilities": list(CAPABILITIES),
         "data": view.postgres.data,
@@ -67,8 +74,10 @@ def patroni_document(facts: Facts, asked_at: float | None = None) -> Document:
         "promised": view.promise_kept,
         "unfit": view.postgres.unfit,
     }
+    if beside_record(view) is not None:
+        document |= {"beside_record": True, "unfit": "its data is a branch beside the cluster's timeline"}
     if view.just_handed_over:
-        document["matriarch"]["handed_over"] = True
+        document["handed_over"] = True
     return document
 
 

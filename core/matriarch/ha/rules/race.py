@@ -8,6 +8,7 @@ all reachable members, not farther than `maximum_lag_on_failover` behind the las
 from __future__ import annotations
 
 from matriarch.ha.actions import Acquire, Decision, PollPeers, Release, WriteInitialize
+from matriarch.ha.divergence import beside_record
 from matriarch.ha.postgres_view import UNFIT_AFTER_S
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
@@ -99,6 +100,10 @@ def _stale(view: View) -> str | None:
         return "own position unknown"
     if timeline < view.config.timeline and view.settings.standby_cluster is None:
         return f"timeline {timeline} is older than the cluster's {view.config.timeline}"
+    on_record = beside_record(view)
+    if on_record is not None:
+        # Rule 5: the others could not tell this data from theirs. Not even when a person names this member.
+        return f"led a timeline {view.postgres.led_timeline} beside the one on record, which {on_record} led"
     lag = (view.lock.optime or 0) - lsn
     if lag > view.settings.maximum_lag_on_failover and not sync_active(view) and not _forced(view):
         return f"{lag} bytes behind the last known position"
@@ -147,7 +152,8 @@ def _compare(view: View, answers: tuple[PeerAnswer, ...]) -> Decision:
     alive = [a.name for a in answers if a.reachable and a.running and a.in_recovery is False]
     if alive:
         return Decision((), Reason.PRIMARY_STILL_ALIVE, ", ".join(alive), wake_in=AGAIN_S)
-    rivals = [a for a in answers if a.reachable and not a.nofailover and not a.empty and _may_win(view, a)]
+    rivals = [a for a in answers if a.reachable and not a.nofailover and not a.empty and not a.beside_record]
+    rivals = [a for a in rivals if _may_win(view, a)]
     for rival in rivals:
         if ahead(view, rival):
             facts = f"{rival.name} is at {rival.timeline}:{format_lsn(rival.lsn or 0)}"
