@@ -74,6 +74,7 @@ class Agent:
         self.callbacks = Callbacks(self._call_back, self.settings, me.cluster, log)
         self.memory = Memory(started_at=now())
         self.failsafe = Failsafe()
+        self.slots_asked_at = -1e9
         self.failsafe_counts: dict[str, int] = {}
         self.poll: Poll | None = None
         self.observer = Observer(self)

@@ -41,6 +41,7 @@ from matriarch.ha.actions import (
 from matriarch.ha.records import history_text
 from matriarch.ha.view import HistoryEntry, View
 from matriarch.words.errors import ConflictError, DeadlineSpent, MatriarchError, PostgresError, TransientError
+from matriarch.words.names import slot_name
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 AFTER_FAILURE_S = 0.25
 """An API server that refuses writes is not asked again without pause."""
+ASK_SLOTS_S = 5.0
+"""Seconds between two questions whether the members of forgotten slots are really gone."""
 CLOSING_LOOKS = 40
 
 
@@ -68,15 +71,19 @@ async def execute(agent: Agent, view: View, decision: Decision) -> float:
                 changed = await _quick(agent, view, action) or changed
         except MatriarchError as error:
             agent.log("action failed", action=type(action).__name__, error=str(error), kind=type(error).__name__)
-            if (
-                isinstance(error, ConflictError)
-                and isinstance(action, Claim | Acquire)
-                and view.lock.leader is not None
-            ):
-                # Somebody renewed the lock or overrode the claim: the leader lives, and its silence counts from now.
-                agent.remember(leader_heard_at=agent.now())
+            if isinstance(action, Claim | Acquire):
+                await _after_failed_take(agent, view, error)
             return max(AFTER_FAILURE_S, decision.wake_in)
     return 0.0 if changed else decision.wake_in
+
+
+async def _after_failed_take(agent: Agent, view: View, error: MatriarchError) -> None:
+    if isinstance(error, TransientError):
+        # A claim that got through wakes its own member, which would then ask again without pause.
+        await asyncio.sleep(AFTER_FAILURE_S)
+    elif isinstance(error, ConflictError) and view.lock.leader is not None:
+        # Somebody renewed the lock or overrode the claim: the leader lives, and its silence counts from now.
+        agent.remember(leader_heard_at=agent.now())
 
 
 async def _quick(agent: Agent, view: View, action: Action) -> bool:
@@ -133,19 +140,36 @@ async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
             agent.callbacks.reloaded()
             return False
         case SyncSlots():
-            await _sync_slots(agent, action)
+            await _sync_slots(agent, view, action)
             return False
         case _:
             assert_never(action)
 
 
-async def _sync_slots(agent: Agent, action: SyncSlots) -> None:
+async def _sync_slots(agent: Agent, view: View, action: SyncSlots) -> None:
     """What fails here is tried again at the next look; what comes after it, such as a change of the synchronous
     standbys, must not wait for it."""
     try:
-        await agent.postgres.sync_slots(action.want, action.drop, action.advance)
+        drop = await _without_those_back(agent, view, action)
+        await agent.postgres.sync_slots(action.want, drop, action.advance)
     except PostgresError as error:
         agent.log("slots not in order", error=str(error))
+
+
+async def _without_those_back(agent: Agent, view: View, action: SyncSlots) -> tuple[str, ...]:
+    """What of `drop` may go (rule 7). The watch may be silent, and a member back whose slot seems to be forgotten:
+    before the leader drops one for good, it asks the API server itself, and drops none without an answer."""
+    for_good = set(action.drop) - set(action.want)
+    if not for_good or not view.lock_is_mine:
+        return action.drop
+    there: set[str] = for_good
+    if agent.now() - agent.slots_asked_at > ASK_SLOTS_S:
+        agent.slots_asked_at = agent.now()
+        try:
+            there = {slot_name(name) for name in await agent.store.list_members(view.settings.retry_timeout)}
+        except MatriarchError as error:
+            agent.log("slots are kept: the API server does not tell whose they are", error=str(error))
+    return tuple(name for name in action.drop if name not in for_good & there)
 
 
 async def _record(agent: Agent, view: View, action: Record) -> None:

@@ -247,6 +247,12 @@ class ClusterStore:
         self.last_contact = self._now()
         self._endpoints.put(found)
 
+    async def list_members(self, timeout: float) -> tuple[str, ...]:
+        """The names of the members' pods as the API server has them now, past the watch."""
+        chosen = labels.selector(self._me.cluster_labels)
+        found = await self._kube.list(PODS, self._namespace, labels=chosen, timeout=timeout)
+        return tuple(str(pod["metadata"]["name"]) for pod in found.items)
+
     async def write_sync(self, leader: str | None, standbys: tuple[str, ...], quorum: int, version: str | None) -> None:
         """Write the sync object by compare-and-swap."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")

@@ -33,7 +33,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=300, help="how many seeds")
     parser.add_argument("--start", type=int, default=1, help="the first seed; 0: one that follows from the commit")
     parser.add_argument("--seed", type=int, help="replay this one seed")
-    shares = ", ".join(f"{share} % {profile}" for profile, share in SHARES.items())
+    shares = ", ".join(f"{share} %% {profile}" for profile, share in SHARES.items())
     profiles = (*PROFILES, "all")
     parser.add_argument("--profile", choices=profiles, default="all", help=f"what kind of world; all: {shares}")
     parser.add_argument("--trace", action="store_true", help="with --seed: print the whole timeline")

@@ -16,12 +16,15 @@ def shared_out(count: int) -> dict[str, int]:
     return {profile: max(min(count, 1), count * share // 100) for profile, share in SHARES.items()}
 
 
+def first_seed() -> int:
+    """Where the seeds of the tests begin: MATRIARCH_FIRST_SEED, else 1. The same for every commit: a change is judged
+    by what it does, and not by whether its number leads to a world in which an older defect shows."""
+    return int(os.environ.get("MATRIARCH_FIRST_SEED") or 1)
+
+
 def first_fresh_seed() -> int:
-    """Where fresh seeds begin: MATRIARCH_FIRST_SEED, or a number made from the commit, so that each commit tries worlds
-    that nobody has seen and the same commit tries the same ones. 1 where there is no repository."""
-    told = os.environ.get("MATRIARCH_FIRST_SEED")
-    if told:
-        return int(told)
+    """A number made from the commit: the seeds from there on are worlds that nobody has seen, and the same ones for the
+    same commit. 1 where there is no repository."""
     try:
         command = ["git", "rev-parse", "HEAD"]
         done = subprocess.run(command, cwd=REGRESSIONS.parent, capture_output=True, text=True, check=True, timeout=10)

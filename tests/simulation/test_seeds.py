@@ -1,8 +1,7 @@
-"""Fresh seeds, and every seed that once failed.
+"""Many seeds, and every one that once failed.
 
-MATRIARCH_SEEDS tells how many fresh ones; where they begin follows from the commit (`seeds.first_fresh_seed`), so every
-change of the code is tried in worlds that nobody has seen. One that fails is a finding: its report has the command that
-replays it, and MATRIARCH_FIRST_SEED repeats the whole range.
+MATRIARCH_SEEDS tells how many, MATRIARCH_FIRST_SEED where they begin. One that fails has the command that replays it in
+its report. `make simulate START=0` goes where nobody has been.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import pytest
 
 from simulation.plan import PROFILES
 from simulation.runner import run_all
-from simulation.seeds import first_fresh_seed, regressions, shared_out
+from simulation.seeds import first_seed, regressions, shared_out
 from simulation.summary import Summary
 
 SEEDS = int(os.environ.get("MATRIARCH_SEEDS", "2000"))
-FIRST = first_fresh_seed()
+FIRST = first_seed()
 
 
 def run(profile: str, seeds: list[int]) -> None:
@@ -30,7 +29,7 @@ def run(profile: str, seeds: list[int]) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_fresh_seeds_keep_every_rule(profile: str) -> None:
+def test_seeds_keep_every_rule(profile: str) -> None:
     run(profile, list(range(FIRST, FIRST + shared_out(SEEDS)[profile])))
 
 
