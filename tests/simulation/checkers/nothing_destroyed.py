@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 
+ABSENT_S = 1.0
+"""Between two looks a pod is there all the time, unless they are farther apart than this."""
+UNDER_WAY_S = 5.0
+"""How long a drop may take, in seconds: a member that comes back meanwhile, after its time, comes too late for it."""
+
+
 class NothingDestroyed(Checker):
     """No second initdb, no overwriting of the last copy of something acknowledged, no dropping of a member's slot."""
 
@@ -24,6 +30,8 @@ class NothingDestroyed(Checker):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._seen_at: dict[str, float] = {}
+        self._back: dict[str, tuple[float, float]] = {}
+        """When a member came back, and how long it had been away."""
 
     def data_replaced(self, server: Server, old: DataDir | None, new: DataDir | None, how: str) -> None:
         """Look at what is no more."""
@@ -56,7 +64,11 @@ class NothingDestroyed(Checker):
         settings = self.world.truth.settings
         if slot in settings.slots.permanent:
             self.broken(server.member, f"dropped the permanent slot {slot}")
-        gone_for = asyncio.get_running_loop().time() - self._seen_at.get(slot, -math.inf)
+        now = asyncio.get_running_loop().time()
+        gone_for = now - self._seen_at.get(slot, -math.inf)
+        back_at, was_gone_for = self._back.get(slot, (-math.inf, 0.0))
+        if now - back_at < UNDER_WAY_S:
+            gone_for = max(gone_for, was_gone_for)
         if gone_for < 0.98 * settings.member_slots_ttl:  # the member counts on its own clock
             self.broken(server.member, f"dropped slot {slot} of a member that was there {gone_for:.0f} s ago")
 
@@ -64,4 +76,8 @@ class NothingDestroyed(Checker):
         """Remember when each member's pod was last there."""
         now = asyncio.get_running_loop().time()
         for pod in self.world.kube.store.list(PODS, self.world.namespace).items:
-            self._seen_at[slot_name(pod["metadata"]["name"])] = now
+            slot = slot_name(pod["metadata"]["name"])
+            away = now - self._seen_at.get(slot, now)
+            if away > ABSENT_S:
+                self._back[slot] = (now, away)
+            self._seen_at[slot] = now

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.ha.views import NAMES, NOW, a_view, leading, lock, member, primary, replica, standby
+from unit.ha.views import NAMES, NOW, a_view, leading, lock, member, primary, replica, standby, stopped
 
 from matriarch.ha.actions import Promote, Restart, SetSyncNames, StartPrimary, StopPostgres, WriteSync
 from matriarch.ha.decide import decide
@@ -56,7 +56,7 @@ def test_the_object_says_nobody_else_before_a_promotion() -> None:
     view = leading(postgres=replica(), sync=SyncView("demo-0", ("demo-1",), 0, "9"))
     assert decide(view).actions == (WriteSync("demo-1", (), "9"), Promote())
     ready = replace(view, sync=SyncView("demo-1", (), 0, "10"))
-    assert decide(ready).actions == (Promote(),)
+    assert decide(ready).actions == (WriteSync("demo-1", (), "10"), Promote()), "what is read may be old"
 
 
 def test_switching_it_off_empties_the_object_first() -> None:
@@ -227,3 +227,19 @@ def test_it_does_not_wait_for_a_primary_that_cannot_or_will_not_let_it_go() -> N
     assert decide(leaving(since=sync.LEAVE_S + 0.1)).actions == (StopPostgres(),)
     assert decide(leaving(lock=lock(None))).actions == (StopPostgres(),)
     assert not sync.relied_on(leaving(api_ok=False))
+
+
+OFF = ClusterSettings(synchronous_mode="off")
+
+
+def test_a_start_without_synchronous_mode_keeps_the_promise_that_the_object_still_makes() -> None:
+    """The mode may be switched on again before the object is emptied; whoever it lists would then take over early."""
+    view = leading(postgres=stopped(), settings=OFF, sync=SyncView("demo-1", ("demo-2",), 0, "9"))
+    assert decide(view).actions == (StartPrimary(every(("demo-2",))),)
+
+
+def test_a_start_without_synchronous_mode_empties_another_leader_s_object_first() -> None:
+    view = leading(postgres=stopped(), settings=OFF, sync=SyncView("demo-0", ("demo-2",), 0, "9"))
+    assert decide(view).actions == (WriteSync(None, (), "9"), StartPrimary())
+    alone = replace(view, api_ok=False)
+    assert StartPrimary(BLOCKED) in decide(alone).actions, "while it cannot be emptied nothing is acknowledged"

@@ -20,12 +20,11 @@ LEAVE_S = 2.0
 
 def before_promotion(view: View) -> tuple[Action, ...]:
     """Make the sync object say that nobody but this member may be promoted, before it commits anything of its own.
-    Strict mode: nothing is acknowledged before a standby is there for it."""
+    Written also when it is read so already: what is read may be from a time when this member led, and the write fails
+    when somebody has led since. Strict mode: nothing is acknowledged before a standby is there for it."""
     if not view.settings.synchronous:
         return disable(view)
-    steps: list[Action] = []
-    if view.sync.leader != view.me.name or view.sync.standbys or view.memory.sync_unsure:
-        steps.append(WriteSync(view.me.name, (), view.sync.version))
+    steps: list[Action] = [WriteSync(view.me.name, (), view.sync.version)]
     wanted = BLOCKED if view.settings.synchronous_mode_strict else NOBODY
     if view.postgres.sync_names != wanted and (wanted.blocks or view.postgres.sync_names is not None):
         steps.append(SetSyncNames(wanted))
@@ -51,26 +50,31 @@ def disable(view: View) -> tuple[Action, ...]:
 
 def certain(view: View) -> tuple[Action, ...]:
     """Before a start as primary: make sure who is listed, by a write that is answered. A write of an earlier process
-    that is still under way fails after it."""
-    if not view.settings.synchronous or not view.memory.sync_unsure:
+    that is still under way fails after it. Where synchronous mode is off, it may be switched on at any moment: then the
+    members that another leader had listed must not count as having everything."""
+    if not view.settings.synchronous:
+        foreign = view.sync.leader not in (None, view.me.name)
+        return (WriteSync(None, (), view.sync.version),) if foreign else ()
+    if not view.memory.sync_unsure:
         return ()
     first: tuple[Action, ...] = (Renew(),) if view.sync.claim is not None else ()
     return (*first, _again(view))
 
 
 def start_primary(view: View) -> StartPrimary:
-    """Start with everybody in force who is listed, and as many acknowledging as the object's quorum asks for."""
-    if not view.settings.synchronous:
-        return StartPrimary()
+    """Start with everybody in force who is listed, and as many acknowledging as the object's quorum asks for. That also
+    where synchronous mode is off and the object not emptied yet: it may be switched on again before it is."""
     listed, quorum = _listed(view)
     if not listed:
-        return StartPrimary(BLOCKED if view.settings.synchronous_mode_strict else NOBODY)
+        strict = view.settings.synchronous and view.settings.synchronous_mode_strict
+        return StartPrimary(BLOCKED if strict else NOBODY)
     return StartPrimary(_spelled(view, listed, len(listed) - quorum))
 
 
 def start_primary_blindly(view: View) -> StartPrimary:
     """The same while the API server cannot be asked: when it is not certain who is listed, nothing is acknowledged."""
-    if view.settings.synchronous and view.memory.sync_unsure:
+    foreign = view.sync.leader not in (None, view.me.name)
+    if foreign or (view.settings.synchronous and view.memory.sync_unsure):
         return StartPrimary(BLOCKED)
     return start_primary(view)
 
