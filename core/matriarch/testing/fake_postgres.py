@@ -143,6 +143,8 @@ class FakePostgres:
         server = self.server
         if server.process != "stopped":
             raise NotRunning("another postmaster runs on this data directory")
+        if not server.permitted():
+            raise NotRunning("the lease has ended")
         disk = server.disk
         if not server.volume.readable:
             raise ProgramFailed("could not read the data directory")

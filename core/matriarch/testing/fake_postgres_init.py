@@ -35,6 +35,7 @@ class FakeInit:
         self._timer: asyncio.TimerHandle | None = None
         self._runs = server.transitions
         self.frozen = False
+        server.permitted = self._permits
 
     async def set_lease(self, until: float | None) -> None:
         """Tell the end of the lease; None: Postgres is not under the leash."""
@@ -53,6 +54,10 @@ class FakeInit:
     def armed(self) -> bool:
         """Whether a lease end is known."""
         return self._until is not None
+
+    def _permits(self) -> bool:
+        """init starts no postmaster after the lease that it knows."""
+        return not self._leash or self._until is None or self._clock.now() < self._until
 
     def _arm(self) -> None:
         if self._timer is not None:

@@ -59,6 +59,8 @@ class Server:
         self.deaf = False
         """The postmaster alone is stopped: sessions go on, and no new one comes about."""
         self._unusable_since: float | None = None
+        self.permitted: Callable[[], bool] = lambda: True
+        """Whether init would start a postmaster now."""
         self.sync: list[SyncNames] = [NOBODY]
         """Settings in force, the newest last. More than one while a reload is reaching the backends."""
         self.sync_lsn = 0

@@ -159,3 +159,14 @@ def test_a_candidate_that_may_never_be_listed_is_refused() -> None:
 def test_who_may_not_lead_never_races() -> None:
     tagged = racing(asked(heard("demo-2"), heard("demo-3")), me=replace(ME, tags=Tags(nofailover=True)))
     assert decide(tagged).reason == Reason.NOT_ELIGIBLE
+
+
+def test_a_leader_that_released_the_lock_is_not_waited_for() -> None:
+    """Its pod is gone as a rule, and would cost the time-out of a question."""
+    released = lock(None, optime=900)
+    assert decide(racing(None, lock=released)).actions == (PollPeers(skip=("demo-0",)),)
+
+
+def test_everybody_is_asked_about_a_lock_object_that_was_made_anew() -> None:
+    """Rule 1: whoever led may lead on, and only its own word tells."""
+    assert decide(racing(None, lock=lock(None, optime=None))).actions == (PollPeers(),)

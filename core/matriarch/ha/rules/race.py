@@ -41,7 +41,7 @@ def race(view: View) -> Decision | None:
         return _take(view, "the only listed synchronous standby")
     poll = fresh_poll(view)
     if poll is None or (needed and not in_time(view, poll)):
-        return Decision((ask(poll),), Reason.ASKING_PEERS, "the lock is free", wake_in=0.0)
+        return Decision((ask(view, poll),), Reason.ASKING_PEERS, "the lock is free", wake_in=0.0)
     return _candidate_first(view, poll.answers) or _too_few(view, poll) or _compare(view, poll.answers)
 
 

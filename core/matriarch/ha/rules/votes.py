@@ -35,10 +35,17 @@ def in_time(view: View, poll: Poll) -> bool:
     return since is not None and poll.began is not None and poll.began >= since
 
 
-def ask(before: Poll | None) -> PollPeers:
-    """Ask everybody; whoever was silent a moment ago is taken for silent once more, and costs no time."""
-    silent = tuple(a.name for a in before.answers if not a.reachable) if before is not None else ()
-    return PollPeers(skip=silent)
+def ask(view: View, before: Poll | None) -> PollPeers:
+    """Ask everybody; whoever was silent a moment ago is taken for silent once more, and costs no time.
+
+    So is the leader that released the lock: its Postgres had ended before, and mostly its agent too. A lock object that
+    tells no position was not released, but made anew: then everybody is asked who still writes.
+    """
+    silent = {a.name for a in before.answers if not a.reachable} if before is not None else set()
+    released = view.lock.holder is None and view.lock.optime is not None
+    if released and view.sync.leader not in (None, view.me.name):
+        silent.add(view.sync.leader or "")
+    return PollPeers(skip=tuple(sorted(silent)))
 
 
 def votes(view: View, answers: Iterable[PeerAnswer]) -> list[str]:
