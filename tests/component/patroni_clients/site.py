@@ -60,6 +60,8 @@ class Site:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._inits: dict[str, subprocess.Popen[bytes]] = {}
+        self._uids: dict[str, str] = {}
+        """Of the members' pods, as the API server gave them."""
         self._stop = asyncio.Event()
         self.api = ""
 
@@ -118,7 +120,7 @@ class Site:
             "MATRIARCH_NAMESPACE": NAMESPACE,
             "MATRIARCH_MEMBER": name,
             "MATRIARCH_POD_IP": address,
-            "MATRIARCH_POD_UID": f"uid-{name}",
+            "MATRIARCH_POD_UID": self._uids[name],
             "MATRIARCH_NODE": "here",
             "MATRIARCH_REST_HOST": address,
             "MATRIARCH_DATA": str(home / "volume"),
@@ -165,7 +167,8 @@ class Site:
     async def _serve(self, started: threading.Event) -> None:
         self.server = FakeKubeServer()
         for name, address in self.addresses.items():
-            self.server.store.seed(PODS, NAMESPACE, _pod(name, address))
+            pod = self.server.store.seed(PODS, NAMESPACE, _pod(name, address))
+            self._uids[name] = str(pod["metadata"]["uid"])
         for name, notes in (
             (CLUSTER, {}),
             (names.config_object(CLUSTER), {"config": json.dumps(SETTINGS, separators=(",", ":"))}),
@@ -194,7 +197,6 @@ def _pod(name: str, address: str) -> Object:
         "metadata": {
             "name": name,
             "namespace": NAMESPACE,
-            "uid": f"uid-{name}",
             "labels": labels.cluster_labels(CLUSTER),
             "annotations": {},
         },
