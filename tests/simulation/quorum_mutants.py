@@ -1,4 +1,9 @@
-"""Deliberate bugs of quorum mode: in who is heard, in the order of the steps, in the promises."""
+"""Deliberate bugs of quorum mode: in who is heard, in the order of the steps, in the promises.
+
+Three more are too rare for seeds, and are planted in the exhaustive model only (tests/model/mutants.py): fewer
+acknowledge before the quorum has grown, it shrinks before the standbys have caught up, a promise lapses before the lock
+has moved.
+"""
 
 from __future__ import annotations
 
@@ -66,22 +71,6 @@ def _voters_first(state: State, goal: Goal) -> Promise | None:
     return Promise(goal.names, len(goal.names) - goal.count) if shrinks else None
 
 
-def _count_first(state: State, goal: Goal) -> Goal | None:
-    """Let fewer acknowledge before the quorum has grown."""
-    return goal if goal.names == state.names and goal.count < state.count else None
-
-
-def _once_promised(view: View) -> str | None:
-    given = view.memory.promise_sealed_at is not None and view.memory.promised == view.lock.version
-    return view.lock.version if given else None
-
-
-def _for_a_moment(view: View) -> bool:
-    sealed = view.memory.promise_sealed_at
-    lapsed = sealed is not None and view.now - sealed > 0.1
-    return view.memory.promised is not None and view.memory.promised == view.lock.version and not lapsed
-
-
 QUORUM_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a quorum's race ignores the voters that it did not hear",
@@ -97,20 +86,6 @@ QUORUM_MUTANTS: tuple[Mutant, ...] = (
         seeds=150,
     ),
     Mutant(
-        "fewer acknowledge before the quorum has grown",
-        _too_early(_count_first),
-        quorum_plan("isolate", "estrange", "split", fault_every_s=4.0, admin_every_s=6.0, admin_kinds=("synchronous",)),
-        frozenset({1, 3}),
-        seeds=300,
-    ),
-    Mutant(
-        "a quorum shrinks before the standbys have caught up",
-        lambda: mock.patch("matriarch.ha.quorum.least_quorum", lambda *_: 0),
-        quorum_plan("isolate", "split", "one-way", "node-crash", admin_every_s=6.0, admin_kinds=("synchronous",)),
-        frozenset({3}),
-        seeds=150,
-    ),
-    Mutant(
         "a silent leader is succeeded with a minority of promises",
         lambda: mock.patch(f"{RULES}.takeover.short_of_promises", lambda *_: None),
         quorum_plan("estrange", "split", "isolate", fault_every_s=4.0),
@@ -119,16 +94,6 @@ QUORUM_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a promise is counted on before the receiver is closed",
         lambda: mock.patch.object(View, "promise_kept", property(lambda view: view.lock.version)),
-        quorum_plan("freeze", "api-slow", "api-stall", fault_every_s=2.0, failsafe_mode=False),
-        frozenset({1, 3}),
-        seeds=150,
-    ),
-    Mutant(
-        "a promise lapses before the lock has moved",
-        all_of(
-            lambda: mock.patch.object(View, "promise_binds", property(_for_a_moment)),
-            lambda: mock.patch.object(View, "promise_kept", property(_once_promised)),
-        ),
         quorum_plan("freeze", "api-slow", "api-stall", fault_every_s=2.0, failsafe_mode=False),
         frozenset({1, 3}),
         seeds=150,
