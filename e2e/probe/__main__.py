@@ -20,8 +20,8 @@ import psycopg.conninfo
 from e2e.kubectl import CORE, Kubectl
 from e2e.probe.members import Members
 from e2e.probe.record import gaps, longest, two_writers
-from e2e.probe.session import Session
-from e2e.probe.writers import FAILURES, Writers
+from e2e.probe.session import FAILURES, Session
+from e2e.probe.writers import Writers
 from e2e.shell import CommandFailed
 
 
@@ -59,7 +59,7 @@ async def probe(options: argparse.Namespace) -> dict[str, object]:
     if options.watch:
         members = Members(conninfo, Addresses(options.watch, options.application), run_id)
         session = Session(conninfo(options.host))
-        await members.prepare(session)
+        await members.prepare(session, options.patience)
         session.close()
     stop = asyncio.Event()
     started = time.monotonic()

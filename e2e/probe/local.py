@@ -15,8 +15,7 @@ from pathlib import Path
 
 import psycopg.conninfo
 
-from e2e.probe.session import Session, first_line
-from e2e.probe.writers import FAILURES
+from e2e.probe.session import FAILURES, Session, first_line
 
 TABLE = "matriarch_probe_local"
 

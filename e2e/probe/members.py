@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 import psycopg
 
 from e2e.probe.record import DirectWrite
-from e2e.probe.session import Session, first_line
-from e2e.probe.writers import FAILURES
+from e2e.probe.session import FAILURES, Session, first_line
 
 TABLE = "matriarch_probe_members"
 PAUSE_S = 0.1
@@ -37,12 +36,12 @@ class Members:
         self.refusals: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
 
-    async def prepare(self, session: Session) -> None:
-        """Create the table through a session to the primary."""
-        await session.execute(
+    async def prepare(self, session: Session, within: float) -> None:
+        """Create the table through a session to the primary, within so many seconds."""
+        await session.execute_within(
             f"create table if not exists {TABLE} (run text, member text, address text, n bigint, "
             "t timestamptz default now(), primary key (run, address, n))",
-            timeout=5.0,
+            within,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from typing import Any
 
 import psycopg
@@ -19,6 +20,9 @@ STATEMENT_TIMEOUT_S = 1.0
 
 class Overrun(Exception):
     """No answer in time. The statement's outcome is unknown."""
+
+
+FAILURES = (psycopg.Error, Overrun, OSError)
 
 
 class Session:
@@ -49,6 +53,20 @@ class Session:
         except (psycopg.Error, OSError):
             self.close()
             raise
+
+    async def execute_within(self, query: str, within: float) -> None:
+        """Run a statement until it succeeds, on a new connection each time: who is primary may change meanwhile. Raises
+        the last error when that takes longer than `within` seconds."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                await self.execute(query, timeout=5.0)
+                return
+            except FAILURES:
+                self.close()
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.2)
 
     def close(self) -> None:
         """Drop the connection without a word to the server."""

@@ -6,16 +6,13 @@ import asyncio
 import time
 from collections import Counter
 
-import psycopg
-
 from e2e.probe.record import Acknowledgement
-from e2e.probe.session import Overrun, Session, first_line
+from e2e.probe.session import FAILURES, Session, first_line
 
 WRITERS = 10
 PAUSE_S = 0.1
 RETRY_S = 0.05
 TABLE = "matriarch_probe"
-FAILURES = (psycopg.Error, Overrun, OSError)
 
 
 class Writers:
@@ -31,19 +28,11 @@ class Writers:
     async def prepare(self, within: float) -> None:
         """Create the table. Raises the last error when that does not work within `within` seconds."""
         session = Session(self._conninfo)
-        deadline = time.monotonic() + within
-        while True:
-            try:
-                await session.execute(
-                    f"create table if not exists {TABLE} (run text, w int, n bigint, t timestamptz default now(), "
-                    "primary key (run, w, n))",
-                    timeout=5.0,
-                )
-                break
-            except FAILURES:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.2)
+        await session.execute_within(
+            f"create table if not exists {TABLE} (run text, w int, n bigint, t timestamptz default now(), "
+            "primary key (run, w, n))",
+            within,
+        )
         session.close()
 
     async def run(self, stop: asyncio.Event) -> None:
