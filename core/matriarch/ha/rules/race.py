@@ -35,7 +35,7 @@ def race(view: View) -> Decision | None:
     if why is not None:
         return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=AGAIN_S)
     needed = votes_needed(view)
-    if not needed and view.due_request.pending and view.due_request.candidate == view.me.name:
+    if not needed and _is_candidate(view):
         return _take(view, "candidate of the pending request")
     if not needed and _only_listed(view):
         return _take(view, "the only listed synchronous standby")
@@ -78,7 +78,7 @@ def _not_eligible(view: View) -> str | None:
     me = view.me
     if not me.tags.may_lead:
         return "tag nofailover"
-    if view.settings.pause and not (view.due_request.pending and view.due_request.candidate == me.name):
+    if view.settings.pause and not _is_candidate(view):
         return "paused"
     if view.settings.failsafe_mode and view.lock.holder and view.lock.failsafe and not failsafe_applies(view):
         return "not in the failsafe topology"

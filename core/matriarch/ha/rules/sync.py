@@ -53,8 +53,7 @@ def certain(view: View) -> tuple[Action, ...]:
     that is still under way fails after it. Where synchronous mode is off, it may be switched on at any moment: then the
     members that another leader had listed must not count as having everything."""
     if not view.settings.synchronous:
-        foreign = view.sync.leader not in (None, view.me.name)
-        return (WriteSync(None, (), view.sync.version),) if foreign else ()
+        return (WriteSync(None, (), view.sync.version),) if _anothers(view) else ()
     if not view.memory.sync_unsure:
         return ()
     first: tuple[Action, ...] = (Renew(),) if view.sync.claim is not None else ()
@@ -73,8 +72,7 @@ def start_primary(view: View) -> StartPrimary:
 
 def start_primary_blindly(view: View) -> StartPrimary:
     """The same while the API server cannot be asked: when it is not certain who is listed, nothing is acknowledged."""
-    foreign = view.sync.leader not in (None, view.me.name)
-    if foreign or (view.settings.synchronous and view.memory.sync_unsure):
+    if _anothers(view) or (view.settings.synchronous and view.memory.sync_unsure):
         return StartPrimary(BLOCKED)
     return start_primary(view)
 
@@ -85,7 +83,7 @@ def step(view: View) -> tuple[Action, ...]:
     An object that carries a claim, or names another leader, means that somebody took this primary for silent. The
     renewal voids their promise, or tells this primary that it has lost; only after it may the object be overridden.
     """
-    contested = view.sync.claim is not None or view.sync.leader not in (None, view.me.name)
+    contested = view.sync.claim is not None or _anothers(view)
     first: tuple[Action, ...] = (Renew(),) if contested else ()
     if not view.settings.synchronous:
         steps = disable(view)
@@ -128,6 +126,11 @@ def _again(view: View) -> WriteSync:
     """The object as it is read, in an answered write; nobody listed when it was another leader's."""
     listed, quorum = _listed(view)
     return WriteSync(view.me.name, listed, view.sync.version, quorum)
+
+
+def _anothers(view: View) -> bool:
+    """Whether the object is another leader's."""
+    return view.sync.leader not in (None, view.me.name)
 
 
 def _listed(view: View) -> tuple[tuple[str, ...], int]:
