@@ -6,9 +6,10 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from matriarch.config.parameters import CONTROLLED, owned
+from matriarch.config.parameters import CONTROLLED
 from matriarch.config.quoting import conf_value, conninfo
 from matriarch.words.names import slot_name
+from matriarch.words.parameters import owned
 
 UPSTREAM_SETTING = "matriarch.upstream"
 """A parameter of our own: the name of the member that this one follows, so that a new agent can read it."""

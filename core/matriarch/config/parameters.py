@@ -14,6 +14,7 @@ from typing import Any
 from matriarch.config.quantities import Quantity, parse_quantity
 from matriarch.config.quoting import check_printable
 from matriarch.words.errors import Invalid
+from matriarch.words.parameters import owned
 
 DEFAULTS: Mapping[str, str] = {
     "datestyle": "iso, mdy",
@@ -74,46 +75,6 @@ WAL_LEVELS: Mapping[str, str] = {
 CONTROLLED = frozenset({*MINIMUMS, "track_commit_timestamp", "wal_level", "wal_log_hints"})
 """What all members must agree on (after Patroni): the cluster settings change it, never ALTER SYSTEM on one member."""
 
-OWNED = frozenset(
-    {
-        *FORCED,
-        "allow_alter_system",
-        "archive_cleanup_command",
-        "archive_command",
-        "archive_library",
-        "archive_mode",
-        "bonjour",
-        "cluster_name",
-        "config_file",
-        "data_directory",
-        "external_pid_file",
-        "hba_file",
-        "ident_file",
-        "port",
-        "primary_conninfo",
-        "primary_slot_name",
-        "promote_trigger_file",
-        "recovery_end_command",
-        "recovery_target",
-        "recovery_target_action",
-        "recovery_target_inclusive",
-        "recovery_target_lsn",
-        "recovery_target_name",
-        "recovery_target_time",
-        "recovery_target_xid",
-        "restore_command",
-        "synchronized_standby_slots",
-        "synchronous_standby_names",
-        "unix_socket_directories",
-        "unix_socket_group",
-        "unix_socket_permissions",
-        "include",
-        "include_dir",
-        "include_if_exists",
-    }
-)
-"""Names that only the agent sets."""
-_OWNED_PREFIXES = ("log_directory", "log_filename", "log_file_mode", "log_rotation", "matriarch.", "ssl")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?\Z")
 _LONGEST_VALUE = 8192
 
@@ -124,11 +85,6 @@ class Effective:
 
     values: Mapping[str, str]
     refused: Mapping[str, str] = field(default_factory=dict)
-
-
-def owned(name: str) -> bool:
-    """Whether a user may not set it."""
-    return name in OWNED or name.startswith(_OWNED_PREFIXES)
 
 
 def effective(user: Mapping[str, Any]) -> Effective:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from matriarch.spec.parameters import MAX_NAME, NAME_PATTERN, OWNED, OWNED_PREFIXES
+from matriarch.spec.parameters import MAX_NAME, NAME_PATTERN
 from matriarch.spec.scheduling import KEY_PATTERN
 from matriarch.words.names import CLUSTER_NAME_PATTERN, MAX_CLUSTER_NAME
+from matriarch.words.parameters import OWNED, OWNED_PREFIXES
 
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 IDENTIFIER = r"^[a-z_][a-z0-9_-]*$"

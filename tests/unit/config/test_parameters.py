@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matriarch.config.files import render_conf
-from matriarch.config.parameters import DEFAULTS, FORCED, OWNED, effective
+from matriarch.config.parameters import DEFAULTS, FORCED, effective
 from matriarch.config.quantities import Quantity, parse_quantity
-from matriarch.config.restart import RestartOrder, raised_to, restart_order
+from matriarch.config.restart import raised_to
+from matriarch.words.parameters import OWNED, owned
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner), max_leaves=3
@@ -89,23 +90,8 @@ def test_quantities() -> None:
     assert parse_quantity("1e9", Quantity.COUNT) is None
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "order"),
-    [
-        ({"max_connections": "100"}, {"max_connections": "100"}, RestartOrder.ANY),
-        ({"work_mem": "1MB"}, {"work_mem": "2MB"}, RestartOrder.ANY),
-        ({"max_connections": "100"}, {"max_connections": "200"}, RestartOrder.REPLICAS_FIRST),
-        ({"max_connections": "200"}, {"max_connections": "100"}, RestartOrder.PRIMARY_FIRST),
-        (
-            {"max_connections": "200", "max_wal_senders": "10"},
-            {"max_connections": "100", "max_wal_senders": "20"},
-            RestartOrder.GROW_THEN_SHRINK,
-        ),
-        ({}, {"max_connections": "100"}, RestartOrder.ANY),
-    ],
-)
-def test_restart_order(old: dict[str, str], new: dict[str, str], order: RestartOrder) -> None:
-    assert restart_order(old, new) is order
+def test_nobody_sets_what_is_forced() -> None:
+    assert all(map(owned, FORCED))
 
 
 def test_a_standby_is_raised_to_its_control_file() -> None:

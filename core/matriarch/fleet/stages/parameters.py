@@ -12,8 +12,8 @@ from matriarch.fleet.stages.health import unwell
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView, json_annotation
 from matriarch.spec.cluster import Spec
-from matriarch.spec.parameters import REPLICAS_FIRST_WHEN_RAISED
 from matriarch.words import labels, names
+from matriarch.words.parameters import SHARED_MEMORY
 
 
 def change_settings(view: ClusterView, spec: Spec) -> Patch | None:
@@ -82,7 +82,7 @@ def _only_shrinks(waiting: list[Member]) -> bool:
         change
         for member in waiting
         for name, change in member.pending_reasons.items()
-        if name in REPLICAS_FIRST_WHEN_RAISED
+        if name in SHARED_MEMORY
     ]
     numbers = [(_number(old), _number(new)) for old, new in changes]
     known = [(old, new) for old, new in numbers if old is not None and new is not None]
