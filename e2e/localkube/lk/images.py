@@ -53,8 +53,17 @@ def _give(node: NodeLayout, archive: Path, what: str, names: list[str]) -> None:
     except CommandFailed as refused:
         say(f"{node.node.name}: reads {archive.name} itself, since links did not do: {refused}")
         _import(node, archive)
-    _marker(node, what).parent.mkdir(exist_ok=True)
-    _marker(node, what).touch()
+    _mark(node, what, names)
+
+
+def _mark(node: NodeLayout, what: str, names: list[str]) -> None:
+    """The node has this archive now. An earlier one that had an image of the same name has lost it to this one."""
+    marker = _marker(node, what)
+    marker.parent.mkdir(exist_ok=True)
+    for other in marker.parent.iterdir():
+        if other != marker and not set(names).isdisjoint(other.read_text().split()):
+            other.unlink()
+    marker.write_text("\n".join(names))
 
 
 def load(nodes: list[NodeLayout], archives: list[Path]) -> None:

@@ -5,11 +5,23 @@ import io
 import json
 import struct
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from lk import cli, dns, images, pause_image, registry
+from lk import cli, dns, image_store, images, pause_image, registry
+from lk.addresses import AddressPlan
+from lk.layout import Layout
 from lk.shell import CommandFailed, LocalkubeError, run, together, wait_until
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LOCALKUBE_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(registry, "_networks_in_use", lambda: ["10.101.0.0/16"])
+    monkeypatch.setattr(registry, "NETNS_FOLDER", tmp_path / "netns")
+    return tmp_path
 
 
 def test_the_pause_image_is_reproducible_and_names_its_layer_by_its_sum(tmp_path: Path) -> None:
@@ -44,6 +56,26 @@ def test_what_is_not_an_image_is_refused(tmp_path: Path) -> None:
             images.identity(path)
 
 
+def test_an_older_archive_of_the_same_image_is_loaded_again(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[tuple[str, list[str]]] = []
+    names = {"a": ["x:1", "y:1"], "b": ["x:1"], "c": ["z:1"]}
+    archives = {key: tmp_path / f"{key}.tar" for key in names}
+    for key, path in archives.items():
+        path.write_bytes(pause_image.archive(key.encode()))
+    by_sum = {images.identity(path): key for key, path in archives.items()}
+    monkeypatch.setattr(image_store, "running", nullcontext)
+    monkeypatch.setattr(image_store, "names_of", lambda archive, what: names[by_sum[what]])
+    monkeypatch.setattr(image_store, "copy", lambda what, given, *_: loaded.append((by_sum[what], given)))
+    layout = Layout("one", AddressPlan(0, 1))
+    node = layout.node(layout.plan.nodes[0])
+    node.folder.mkdir(parents=True)
+    for key in ("a", "a", "c", "b", "b", "a", "c"):
+        images.load([node], [archives[key]])
+    assert [key for key, _ in loaded] == ["a", "c", "b", "a"]
+
+
 def test_dns_question_and_answer() -> None:
     asked = dns.question("a.bc", 0x1234)
     assert asked[:2] == b"\x12\x34"
@@ -59,15 +91,6 @@ def test_dns_question_and_answer() -> None:
 def test_names_that_could_harm_are_refused(name: str) -> None:
     with pytest.raises(LocalkubeError, match="--name"):
         registry.check_name(name)
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LOCALKUBE_STATE", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(registry, "_networks_in_use", lambda: ["10.101.0.0/16"])
-    monkeypatch.setattr(registry, "NETNS_FOLDER", tmp_path / "netns")
-    return tmp_path
 
 
 def test_instances_get_indexes_that_nothing_uses(machine: Path) -> None:
