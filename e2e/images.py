@@ -17,10 +17,8 @@ POSTGRES = "matriarch/postgres:17-0.1.0"
 OPERATOR = "matriarch/operator:0.1.0"
 PATRONI = "matriarch/patroni-bench:4.1.5"
 
-IMAGES = (
-    Image(POSTGRES, ROOT / "Dockerfile", ROOT, "postgres"),
-    Image(OPERATOR, ROOT / "Dockerfile", ROOT, "operator"),
-)
+OPERATOR_IMAGE = Image(OPERATOR, ROOT / "Dockerfile", ROOT, "operator")
+IMAGES = (Image(POSTGRES, ROOT / "Dockerfile", ROOT, "postgres"), OPERATOR_IMAGE)
 PATRONI_IMAGE = Image(PATRONI, ROOT / "bench" / "patroni" / "Dockerfile", ROOT / "bench" / "patroni")
 
 _SOURCES = {
@@ -51,6 +49,12 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
             yield path
 
 
+def mark(image: Image, builder: str = "") -> str:
+    """What the image is made from, in some characters: the same tag with another mark is another image."""
+    salt = f"{builder}{image.tag}{sorted(image.build_args.items())}"
+    return fingerprint([ROOT / one for one in _SOURCES[image.target]], salt)
+
+
 def build(provider: ClusterProvider, images: Sequence[Image] = IMAGES) -> list[Path]:
     """Archives of the images, built when their sources changed."""
     folder = CACHE / "images"
@@ -58,8 +62,7 @@ def build(provider: ClusterProvider, images: Sequence[Image] = IMAGES) -> list[P
     archives = []
     for image in images:
         stem = image.tag.replace("/", "_").replace(":", "_")
-        salt = f"{provider.name}{image.tag}{sorted(image.build_args.items())}"
-        archive = folder / f"{stem}-{fingerprint([ROOT / one for one in _SOURCES[image.target]], salt)}.tar"
+        archive = folder / f"{stem}-{mark(image, provider.name)}.tar"
         if not archive.exists():
             unfinished = archive.with_suffix(".tar.part")
             unfinished.unlink(missing_ok=True)

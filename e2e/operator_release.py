@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from e2e import images
 from e2e.kubectl import APPS, CORE, Helm, Kubectl, Object
 from e2e.shell import ROOT, NotYet, eventually
 
 NAMESPACE = "matriarch-system"
 RELEASE = "matriarch"
 CHART: Path = ROOT / "helm" / "matriarch"
+SOURCES = "podAnnotations.matriarch\\.dev/sources"
+"""The chart's value for an annotation of the operator's pods: what their image was made from. Tags stay the same from
+build to build, so without it a release that is there already would keep its pods, and with them the old image."""
 
 
 class OperatorRelease:
@@ -21,6 +25,7 @@ class OperatorRelease:
     def install(self, *settings: str) -> None:
         """`helm upgrade --install`, and wait until the Deployment is available."""
         sets = [argument for setting in settings for argument in ("--set", setting)]
+        sets += ["--set-string", f"{SOURCES}={images.mark(images.OPERATOR_IMAGE)}"]
         self.helm("upgrade", "--install", RELEASE, str(CHART), "-n", NAMESPACE, "--create-namespace", *sets)
         eventually(self.available, within=90, what="the operator's Deployment")
 
