@@ -15,7 +15,7 @@ from e2e import images
 from e2e.cluster import ClusterProvider, choose
 from e2e.kubectl import Helm, Kubectl
 from e2e.operator_release import OperatorRelease
-from e2e.probe.process import ProbeFailed
+from e2e.probe.child import ProbeFailed
 from e2e.shell import CommandFailed, TimedOut
 
 from bench.faults import FAULTS, BenchFault, Outcome, measure

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
 import requests
 import yaml
@@ -16,6 +15,7 @@ from e2e.clients.check_patroni import CRITICAL, OK, CheckPatroni
 from e2e.clients.haproxy import HAProxy
 from e2e.clients.patronictl import Patronictl
 from e2e.clients.prometheus import Prometheus, check_metrics
+from e2e.clients.psql import who_answers
 from e2e.kubectl import Kubectl
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import NotYet, eventually
@@ -199,52 +199,32 @@ def _critical(check: CheckPatroni, *argv: str) -> None:
         raise NotYet(said)
 
 
-def answers(cluster: PostgresCluster, port: int, host: str = "127.0.0.1", attributes: str = "any") -> tuple[bool, str]:
-    """Who answers: whether it is in recovery, and its address."""
-    app = cluster.secret("-app")
-    try:
-        with psycopg.connect(
-            host=host,
-            port=port,
-            user=app["username"],
-            password=app["password"],
-            dbname=app["dbname"],
-            connect_timeout=3,
-            target_session_attrs=attributes,
-        ) as connection:
-            row = connection.execute("select pg_is_in_recovery(), host(inet_server_addr())").fetchone()
-    except psycopg.Error as error:
-        raise NotYet(str(error)) from error
-    assert row is not None
-    return bool(row[0]), str(row[1])
-
-
 def test_haproxy_and_libpq_follow_a_switchover_and_a_failover(cluster: PostgresCluster, ctl: Patronictl) -> None:
-    hosts = addresses(cluster)
+    hosts, app = addresses(cluster), cluster.target()
     listed = ",".join(hosts.values())
     with HAProxy(hosts) as proxy:
 
         def leads(name: str) -> None:
-            found = answers(cluster, proxy.primary)
+            found = who_answers(app, port=proxy.primary)
             if found != (False, hosts[name]):
                 raise NotYet(f"{found}, {hosts}")
 
         leader = ctl.leader()
         eventually(lambda: leads(leader), within=15, what="the primary behind HAProxy")
         replicas = {hosts[name] for name in hosts if name != leader}
-        assert {answers(cluster, proxy.replicas) for _ in range(6)} == {(True, host) for host in replicas}
+        assert {who_answers(app, port=proxy.replicas) for _ in range(6)} == {(True, host) for host in replicas}
 
         ctl("switchover", cluster.name, "--leader", leader, "--force")
         successor = ctl.wait_healthy(3)
         eventually(lambda: leads(successor), within=15, what="the primary behind HAProxy after a switchover")
-        assert answers(cluster, 5432, listed, "read-write") == (False, hosts[successor])
-        assert answers(cluster, 5432, listed, "prefer-standby")[0] is True
+        assert who_answers(app, host=listed, attributes="read-write") == (False, hosts[successor])
+        assert who_answers(app, host=listed, attributes="prefer-standby")[0] is True
 
         # Not by force: then the new pod of that name may be back first, and rightly take its lock up again.
         cluster.delete_pod(successor)
         third = cluster.wait_primary_other_than(successor, within=30)
         eventually(lambda: leads(third), within=15, what="the primary behind HAProxy after a failover")
-        assert answers(cluster, 5432, listed, "read-write") == (False, hosts[third])
+        assert who_answers(app, host=listed, attributes="read-write") == (False, hosts[third])
     cluster.wait_healthy(within=60)
 
 

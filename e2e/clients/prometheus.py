@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import requests
 import yaml
 
-from e2e.shell import CommandFailed, NotYet, run
+from e2e.clients.daemon import Daemon, free_port
+from e2e.shell import NotYet, run
 
 
-class Prometheus:
-    """Runs while the block lasts. `targets`: `host:port` of the members' REST API."""
+class Prometheus(Daemon):
+    """`targets`: `host:port` of the members' REST API."""
 
     def __init__(self, targets: Sequence[str]) -> None:
-        program = shutil.which("prometheus")
-        if program is None:
-            raise CommandFailed("prometheus is not installed: `make packages`")
-        self._folder = Path(tempfile.mkdtemp(prefix="matriarch-prometheus-"))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        super().__init__("prometheus")
+        port = free_port()
         self._url = f"http://127.0.0.1:{port}/api/v1"
         scrape = {"job_name": "patroni", "scrape_interval": "1s", "static_configs": [{"targets": list(targets)}]}
-        (self._folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [scrape]}))
-        self._argv = [
-            program,
-            f"--config.file={self._folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={self._folder / 'data'}",
+        configuration = self.folder / "prometheus.yml"
+        configuration.write_text(yaml.safe_dump({"scrape_configs": [scrape]}))
+        self.argv += [
+            f"--config.file={configuration}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
         ]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Prometheus:
-        with open(self._folder / "log", "wb") as log:
-            self._process = subprocess.Popen(self._argv, stdout=log, stderr=log, cwd=self._folder)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """An instant query's vector. Raises NotYet while it does not answer."""

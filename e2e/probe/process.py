@@ -1,23 +1,14 @@
-"""The probe in a process of its own, so that nothing that a test does can delay it."""
+"""The write probe: where it writes, and what it saw."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from e2e.shell import ROOT
-
-
-class ProbeFailed(AssertionError):
-    """The probe itself could not start or end."""
+from e2e.probe.child import Child
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,39 +72,18 @@ class Probe:
     def __init__(
         self, target: Target, *, watch: str = "", env: Mapping[str, str] | None = None, application: str = "matriarch"
     ) -> None:
-        self._target = target
-        self._watch = ["--watch", watch, "--application", application] if watch else []
-        self._env = os.environ | dict(env or {}) | {"PGPASSWORD": target.password}
-        self._folder = tempfile.TemporaryDirectory(prefix="matriarch-probe-")
-        self._out = Path(self._folder.name) / "report.json"
-        self._process: subprocess.Popen[str] | None = None
+        argv = [sys.executable, "-m", "e2e.probe", "--host", target.host, "--port", str(target.port)]
+        argv += ["--user", target.user, "--dbname", target.dbname]
+        argv += ["--watch", watch, "--application", application] if watch else []
+        self._child = Child("the probe", argv, {**(env or {}), "PGPASSWORD": target.password})
 
     def __enter__(self) -> Self:
-        target = self._target
-        argv = [sys.executable, "-m", "e2e.probe", "--host", target.host, "--port", str(target.port)]
-        argv += ["--user", target.user, "--dbname", target.dbname, "--out", str(self._out), *self._watch]
-        with (Path(self._folder.name) / "stderr").open("w") as errors:
-            self._process = subprocess.Popen(
-                argv, cwd=ROOT, env=self._env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-            )
-        assert self._process.stdout is not None
-        if self._process.stdout.readline().strip() != "ready":
-            self._process.wait(timeout=10)
-            raise ProbeFailed(f"the probe did not start: {self._stderr()}")
+        self._child.__enter__()
         return self
 
     def finish(self, timeout: float = 120.0) -> Report:
         """Stop writing, check the table and report. `timeout` in seconds."""
-        assert self._process is not None
-        try:
-            self._process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired as error:
-            self._process.kill()
-            self._process.wait()
-            raise ProbeFailed(f"the probe did not end within {timeout:g} s") from error
-        if not self._out.exists():
-            raise ProbeFailed(f"the probe failed: {self._stderr()}")
-        found = json.loads(self._out.read_text())
+        found = self._child.finish(timeout)
         return Report(
             acknowledged=found["acknowledged"],
             lost=found["lost"],
@@ -128,14 +98,4 @@ class Probe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
-        self._folder.cleanup()
-
-    def _stderr(self) -> str:
-        return (Path(self._folder.name) / "stderr").read_text()[-1500:]
+        self._child.__exit__(kind, error, trace)

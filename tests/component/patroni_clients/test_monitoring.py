@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psycopg
 import pytest
 import requests
 from component.patroni_clients.site import CLUSTER, Site
@@ -13,6 +12,8 @@ from e2e.clients.check_patroni import CRITICAL, OK, CheckPatroni
 from e2e.clients.haproxy import HAProxy
 from e2e.clients.patronictl import Patronictl
 from e2e.clients.prometheus import Prometheus, check_metrics
+from e2e.clients.psql import who_answers
+from e2e.probe.process import Target
 from e2e.shell import NotYet, eventually
 
 pytestmark = pytest.mark.component
@@ -82,46 +83,28 @@ def test_checks_of_a_member(ctl: Patronictl, site: Site) -> None:
     assert CheckPatroni(["http://127.0.0.1:9"])("node_is_alive")[0] != OK
 
 
-def listens_at(port: int, host: str = "127.0.0.1", attributes: str = "any") -> tuple[bool, str]:
-    """Whether whoever answers is in recovery, and at which address it listens."""
-    try:
-        with psycopg.connect(
-            host=host,
-            port=port,
-            user="app",
-            password=SECRETS["app"][1],
-            dbname="app",
-            connect_timeout=3,
-            target_session_attrs=attributes,
-        ) as connection:
-            row = connection.execute("select pg_is_in_recovery(), host(inet_server_addr())").fetchone()
-    except psycopg.Error as error:
-        raise NotYet(str(error)) from error
-    assert row is not None
-    return bool(row[0]), str(row[1])
-
-
 def test_haproxy_and_libpq_follow_a_switchover(ctl: Patronictl, site: Site) -> None:
+    hosts = ",".join(site.addresses.values())
+    app = Target(hosts, "app", SECRETS["app"][1], "app")
     with HAProxy(site.addresses) as proxy:
         former = ctl.leader()
 
         def leads(name: str) -> None:
-            found = listens_at(proxy.primary)
+            found = who_answers(app, port=proxy.primary)
             if found != (False, site.addresses[name]):
                 raise NotYet(f"{found}")
 
         eventually(lambda: leads(former), within=15, what="the primary behind HAProxy")
-        replicas = {listens_at(proxy.replicas) for _ in range(6)}
+        replicas = {who_answers(app, port=proxy.replicas) for _ in range(6)}
         assert replicas == {(True, site.addresses[name]) for name in ctl.replicas()}
         said = ctl("switchover", CLUSTER, "--leader", former, "--force")
         assert "Successfully switched over" in said
         successor = ctl.wait_healthy(3)
         assert successor != former
         eventually(lambda: leads(successor), within=15, what="the new primary behind HAProxy")
-        hosts = ",".join(site.addresses.values())
-        assert listens_at(5432, hosts, "read-write") == (False, site.addresses[successor])
-        assert listens_at(5432, hosts, "prefer-standby")[0] is True
-        assert listens_at(5432, hosts, "primary") == (False, site.addresses[successor])
+        assert who_answers(app, host=hosts, attributes="read-write") == (False, site.addresses[successor])
+        assert who_answers(app, host=hosts, attributes="prefer-standby")[0] is True
+        assert who_answers(app, host=hosts, attributes="primary") == (False, site.addresses[successor])
 
 
 def test_prometheus(ctl: Patronictl, site: Site) -> None:
