@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from e2e import images
+from e2e.hostile import LOUD
 from e2e.kubectl import CORE, Kubectl, annotations_of
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import NotYet, eventually
-from e2e.test_bad_input import HOSTILE
 
 READY_WITHIN_S = 30.0
 
@@ -22,7 +22,7 @@ def created(kubectl: Kubectl, namespace: str) -> Iterator[tuple[PostgresCluster,
     """A new cluster and how many seconds it took until three members were ready and streaming."""
     cluster = PostgresCluster(kubectl, namespace, "demo")
     started = time.monotonic()
-    cluster.apply(podAnnotations={"example.com/note": HOSTILE})
+    cluster.apply(podAnnotations={"example.com/note": LOUD}, serviceAnnotations={"example.com/note": LOUD})
     cluster.wait_healthy(within=120)
     yield cluster, time.monotonic() - started
 
@@ -39,7 +39,9 @@ def test_three_members_are_ready_soon(created: tuple[PostgresCluster, float]) ->
 
 
 def test_hostile_text_that_may_be_there_arrives_as_it_was_written(cluster: PostgresCluster) -> None:
-    assert {annotations_of(pod).get("example.com/note") for pod in cluster.pods()} == {HOSTILE}
+    services = cluster.kubectl.items(CORE, "services", namespace=cluster.namespace, labels="cluster-name=demo")
+    noted = [annotations_of(one).get("example.com/note") for one in (*cluster.pods(), *services)]
+    assert noted.count(LOUD) == 3 + 4, "the pods and every Service but that of the settings object"
 
 
 def test_members_are_on_different_nodes(cluster: PostgresCluster) -> None:

@@ -16,6 +16,7 @@ from matriarch.spec.quantity import PATTERN as QUANTITY_PATTERN
 from matriarch.spec.rest_api import RestApi
 from matriarch.spec.scheduling import (
     Affinity,
+    Key,
     Labels,
     Name,
     PullSecret,
@@ -29,7 +30,7 @@ Seconds = Annotated[int, Meta(ge=1, le=3600)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=63, pattern=rules.IDENTIFIER)]
 ParameterName = Annotated[str, Meta(min_length=1, max_length=MAX_PARAMETER_NAME)]
 ParameterValue = Annotated[
-    int | float | bool | str,
+    int | float | bool | Annotated[str, Meta(max_length=4096)],
     Meta(
         description='A number or a string. Quote true, false, on, off and fractions: "on", "1.1".',
         extra_json_schema={"pattern": rules.NO_CONTROL, "maxLength": 4096},
@@ -38,7 +39,7 @@ ParameterValue = Annotated[
 HbaLine = Annotated[str, Meta(min_length=1, max_length=1024, pattern=rules.HBA_LINE)]
 IdentLine = Annotated[str, Meta(min_length=5, max_length=1024, pattern=rules.IDENT_LINE)]
 AnnotationValue = Annotated[str, Meta(max_length=4096)]
-Annotations = Annotated[dict[str, AnnotationValue], Meta(max_length=64)]
+Annotations = Annotated[dict[Key, AnnotationValue], Meta(max_length=64)]
 Mode = Annotated[
     Literal["on", "off", "quorum"] | bool,
     Meta(
@@ -110,7 +111,7 @@ class Failover(_Section, frozen=True, rename="camel", omit_defaults=True):
         bool, Meta(description="Keep the primary while the API server is unreachable, as long as every member agrees.")
     ] = True
     maximum_lag: Annotated[
-        int | str,
+        int | Annotated[str, Meta(pattern=QUANTITY_PATTERN, max_length=32)],
         Meta(
             description="A replica farther behind than this many bytes is never promoted in asynchronous mode.",
             extra_json_schema={"pattern": QUANTITY_PATTERN, "maxLength": 32, "minimum": 0},

@@ -33,15 +33,7 @@ def read_spec(raw: object) -> Spec:
     wrong = refusals(spec.parameters)
     if wrong:
         raise Invalid("spec.parameters: " + "; ".join(wrong[:5]))
-    # To Python's `re`, unlike to RE2, `$` also matches before a last line break.
-    boot = spec.bootstrap
-    lines: tuple[str, ...] = (*spec.pg_hba, *spec.pg_ident)
-    lines = (*lines, boot.database, boot.owner, boot.locale, boot.encoding, spec.image or "", spec.storage.size)
-    if spec.standby is not None:
-        lines = (*lines, spec.standby.host, spec.standby.slot_name or "")
-    lines = (*lines, *spec.rest_api.allowlist, *spec.rest_api.extra_headers, *spec.rest_api.extra_headers.values())
-    if any(has_control(line.replace("\t", " ")) for line in lines):
-        raise Invalid("spec: line breaks and other control characters are allowed in annotations only")
+    _check_texts(msgspec.to_builtins(spec), "spec")
     if spec.rest_api.verify_client != "none" and spec.rest_api.tls is None:
         raise Invalid(f"spec: {rules.CERTIFICATES_NEED_TLS.message}")
     timing = spec.failover
@@ -52,6 +44,26 @@ def read_spec(raw: object) -> Spec:
     except ValueError as error:
         raise Invalid(f"spec.failover.maximumLag: {error}") from None
     return spec
+
+
+_ANY_TEXT = frozenset({"spec.podAnnotations", "spec.serviceAnnotations"})
+
+
+def _check_texts(value: object, path: str) -> None:
+    """Raises Invalid for a control character anywhere but in annotations; a tab may also separate the words of a line.
+
+    The patterns forbid them too, but to Python's `re`, unlike to RE2, `$` also matches before a last line break.
+    """
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            _check_texts(str(key), f"a key in {path}")
+            if path not in _ANY_TEXT:
+                _check_texts(child, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, child in enumerate(value):
+            _check_texts(child, f"{path}[{number}]")
+    elif isinstance(value, str) and has_control(value.replace("\t", " ")):
+        raise Invalid(f"{path}: line breaks and other control characters are allowed in values of annotations only")
 
 
 def check_name(name: str) -> None:

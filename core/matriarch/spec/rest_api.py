@@ -66,7 +66,7 @@ class RestApi(Struct, frozen=True, rename="camel", omit_defaults=True):
         Meta(description="Changes may be asked for from members' addresses too, and without a list from no others."),
     ] = False
     extra_headers: Annotated[
-        dict[Annotated[str, Meta(min_length=1, max_length=128)], HeaderValue],
+        dict[Annotated[str, Meta(min_length=1, max_length=128, pattern=rules.HEADER_NAME)], HeaderValue],
         Meta(
             max_length=32,
             description="Headers for every answer.",

@@ -20,9 +20,9 @@ Value = Annotated[str, Meta(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.
 Values = Annotated[tuple[Value, ...], Meta(max_length=32)]
 Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 Weight = Annotated[int, Meta(ge=1, le=100, description="From 1 to 100; the higher, the stronger the preference.")]
-Labels = Annotated[dict[str, Value], Meta(max_length=32)]
+Labels = Annotated[dict[Key, Value], Meta(max_length=32)]
 Quantity = Annotated[
-    int | str,
+    int | Annotated[str, Meta(pattern=QUANTITY_PATTERN, max_length=32)],
     Meta(
         description="A Kubernetes quantity, such as 500m or 2Gi.",
         extra_json_schema={"pattern": QUANTITY_PATTERN, "maxLength": 32},
@@ -142,8 +142,8 @@ class TopologySpread(_Passed, frozen=True, rename="camel", omit_defaults=True):
 class Resources(_Passed, frozen=True, rename="camel", omit_defaults=True):
     """Requests and limits of the database container."""
 
-    requests: Annotated[dict[str, Quantity], Meta(max_length=16)] = {}
-    limits: Annotated[dict[str, Quantity], Meta(max_length=16)] = {}
+    requests: Annotated[dict[Key, Quantity], Meta(max_length=16)] = {}
+    limits: Annotated[dict[Key, Quantity], Meta(max_length=16)] = {}
 
 
 class PullSecret(_Passed, frozen=True, rename="camel", omit_defaults=True):

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from matriarch.spec import rules
 from matriarch.words.names import member_name
 
 Ordinal = Annotated[int, Meta(ge=0, le=8)]
@@ -23,7 +24,7 @@ PATRONIS = frozenset(
     }
 )
 TagName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", min_length=1, max_length=63)]
-TagValue = Annotated[str, Meta(min_length=1, max_length=128)]
+TagValue = Annotated[str, Meta(min_length=1, max_length=128, pattern=rules.NO_CONTROL)]
 
 
 class MemberTags(Struct, frozen=True, rename="camel", omit_defaults=True):

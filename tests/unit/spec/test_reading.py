@@ -64,7 +64,7 @@ REFUSED = {
     "a hostile Secret name": ({"restApi": {"auth": {"secretName": "../x"}}}, "secretName"),
     "a hostile allowlist": ({"restApi": {"allowlist": ["10.0.0.1\n"]}}, "control characters"),
     "a hostile header": ({"restApi": {"extraHeaders": {"A": "b\r\nC: d"}}}, "extraHeaders"),
-    "a hostile header name": ({"restApi": {"extraHeaders": {"A\r\nB": "c"}}}, "control characters"),
+    "a hostile header name": ({"restApi": {"extraHeaders": {"A\r\nB": "c"}}}, "restApi.extraHeaders"),
     "a list for a map": ({"parameters": ["a"]}, "parameters"),
 }
 
