@@ -49,21 +49,36 @@ async def test_the_fixpoint_holds_for_a_new_process(world: World) -> None:
     assert decide(view).empty
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        (api.SERVICES, "demo-ro"),
-        (api.SECRETS, "demo-app"),
-        (api.ROLES, "demo"),
-        (api.ENDPOINTS, "demo-config"),
-        (api.BUDGETS, "demo"),
-        (api.STATEFUL_SETS, "demo"),
-    ],
+MADE = (
+    api.SERVICE_ACCOUNTS,
+    api.ROLES,
+    api.ROLE_BINDINGS,
+    api.SECRETS,
+    api.ENDPOINTS,
+    api.SERVICES,
+    api.BUDGETS,
+    api.STATEFUL_SETS,
 )
-async def test_what_is_deleted_comes_back(world: World, kind: api.Kind, name: str) -> None:
-    await world.outside.delete(kind, NAMESPACE, name)
+
+
+async def test_whatever_is_deleted_comes_back(world: World) -> None:
+    """Each object of each kind that a first look makes, one after the other."""
+    made = [(kind, name) for kind in MADE for name in await world.everything(kind)]
+    assert len(made) == 1 + 1 + 1 + 3 + 4 + 5 + 1 + 1
+    for kind, name in made:
+        await world.outside.delete(kind, NAMESPACE, name)
+        await world.settle()
+        assert name in await world.everything(kind), f"{kind.name} {name}"
+        assert (await world.status())["phase"] == "Running"
+
+
+async def test_everything_that_is_deleted_at_once_comes_back(world: World) -> None:
+    made = {kind: set(await world.everything(kind)) for kind in MADE}
+    for kind in MADE:
+        for name in made[kind]:
+            await world.outside.delete(kind, NAMESPACE, name)
     await world.settle()
-    assert name in await world.everything(kind)
+    assert {kind: set(await world.everything(kind)) for kind in MADE} == made
     assert (await world.status())["phase"] == "Running"
 
 
@@ -73,6 +88,22 @@ async def test_what_somebody_changes_is_put_right(world: World) -> None:
     await world.settle()
     found = (await world.everything(api.SERVICES))["demo-ro"]
     assert found["spec"]["selector"]["role"] == "replica"
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-config"])
+async def test_nobody_gives_the_lock_a_selector(world: World, name: str) -> None:
+    body = {"spec": {"selector": labels.cluster_labels(NAME)}}
+    await world.outside.patch(api.SERVICES, NAMESPACE, name, body)
+    await world.settle()
+    assert "selector" not in (await world.everything(api.SERVICES))[name]["spec"]
+
+
+async def test_another_update_strategy_goes_with_its_details(world: World) -> None:
+    theirs = {"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}}}
+    await world.outside.patch(api.STATEFUL_SETS, NAMESPACE, NAME, theirs)
+    await world.settle()
+    found = (await world.everything(api.STATEFUL_SETS))[NAME]["spec"]["updateStrategy"]
+    assert found == {"type": "OnDelete"}
 
 
 async def test_passwords_are_kept(world: World) -> None:

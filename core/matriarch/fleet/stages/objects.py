@@ -37,6 +37,7 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
     actions: list[Action] = [
         Create(one["kind"], one) for one in kept if view.child(one["kind"], one["metadata"]["name"]) is None
     ]
+    actions.extend(_intruders(view))
     clashes: list[str] = []
     for intended in _applied(view, spec, replicas):
         kind, name = intended["kind"], intended["metadata"]["name"]
@@ -69,6 +70,26 @@ def _superfluous(view: ClusterView, spec: Spec) -> Iterator[Action]:
     budget = view.child("PodDisruptionBudget", view.name)
     if spec.instances == 1 and budget is not None and belonging(budget, view.name, view.uid) == "ours":
         yield Delete("PodDisruptionBudget", view.name, budget["metadata"]["uid"])
+
+
+def _intruders(view: ClusterView) -> Iterator[Action]:
+    """Takes away what somebody added where there must be nothing; an apply leaves alone what it never asked for.
+
+    A selector on a Service of the lock objects: with it, the endpoints controller writes every ready pod's address over
+    the lock's. The details of another update strategy: beside ours the API server refuses them.
+    """
+    for name in (names.primary_service(view.name), names.config_object(view.name)):
+        if _own_spec(view, "Service", name).get("selector"):
+            yield Patch("Service", name, {"spec": {"selector": None}})
+    if (_own_spec(view, "StatefulSet", view.name).get("updateStrategy") or {}).get("rollingUpdate") is not None:
+        ours = {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}}
+        yield Patch("StatefulSet", view.name, {"spec": ours})
+
+
+def _own_spec(view: ClusterView, kind: str, name: str) -> Manifest:
+    """The spec of an observed object; an empty one when it is absent or somebody else's."""
+    live = view.child(kind, name)
+    return {} if live is None or belonging(live, view.name, view.uid) == "foreign" else live.get("spec") or {}
 
 
 def finalizer(view: ClusterView) -> Patch | None:

@@ -78,12 +78,7 @@ def _next(view: ClusterView, waiting: list[Member]) -> Member:
 
 
 def _only_shrinks(waiting: list[Member]) -> bool:
-    changes = [
-        change
-        for member in waiting
-        for name, change in member.pending_reasons.items()
-        if name in SHARED_MEMORY
-    ]
+    changes = [change for member in waiting for name, change in member.pending_reasons.items() if name in SHARED_MEMORY]
     numbers = [(_number(old), _number(new)) for old, new in changes]
     known = [(old, new) for old, new in numbers if old is not None and new is not None]
     return bool(known) and len(known) == len(numbers) and all(new < old for old, new in known)
