@@ -66,9 +66,7 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...]) -> Plan:
 
 def _procedure(view: ClusterView, spec: Spec) -> Step | None:
     """One procedure at a time, the one that people wait for first."""
-    return (
-        under_way(view) or requested(view, spec) or scaling(view, spec) or rollout(view, spec) or restarts(view, spec)
-    )
+    return under_way(view) or requested(view) or scaling(view, spec) or rollout(view, spec) or restarts(view, spec)
 
 
 def _reported(view: ClusterView, actions: tuple[Action, ...], step: Step | None, trouble: tuple[str, ...]) -> Plan:

@@ -3,8 +3,9 @@
 The request goes through the cluster's failover object, as Patroni's does, and the members carry it
 out. Each look takes one step, and which step follows only from what is observed:
 
-1. the request is valid: record it in status as Pending, with the time as its id;
-2. it is recorded, and the failover object does not carry its id: write it there;
+1. there is a request: record it in status as Pending, with the time as its id, whatever is to be said of it. From then
+   on its outcome is told, even if the annotation has gone and the operator has died since;
+2. it is recorded, and the failover object does not carry its id: write it there, or refuse what makes no sense;
 3. the lock names somebody else: Succeeded. The request is gone and the lock is unchanged: Refused.
 """
 
@@ -21,7 +22,6 @@ from matriarch.fleet.stages.health import may_lead
 from matriarch.fleet.stages.objects import own_metadata
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
-from matriarch.spec.cluster import Spec
 from matriarch.spec.status import SwitchoverStatus
 from matriarch.words import labels, names
 
@@ -41,11 +41,14 @@ def under_way(view: ClusterView) -> Step | None:
     if pending is None or pending.outcome != "Pending":
         return None
     leader = view.lock.leader
-    if leader and leader != pending.origin:
+    if leader and pending.origin and leader != pending.origin:
         return _succeeded(view, pending, leader)
     asked = view.child_annotations("Endpoints", names.failover_object(view.name))
     open_request = bool(asked.get("leader") or asked.get("member"))
     if asked.get(REQUEST_ID) != pending.requested_at:
+        objection = _objection(view, pending)
+        if objection:
+            return _finished(view, pending, "Refused", objection)
         if open_request:
             return _finished(view, pending, "Refused", "another request is pending in the failover object")
         return _write(view, pending)
@@ -58,22 +61,21 @@ def under_way(view: ClusterView) -> Step | None:
     return Step(PHASE, f"switchover from {pending.origin} to {pending.to} under way", wake_after_s=5.0)
 
 
-def requested(view: ClusterView, spec: Spec) -> Step | None:
+def requested(view: ClusterView) -> Step | None:
     """Takes up a person's annotation; None when there is none."""
     wanted = view.annotations.get(labels.REQUEST_SWITCHOVER)
-    if wanted is None:
-        return None
-    target = wanted.strip()
-    reason = _objection(view, spec, target)
-    if reason:
-        refused = _request(view, target[:63], "user")
-        return _finished(view, refused, "Refused", reason)
-    return begin(view, target, "user")
+    return None if wanted is None else begin(view, wanted.strip()[:63], "user")
 
 
 def begin(view: ClusterView, target: str, asker: Literal["user", "rollout", "scaling"]) -> Step:
-    """Records a request. Whoever calls this has checked that it makes sense."""
-    request = _request(view, target, asker)
+    """Records a request."""
+    request = SwitchoverStatus(
+        requested_at=view.facts.now.isoformat(),
+        requested_by=asker,
+        origin=view.lock.leader,
+        outcome="Pending",
+        to=target,
+    )
     return Step(PHASE, f"switchover from {request.origin} to {target} requested", switchover=request)
 
 
@@ -85,9 +87,12 @@ def attempt_pause(view: ClusterView) -> float:
     return max(0.0, PAUSE_BETWEEN_S - _age(view, last.finished_at))
 
 
-def _objection(view: ClusterView, spec: Spec, target: str) -> str:
-    leader = view.leader
-    if leader is None:
+def _objection(view: ClusterView, pending: SwitchoverStatus) -> str:
+    """Why a person's request makes no sense; empty when it does. Procedures of ours ask for nothing else."""
+    if pending.requested_by != "user":
+        return ""
+    leader, target = view.leader, pending.to
+    if leader is None or not pending.origin:
         return "the cluster has no primary at the moment: wait for one"
     if target == ANY:
         if view.paused:
@@ -97,18 +102,8 @@ def _objection(view: ClusterView, spec: Spec, target: str) -> str:
     member = next((one for one in view.members if one.name == target), None)
     if member is None:
         known = ", ".join(one.name for one in view.members)
-        return f"there is no member {target[:63]!r}: use one of {known}, or {ANY}"
+        return f"there is no member {target!r}: use one of {known}, or {ANY}"
     return may_lead(view, member)
-
-
-def _request(view: ClusterView, target: str, asker: Literal["user", "rollout", "scaling"]) -> SwitchoverStatus:
-    return SwitchoverStatus(
-        requested_at=view.facts.now.isoformat(),
-        requested_by=asker,
-        origin=view.lock.leader,
-        outcome="Pending",
-        to=target,
-    )
 
 
 def _write(view: ClusterView, pending: SwitchoverStatus) -> Step:
