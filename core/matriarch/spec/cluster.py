@@ -26,6 +26,7 @@ from matriarch.spec.scheduling import (
 )
 from matriarch.spec.tags import MemberTags
 
+MAX_INSTANCES = 9
 Seconds = Annotated[int, Meta(ge=1, le=3600)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=63, pattern=rules.IDENTIFIER)]
 ParameterName = Annotated[str, Meta(min_length=1, max_length=MAX_PARAMETER_NAME)]
@@ -156,7 +157,9 @@ class Spec(_Section, frozen=True, rename="camel", omit_defaults=True):
     """What is asked for."""
 
     storage: Annotated[Storage, Meta(extra_json_schema=rules.cel(rules.STORAGE_CLASS_FIXED))]
-    instances: Annotated[int, Meta(ge=1, le=9, description="Members: one primary, the others replicas.")] = 3
+    instances: Annotated[
+        int, Meta(ge=1, le=MAX_INSTANCES, description="Members: one primary, the others replicas.")
+    ] = 3
     postgres_version: Annotated[
         Literal["17"],
         Meta(description="Major version of Postgres.", extra_json_schema=rules.cel(rules.NO_DOWNGRADE)),
@@ -196,7 +199,7 @@ class Spec(_Section, frozen=True, rename="camel", omit_defaults=True):
     tags: Annotated[
         tuple[Annotated[MemberTags, Meta(extra_json_schema=rules.cel(rules.NOT_FROM_ITSELF))], ...],
         Meta(
-            max_length=9,
+            max_length=MAX_INSTANCES,
             description="Tags of single members.",
             extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ordinal"]},
         ),

@@ -62,6 +62,11 @@ def sync_object(cluster: str) -> str:
     return f"{cluster}-sync"
 
 
+def lock_object_names(cluster: str) -> tuple[str, ...]:
+    """The four lock objects; the lock itself last, so that what goes by this order removes it last."""
+    return (failover_object(cluster), sync_object(cluster), config_object(cluster), lock_object(cluster))
+
+
 def member_name(cluster: str, ordinal: int) -> str:
     """A member's name is its pod's name."""
     return f"{cluster}-{ordinal}"

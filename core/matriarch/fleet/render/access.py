@@ -6,13 +6,30 @@ from typing import Any
 
 from matriarch.fleet.render.meta import metadata
 from matriarch.fleet.view import ClusterView
+from matriarch.spec.cluster import MAX_INSTANCES
+from matriarch.words import names
 
-RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("", "endpoints", ("get", "list", "watch", "create", "patch", "update")),
-    ("", "pods", ("get", "list", "watch", "patch")),
-    ("", "events", ("create", "patch")),
-)
-"""API group, resource and verbs (after Patroni). The operator can grant only what it holds itself."""
+Rule = dict[str, list[str]]
+
+
+def rules(cluster: str) -> list[Rule]:
+    """What a member may do: read what it watches, and change the lock objects and pods of its own cluster alone.
+
+    A list, a watch and a creation cannot be narrowed to names; what they let a member see, or make, harms no other
+    cluster. The operator can grant only what it holds itself.
+    """
+    pods = [names.member_name(cluster, ordinal) for ordinal in range(MAX_INSTANCES)]
+    return [
+        _rule("endpoints", ["get", "list", "watch", "create"]),
+        _rule("endpoints", ["patch"], list(names.lock_object_names(cluster))),
+        _rule("pods", ["get", "list", "watch"]),
+        _rule("pods", ["patch"], pods),
+        _rule("events", ["create"]),
+    ]
+
+
+def _rule(resource: str, verbs: list[str], only: list[str] | None = None) -> Rule:
+    return {"apiGroups": [""], "resources": [resource], "verbs": verbs, **({"resourceNames": only} if only else {})}
 
 
 def service_account(view: ClusterView) -> dict[str, Any]:
@@ -21,17 +38,12 @@ def service_account(view: ClusterView) -> dict[str, Any]:
 
 
 def role(view: ClusterView) -> dict[str, Any]:
-    """The members' rights, in their namespace only.
-
-    Not narrowed to names: list and watch cannot be, and the lock objects are created before they have been seen.
-    """
+    """The members' rights, in their namespace only."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
         "metadata": metadata(view, view.name),
-        "rules": [
-            {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)} for group, resource, verbs in RULES
-        ],
+        "rules": rules(view.name),
     }
 
 

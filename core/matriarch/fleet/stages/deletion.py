@@ -5,7 +5,7 @@ from __future__ import annotations
 from matriarch.fleet.actions import Action, Delete, Patch
 from matriarch.fleet.adopt import belonging
 from matriarch.fleet.render.workload import VOLUME
-from matriarch.fleet.stages.objects import FINALIZER, lock_object_names, own_metadata
+from matriarch.fleet.stages.objects import FINALIZER, own_metadata
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
 from matriarch.words import names
@@ -51,7 +51,7 @@ def _leftovers(view: ClusterView) -> tuple[Action, ...]:
         secret = kind == "Secret" and name in secrets
         if wipe and (claim or secret) and belonging(live, view.name, view.uid) != "foreign":
             found.append(Delete(kind, name, live["metadata"]["uid"]))
-    for name in lock_object_names(view.name):
+    for name in names.lock_object_names(view.name):
         live_lock = view.child("Endpoints", name)
         if live_lock is not None and belonging(live_lock, view.name, view.uid) != "foreign":
             found.append(Delete("Endpoints", name, live_lock["metadata"]["uid"]))

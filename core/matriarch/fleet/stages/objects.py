@@ -105,16 +105,6 @@ def own_metadata(view: ClusterView, change: Manifest) -> Manifest:
     return {"metadata": {"resourceVersion": view.resource["metadata"]["resourceVersion"], **change}}
 
 
-def lock_object_names(cluster: str) -> tuple[str, ...]:
-    """The four lock objects; the lock itself last, so that what goes by this order removes it last."""
-    return (
-        names.failover_object(cluster),
-        names.sync_object(cluster),
-        names.config_object(cluster),
-        names.lock_object(cluster),
-    )
-
-
 def stale(view: ClusterView) -> tuple[Delete, ...]:
     """Lock objects that an earlier cluster of this name left behind.
 
@@ -125,7 +115,7 @@ def stale(view: ClusterView) -> tuple[Delete, ...]:
         return ()
     born = view.resource["metadata"].get("creationTimestamp") or ""
     found = []
-    for name in lock_object_names(view.name):
+    for name in names.lock_object_names(view.name):
         live = view.child("Endpoints", name)
         if live is None or belonging(live, view.name, view.uid) == "ours":
             continue
