@@ -24,6 +24,7 @@ from matriarch.kube.http import HttpKube
 from matriarch.words.errors import Invalid
 from matriarch_operator import logs
 from matriarch_operator.app import App, Options
+from matriarch_operator.election import NAME
 from matriarch_operator.handlers import ClusterWatch, Login
 
 LOGIN_LIFE = timedelta(minutes=5)
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         identity=os.environ.get("MATRIARCH_OPERATOR_POD") or socket.gethostname(),
         image=image,
         health_port=given.health_port,
+        lease=os.environ.get("MATRIARCH_OPERATOR_LEASE") or NAME,
     )
     sys.exit(asyncio.run(operate(connection, options, given.kubeconfig)))
 

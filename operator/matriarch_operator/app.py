@@ -11,7 +11,7 @@ import structlog
 from matriarch.kube.api import CLUSTERS, Kube
 from matriarch.words.errors import MatriarchError
 from matriarch_operator import metrics
-from matriarch_operator.election import Election
+from matriarch_operator.election import NAME, Election
 from matriarch_operator.execute import Executor
 from matriarch_operator.health import Health
 from matriarch_operator.informers import Children
@@ -39,6 +39,8 @@ class Options:
     identity: str
     image: str
     health_port: int = 8080
+    lease: str = NAME
+    """Two releases in one namespace, each for namespaces of its own, must not stand in for each other."""
 
 
 class App:
@@ -47,7 +49,7 @@ class App:
     def __init__(self, kube: Kube, options: Options, members: Members | None = None) -> None:
         self.options = options
         self._kube = kube
-        self.election = Election(kube, options.own_namespace, options.identity)
+        self.election = Election(kube, options.own_namespace, options.lease, options.identity)
         self.queue: KeyedQueue[ClusterKey] = KeyedQueue(random.random)
         self.store = Store(self.queue.add)
         self._clock = asyncio.get_running_loop().time

@@ -15,6 +15,7 @@ from matriarch.kube.api import LEASES, Kube, Object
 from matriarch.words.errors import AlreadyExists, MatriarchError, NotFound
 
 NAME = "matriarch-operator"
+"""The Lease where the environment names none."""
 DURATION_S = 15.0
 RENEW_WITHIN_S = 10.0
 RETRY_S = 2.0
@@ -23,11 +24,15 @@ log = structlog.get_logger(__name__)
 
 
 class Election:
-    """One candidate. `identity` is the pod's name: a restarted container is the same candidate and need not wait."""
+    """One candidate for the Lease `name`: those who share it stand in for each other.
 
-    def __init__(self, kube: Kube, namespace: str, identity: str) -> None:
+    `identity` is the pod's name: a restarted container is the same candidate and need not wait.
+    """
+
+    def __init__(self, kube: Kube, namespace: str, name: str, identity: str) -> None:
         self._kube = kube
         self._namespace = namespace
+        self._name = name
         self._identity = identity
         self._seen: tuple[str, float] = ("", 0.0)
         self._held: Object | None = None
@@ -63,7 +68,7 @@ class Election:
         if held is None:
             return
         body = {"metadata": {"resourceVersion": held["metadata"]["resourceVersion"]}, "spec": {"holderIdentity": None}}
-        await self._tolerant(lambda: self._kube.patch(LEASES, self._namespace, NAME, body, timeout=2.0))
+        await self._tolerant(lambda: self._kube.patch(LEASES, self._namespace, self._name, body, timeout=2.0))
 
     async def _attempt(self) -> bool:
         """Takes or renews the Lease by compare-and-swap; False when it is somebody else's or the API fails."""
@@ -85,25 +90,25 @@ class Election:
         if holder != self._identity:
             change |= {"acquireTime": now, "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1}
         body = {"metadata": {"resourceVersion": version}, "spec": change}
-        written = await self._tolerant(lambda: self._kube.patch(LEASES, self._namespace, NAME, body, timeout=5.0))
+        written = await self._tolerant(lambda: self._kube.patch(LEASES, self._namespace, self._name, body, timeout=5.0))
         if written is not None:
             self._held, self._until = written, sent + RENEW_WITHIN_S
         return written is not None
 
     async def _read(self) -> Object:
         try:
-            return await self._kube.get(LEASES, self._namespace, NAME, timeout=5.0)
+            return await self._kube.get(LEASES, self._namespace, self._name, timeout=5.0)
         except NotFound:
             body: Object = {
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",
-                "metadata": {"name": NAME, "namespace": self._namespace},
+                "metadata": {"name": self._name, "namespace": self._namespace},
                 "spec": {},
             }
             try:
                 return await self._kube.create(LEASES, self._namespace, body, timeout=5.0)
             except AlreadyExists:
-                return await self._kube.get(LEASES, self._namespace, NAME, timeout=5.0)
+                return await self._kube.get(LEASES, self._namespace, self._name, timeout=5.0)
 
     def _run_out(self, version: str) -> bool:
         now = asyncio.get_running_loop().time()

@@ -14,7 +14,7 @@ NAMESPACE = "system"
 
 def _candidates() -> tuple[FakeKubeServer, Election, Election]:
     server = FakeKubeServer()
-    one, two = (Election(server.client(name), NAMESPACE, name) for name in ("one", "two"))
+    one, two = (Election(server.client(name), NAMESPACE, NAME, name) for name in ("one", "two"))
     return server, one, two
 
 
@@ -69,9 +69,20 @@ def test_a_restarted_process_of_the_same_name_need_not_wait() -> None:
     async def story() -> float:
         server, one, _ = _candidates()
         await one.acquire()
-        await Election(server.client("one"), NAMESPACE, "one").acquire()
+        await Election(server.client("one"), NAMESPACE, NAME, "one").acquire()
         lease = await server.client("test").get(api.LEASES, NAMESPACE, NAME)
         assert lease["spec"]["leaseTransitions"] == 1
         return asyncio.get_running_loop().time()
 
     assert run(story()) == 0.0
+
+
+def test_two_releases_in_one_namespace_do_not_stand_in_for_each_other() -> None:
+    async def story() -> None:
+        server, one, _ = _candidates()
+        await one.acquire()
+        other = Election(server.client("two"), NAMESPACE, "other-matriarch-operator", "two")
+        await other.acquire()
+        assert (one.leading, other.leading) == (True, True)
+
+    run(story())
