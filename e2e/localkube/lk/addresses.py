@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lk.settings import MAXIMUM_NODES
+
 MAXIMUM_INDEX = 49
 API_PORT = 6443
 
@@ -42,8 +44,8 @@ class AddressPlan:
     def __post_init__(self) -> None:
         if not 0 <= self.index <= MAXIMUM_INDEX:
             raise ValueError(f"index {self.index} is outside 0..{MAXIMUM_INDEX}")
-        if not 1 <= self.node_count <= 9:
-            raise ValueError(f"{self.node_count} nodes asked for: 1 to 9 are possible")
+        if not 1 <= self.node_count <= MAXIMUM_NODES:
+            raise ValueError(f"{self.node_count} nodes asked for: 1 to {MAXIMUM_NODES} are possible")
 
     @property
     def pods(self) -> str:

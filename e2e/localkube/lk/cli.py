@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lk import cluster, faults, image_build, images, link_delay, node
 from lk.processes import in_network
-from lk.settings import cache_folder
+from lk.settings import DEFAULT_NODES, MAXIMUM_NODES, cache_folder
 from lk.shell import LocalkubeError, say
 
 
@@ -215,7 +215,9 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--name", default="localkube", help="the instance (default: localkube)")
     commands = root.add_subparsers(dest="command", required=True)
     start = commands.add_parser("up", help="bring the cluster up; builds what is missing")
-    start.add_argument("--nodes", type=int, help="how many nodes a new cluster gets (default: 3)")
+    counts = range(1, MAXIMUM_NODES + 1)
+    told = f"how many nodes a new cluster gets, 1 to {MAXIMUM_NODES} (default: {DEFAULT_NODES})"
+    start.add_argument("--nodes", type=int, choices=counts, metavar="N", help=told)
     start.set_defaults(action_of=_up)
     for name, action, text in (
         ("down", _down, "remove the cluster and every trace of it but the caches"),
@@ -243,6 +245,9 @@ def main(words: Sequence[str] | None = None) -> int:
         code: int = given.action_of(given)
     except LocalkubeError as problem:
         print(f"localkube: {problem}", file=sys.stderr)
+        return 1
+    except PermissionError as problem:
+        print(f"localkube: {problem}: run it as root", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("localkube: interrupted; `up` clears what is half done, `down` removes it", file=sys.stderr)

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from lk import cli, dns, image_store, images, pause_image, registry
+from lk import cli, cluster, dns, image_store, images, pause_image, registry
 from lk.addresses import AddressPlan
 from lk.layout import Layout
 from lk.shell import CommandFailed, LocalkubeError, run, together, wait_until
@@ -142,6 +142,39 @@ def test_tasks_together_raise_what_failed_and_waiting_ends() -> None:
 )
 def test_the_command_line_is_understood(words: list[str]) -> None:
     assert cli.parser().parse_args(words).action_of
+
+
+@pytest.mark.parametrize("words", [["up", "--nodes", "0"], ["up", "--nodes", "10"], ["loss", "node1", "much"], []])
+def test_a_wrong_command_line_is_told_before_anything_is_done(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words)
+    assert "localkube" in capsys.readouterr().err
+
+
+def test_who_is_not_root_is_told_so(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    registry.reserve("localkube", 3)
+    monkeypatch.setattr(cluster, "_remove", refused)
+    assert cli.main(["down"]) == 1
+    assert capsys.readouterr().err == "localkube: [Errno 1] Operation not permitted: run it as root\n"
+
+
+@pytest.mark.parametrize("component", ["kubelet", "../instances", "/etc/passwd", ""])
+def test_a_log_that_there_is_not_is_told_with_those_there_are(
+    machine: Path, capsys: pytest.CaptureFixture[str], component: str
+) -> None:
+    registry.reserve("localkube", 3)
+    logs = machine / "state" / "localkube" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "kubelet-node1.log").touch()
+    assert cli.main(["logs", component]) == 1
+    assert f"no component {component!r}: there are kubelet-node1" in capsys.readouterr().err
 
 
 def test_a_problem_is_one_line_and_exit_code_1(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
