@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -57,8 +58,9 @@ class KindCluster:
                 text_in=CONFIG,
             )
         self._kubeconfig.write_text(run(["kind", "get", "kubeconfig", "--name", CLUSTER]))
+        rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
         for argv in route_commands(json.loads(run(["kubectl", "get", "nodes", "-o", "json"], env=self.env))):
-            run(argv)
+            run([*rights, *argv])
 
     def down(self) -> None:
         run(["kind", "delete", "cluster", "--name", CLUSTER], timeout=120)
