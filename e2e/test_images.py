@@ -11,7 +11,7 @@ from e2e.cluster import ClusterProvider
 from e2e.image_archive import Archive, read
 
 MIB = 1 << 20
-LARGEST_MIB = {images.POSTGRES: 350, images.OPERATOR: 250}
+LARGEST_MIB = {images.POSTGRES: 350, images.OPERATOR: 100}
 """Unpacked, more than the base."""
 UNWANTED = re.compile(
     r"usr/bin/(gcc|g\+\+|cc|c\+\+|make|ld)(-[0-9.]+)?|(root|home/[^/]+)/\.cache/.+|.*/(pip|setuptools)/__init__\.py"
