@@ -191,7 +191,9 @@ def test_up_after_a_killed_up_and_nothing_left_after_down(cluster: None) -> None
     within(30, (folder / "node1" / "kubelet.yaml").exists)
     started.send_signal(signal.SIGKILL)
     started.wait()
+    before = time.monotonic()
     tool("up", "--nodes", "2")
+    assert time.monotonic() - before < 40, "with everything cached"
     index = run([TOOL, "--name", NAME, "status"]).split("https://10.")[1].split(".")[0]
     tool("down")
     tool("down")

@@ -214,6 +214,7 @@ async def test_restarts_raise_on_replicas_first_and_lower_on_the_primary_first(
     await world.apply(parameters={"max_connections": new})
     await world.settle()
     assert sorted(world.restarted) == ["demo-0", "demo-1", "demo-2"]
+    assert (await world.events()).count("RestartedPostgres") == 3
     assert world.restarted[0] == first
     if first != "demo-0":
         assert world.restarted[-1] == "demo-0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from matriarch.fleet.actions import Patch, Restart
+from matriarch.fleet.actions import Note, Patch, Restart
 from matriarch.fleet.member import Member
 from matriarch.fleet.render.settings import CHANGED_AT, as_annotation, merged
 from matriarch.fleet.stages.health import unwell
@@ -49,12 +49,10 @@ def restarts(view: ClusterView, spec: Spec) -> Step | None:
         return Step(phase, "restarts wait until every member has read the settings", wake_after_s=settling)
     member = _next(view, waiting)
     role = view.role_of(member) if member.name == view.lock.leader else labels.ROLE_REPLICA
-    return Step(
-        phase,
-        f"restarting Postgres of {role} {member.name}: {_changes(member)}",
-        actions=(_restart(member, role, spec),),
-        wake_after_s=2.0,
-    )
+    what = f"Postgres of {role} {member.name}: {_changes(member)}"
+    # The member answers when it is done, and an event is told after the actions.
+    told = Note("RestartedPostgres", f"restarted {what}")
+    return Step(phase, f"restarting {what}", (_restart(member, role, spec),), (told,), wake_after_s=2.0)
 
 
 def _restart(member: Member, role: str, spec: Spec) -> Restart:
