@@ -12,8 +12,9 @@ from matriarch.fleet.adopt import belonging
 from matriarch.kube import api
 from matriarch.kube.api import Kind, Kube, Object
 from matriarch.spec.resource import GROUP_VERSION, KIND, status_body
+from matriarch.spec.rest_api import AUTH_KEYS
 from matriarch.spec.status import Status
-from matriarch.words.errors import AlreadyExists, ConflictError, NotFound, RefusedError
+from matriarch.words.errors import AlreadyExists, ConflictError, Invalid, NotFound, RefusedError
 from matriarch_operator.member_client import Members
 from matriarch_operator.metrics import ACTIONS
 from matriarch_operator.store import ClusterKey, Store
@@ -39,6 +40,13 @@ log = structlog.get_logger(__name__)
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:300]
+
+
+def _check_login(secret: Object) -> None:
+    """A person may have made a Secret of that name, with a password of their own. Raises Invalid when it has none."""
+    absent = [key for key in AUTH_KEYS if key not in (secret.get("data") or {})]
+    if absent:
+        raise Invalid(f"it exists and lacks {', '.join(absent)}: add what is missing, or remove it for a new one")
 
 
 class LookAgain(ConflictError):
@@ -98,7 +106,7 @@ class Executor:
             case Apply():
                 await self._apply(key, uid, action)
             case Create():
-                await self._create(key, action)
+                await self._create(key, uid, action)
             case Patch():
                 await self._patch(key, action)
             case Delete():
@@ -127,12 +135,18 @@ class Executor:
             self._store.put_child(key, kind, found)
         raise LookAgain(f"{kind.name} {name} exists already")
 
-    async def _create(self, key: ClusterKey, action: Create) -> None:
+    async def _create(self, key: ClusterKey, uid: str, action: Create) -> None:
         kind = KINDS[action.kind]
         try:
             found = await self._kube.create(kind, key[0], dict(action.body))
         except AlreadyExists:
             found = await self._kube.get(kind, key[0], action.name)
+            if kind is api.SECRETS:
+                _check_login(found)
+            elif belonging(found, key[1], uid) == "foreign":
+                # Members would write the lock of this cluster over what somebody else keeps there.
+                self._store.mark_foreign(key, (kind.name, action.name))
+                raise LookAgain(f"{kind.name} {action.name} exists already") from None
         self._store.put_child(key, kind, found)
 
     async def _patch(self, key: ClusterKey, action: Patch) -> None:

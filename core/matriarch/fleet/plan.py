@@ -56,7 +56,9 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...]) -> Plan:
     wanted = ensure(view, spec, replicas(view, spec))
     settings = change_settings(view, spec)
     actions = (*wanted.actions, *((settings,) if settings is not None else ()))
-    clashes = tuple(f"{name} belongs to somebody else: remove or rename it" for name in wanted.clashes)
+    clashes = tuple(
+        f"{name} belongs to somebody else: remove it, or give this cluster another name" for name in wanted.clashes
+    )
     plan = _reported(view, actions, _procedure(view, spec), (*trouble, *clashes, *view.facts.missing))
     if view.facts.missing:
         plan = replace(plan, wake_after_s=min(plan.wake_after_s or SECRETS_S, SECRETS_S))

@@ -91,3 +91,61 @@ async def test_a_service_that_belongs_to_somebody_else_is_left_alone() -> None:
     degraded = {one["type"]: one for one in (await world.status())["conditions"]}["Degraded"]
     assert degraded["status"] == "True"
     assert "Service demo-ro belongs to somebody else" in degraded["message"]
+
+
+def _of_another_cluster(name: str, cluster: str, annotations: dict[str, str]) -> api.Object:
+    owner = {
+        "apiVersion": "matriarch.dev/v1",
+        "kind": "PostgresCluster",
+        "name": cluster,
+        "uid": "u",
+        "controller": True,
+    }
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels.cluster_labels(cluster)}
+    return {"metadata": metadata | {"ownerReferences": [owner], "annotations": annotations}}
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("demo-config", "demo-config"), ("demo", "de"), ("demo-sync", "demo-sync"), ("demo-r", "demo-r")],
+)
+async def test_a_name_that_meets_another_clusters_makes_no_member_and_touches_nothing(name: str, other: str) -> None:
+    """A cluster called `demo-config` keeps its lock where one called `demo` would keep its settings, and so on."""
+    world = World()
+    theirs = _of_another_cluster(name, other, {"leader": f"{other}-0"})
+    world.server.store.seed(api.ENDPOINTS, NAMESPACE, theirs)
+    world.server.store.seed(api.SERVICES, NAMESPACE, {**theirs, "spec": {}})
+    before = (await world.everything(api.ENDPOINTS))[name], (await world.everything(api.SERVICES))[name]
+    await world.apply()
+    await world.settle()
+    assert ((await world.everything(api.ENDPOINTS))[name], (await world.everything(api.SERVICES))[name]) == before
+    assert await world.everything(api.STATEFUL_SETS) == {}
+    degraded = {one["type"]: one for one in (await world.status())["conditions"]}["Degraded"]
+    assert f"{name} belongs to somebody else" in degraded["message"]
+    assert "another name" in degraded["message"]
+
+
+async def test_a_running_cluster_gets_its_pods_back_whatever_belongs_to_others(world: World) -> None:
+    await world.outside.delete(api.SERVICES, NAMESPACE, "demo-ro")
+    theirs = {"metadata": {"name": "demo-ro", "namespace": NAMESPACE, "labels": {"app": "shop"}}, "spec": {}}
+    world.server.store.seed(api.SERVICES, NAMESPACE, theirs)
+    await world.settle()
+    await world.outside.delete(api.STATEFUL_SETS, NAMESPACE, NAME)
+    await world.settle()
+    assert NAME in await world.everything(api.STATEFUL_SETS)
+
+
+async def test_a_secret_that_a_person_made_is_used_and_one_without_a_password_is_told() -> None:
+    world = World()
+    mine = {"metadata": {"name": "demo-app", "namespace": NAMESPACE}, "data": {"username": "YXBw"}}
+    world.server.store.seed(api.SECRETS, NAMESPACE, mine)
+    await world.apply()
+    await world.settle()
+    degraded = {one["type"]: one for one in (await world.status())["conditions"]}["Degraded"]
+    assert "Secret demo-app" in degraded["message"]
+    assert "lacks password" in degraded["message"]
+    whole = {"data": {"username": "YXBw", "password": "c2VjcmV0"}}
+    await world.outside.patch(api.SECRETS, NAMESPACE, "demo-app", whole)
+    await world.settle()
+    assert (await world.everything(api.SECRETS))["demo-app"]["data"] == whole["data"]
+    assert (await world.status())["phase"] == "Running"

@@ -33,12 +33,15 @@ class Wanted:
 
 def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
     """Everything in the order in which it is needed: the StatefulSet is last, its pods find all else in place."""
-    kept = (*secrets(view, spec), *lock_objects(view, spec))
-    actions: list[Action] = [
-        Create(one["kind"], one) for one in kept if view.child(one["kind"], one["metadata"]["name"]) is None
-    ]
-    actions.extend(_intruders(view))
+    actions: list[Action] = []
     clashes: list[str] = []
+    for made in (*secrets(view, spec), *lock_objects(view, spec)):
+        kind, name = made["kind"], made["metadata"]["name"]
+        if (kind, name) in view.facts.foreign:
+            clashes.append(f"{kind} {name}")
+        elif view.child(kind, name) is None:
+            actions.append(Create(kind, made))
+    actions.extend(_intruders(view))
     for intended in _applied(view, spec, replicas):
         kind, name = intended["kind"], intended["metadata"]["name"]
         live, intent = view.child(kind, name), sealed(intended)
@@ -46,8 +49,12 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
             live is not None and belonging(live, view.name, view.uid) == "foreign"
         ):
             clashes.append(f"{kind} {name}")
-        elif live is not None and kind == "StatefulSet" and view.facts.missing:
+        elif kind == "StatefulSet" and live is not None and view.facts.missing:
             # Its new pods would wait for the Secret: the members that run stay as they are until it is there.
+            continue
+        elif kind == "StatefulSet" and live is None and clashes and not view.lock.initialized:
+            # A cluster that has never been waits until every name is its own: its members would write where another
+            # cluster, called `<this one>-config` or so, keeps its lock.
             continue
         elif live is None or differs(intent, live):
             actions.append(Apply(kind, intent, observed=live is not None))
