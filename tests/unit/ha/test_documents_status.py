@@ -75,6 +75,16 @@ def test_a_stopped_member_tells_no_position() -> None:
     assert not {"xlog_location", "timeline", "replay_lsn", "replication_state"} & set(document)
 
 
+def test_a_postgres_that_does_not_start_is_told_with_the_reason() -> None:
+    """A parameter may be right by itself and still be too much for the machine."""
+    postgres = replica_postgres(process="stopped", control=OFF, failures=2, last_error="it ended with status 1" * 50)
+    (problem,) = status_document(view_of("demo-1", postgres=postgres))["matriarch"]["problems"]
+    assert problem.startswith("Postgres does not start: it ended with status 1")
+    assert len(problem) == 300
+    well = replica_postgres(last_error="a query failed")
+    assert "problems" not in status_document(view_of("demo-1", postgres=well))["matriarch"]
+
+
 def test_an_ipv6_address_is_bracketed() -> None:
     document = status_document(view_of(me=replace(me(), pod_ip="fd00::7")))
     assert document["api_url"] == "http://[fd00::7]:8008/patroni"
