@@ -63,6 +63,16 @@ async def test_a_switchover_by_annotation(world: World) -> None:
     assert "SwitchoverSucceeded" in await world.events()
 
 
+async def test_a_wish_that_comes_while_another_is_carried_out_is_next(world: World) -> None:
+    await world.annotate(labels.REQUEST_SWITCHOVER, "demo-1")
+    await world.look()
+    assert (await world.status())["lastSwitchover"]["outcome"] == "Pending"
+    await world.annotate(labels.REQUEST_SWITCHOVER, "demo-2")
+    await world.settle()
+    assert world.switchovers[-2:] == [("demo-0", "demo-1"), ("demo-1", "demo-2")]
+    assert labels.REQUEST_SWITCHOVER not in (await world.cluster())["metadata"].get("annotations", {})
+
+
 @pytest.mark.parametrize(
     ("target", "reason"),
     [

@@ -63,8 +63,13 @@ def under_way(view: ClusterView) -> Step | None:
 
 def requested(view: ClusterView) -> Step | None:
     """Takes up a person's annotation; None when there is none."""
+    wish = _wish(view)
+    return None if wish is None else begin(view, wish, "user")
+
+
+def _wish(view: ClusterView) -> str | None:
     wanted = view.annotations.get(labels.REQUEST_SWITCHOVER)
-    return None if wanted is None else begin(view, wanted.strip()[:63], "user")
+    return None if wanted is None else wanted.strip()[:63]
 
 
 def begin(view: ClusterView, target: str, asker: Literal["user", "rollout", "scaling"]) -> Step:
@@ -126,16 +131,19 @@ def _succeeded(view: ClusterView, pending: SwitchoverStatus, leader: str) -> Ste
     message = f"switched over from {pending.origin} to {leader}"
     if pending.to not in (ANY, leader):
         message += f" instead of {pending.to}"
-    return _finished(view, msgspec.structs.replace(pending, to=leader), "Succeeded", message)
+    return _finished(view, pending, "Succeeded", message, to=leader)
 
 
 def _finished(
-    view: ClusterView, request: SwitchoverStatus, outcome: Literal["Succeeded", "Refused"], message: str
+    view: ClusterView, request: SwitchoverStatus, outcome: Literal["Succeeded", "Refused"], message: str, to: str = ""
 ) -> Step:
+    """Ends a request, and removes the annotation that asked for it; another wish that came meanwhile stays."""
     finished_at = view.facts.now.isoformat()
-    done = msgspec.structs.replace(request, outcome=outcome, finished_at=finished_at, message=message[:1024])
+    done = msgspec.structs.replace(
+        request, outcome=outcome, finished_at=finished_at, message=message[:1024], to=to or request.to
+    )
     actions: tuple[Action, ...] = ()
-    if request.requested_by == "user" and labels.REQUEST_SWITCHOVER in view.annotations:
+    if request.requested_by == "user" and _wish(view) == request.to:
         change = own_metadata(view, {"annotations": {labels.REQUEST_SWITCHOVER: None}})
         actions = (Patch("PostgresCluster", view.name, change),)
     warning = outcome == "Refused"
