@@ -235,7 +235,17 @@ def parser() -> argparse.ArgumentParser:
     logs.set_defaults(action_of=_logs)
     _image_commands(commands)
     _fault_commands(commands)
+    _take_name_behind(commands)
     return root
+
+
+def _take_name_behind(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`--name` may also follow the command: people put it there."""
+    for command in commands.choices.values():
+        command.add_argument("--name", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        for action in command._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                _take_name_behind(action)
 
 
 def main(words: Sequence[str] | None = None) -> int:

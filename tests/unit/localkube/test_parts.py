@@ -144,6 +144,20 @@ def test_the_command_line_is_understood(words: list[str]) -> None:
     assert cli.parser().parse_args(words).action_of
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["up"], "localkube"),
+        (["--name", "two", "up"], "two"),
+        (["up", "--name", "two", "--nodes", "1"], "two"),
+        (["api", "delay", "5", "--name", "two"], "two"),
+        (["exec-node", "node1", "ls", "--name", "two"], "localkube"),
+    ],
+)
+def test_the_instance_is_named_before_or_behind_the_command(words: list[str], name: str) -> None:
+    assert cli.parser().parse_args(words).name == name
+
+
 @pytest.mark.parametrize("words", [["up", "--nodes", "0"], ["up", "--nodes", "10"], ["loss", "node1", "much"], []])
 def test_a_wrong_command_line_is_told_before_anything_is_done(
     words: list[str], capsys: pytest.CaptureFixture[str]
