@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from matriarch.ha.actions import (
+    ArchiveWal,
     Bootstrap,
     Checkpoint,
     Clone,
@@ -21,7 +22,7 @@ from matriarch.ha.actions import (
 from matriarch.ha.rules.crash import bytes_to_replay, measured_rate
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import Failsafe, Upstream
-from matriarch.words.errors import PostgresError, ProgramFailed
+from matriarch_agent.data_changes import change_data
 from matriarch_agent.handover import before_stop, hand_over, pre_promote, stop_within
 from matriarch_agent.ports import StartMode
 
@@ -32,12 +33,8 @@ if TYPE_CHECKING:
 async def carry_out(agent: Agent, action: Long) -> None:
     """Run one activity to its end. Errors are the caller's to record."""
     match action:
-        case Bootstrap():
-            await _bootstrap(agent)
-        case Clone(source):
-            await _clone(agent, source)
-        case Rewind(source):
-            await _rewind(agent, source)
+        case Bootstrap() | Clone() | ArchiveWal() | Rewind():
+            await change_data(agent, action)
         case StartPrimary():
             await _start_primary(agent, action)
         case StartReplica(upstream):
@@ -49,10 +46,7 @@ async def carry_out(agent: Agent, action: Long) -> None:
         case HandOver():
             await hand_over(agent, action)
         case StopPostgres():
-            await before_stop(agent)
-            await agent.postgres.stop(fast=True, within=stop_within(agent))
-            agent.callbacks.stopped()
-            await agent.keeper.disarm()
+            await _stop(agent)
         case Checkpoint():
             await _checkpoint(agent)
         case CreateLogicalSlots(wanted):
@@ -61,11 +55,11 @@ async def carry_out(agent: Agent, action: Long) -> None:
             assert_never(action)
 
 
-async def _bootstrap(agent: Agent) -> None:
-    await agent.keeper.arm()
-    sysid = await agent.postgres.bootstrap(agent.settings(), ())
-    agent.log("cluster initialised", system_identifier=sysid)
-    agent.announcer.say("Initialised", f"new cluster with system identifier {sysid}")
+async def _stop(agent: Agent) -> None:
+    await before_stop(agent)
+    await agent.postgres.stop(fast=True, within=stop_within(agent))
+    agent.callbacks.stopped()
+    await agent.keeper.disarm()
 
 
 def _note_followed(agent: Agent, upstream: Upstream | None) -> None:
@@ -75,7 +69,7 @@ def _note_followed(agent: Agent, upstream: Upstream | None) -> None:
 
 async def _start_primary(agent: Agent, action: StartPrimary) -> None:
     await agent.keeper.arm()
-    agent.remember(followed=None, followed_epoch=None, restart=False)
+    agent.remember(followed=None, followed_epoch=None, restart=False, archive_tried_at=None)
     replays, began = bytes_to_replay(agent.observer.build()), agent.now()
     mode = StartMode(True, None, action.sync_names)
     await agent.postgres.start(mode, agent.settings())
@@ -92,51 +86,6 @@ async def _start_replica(agent: Agent, upstream: Upstream | None) -> None:
     _note_followed(agent, upstream)
     await agent.postgres.start(StartMode(False, upstream), agent.settings())
     agent.callbacks.serves("replica", "on_start")
-
-
-async def _clone(agent: Agent, source: Upstream | None) -> None:
-    epoch = agent.store.lock().epoch
-    agent.remember(own_stop=True)
-    await agent.postgres.stop(fast=True)
-    await agent.keeper.disarm()
-    await agent.postgres.clone(source, agent.settings())
-    member = source.member if source is not None else None
-    agent.announcer.say("Cloned", f"data copied from {member or 'elsewhere'}")
-    agent.remember(
-        rewound_epoch=epoch if member is not None else None,
-        rewound_from=member,
-        rewind_failed=False,
-        clones_failed=0,
-        remote=None,
-        reinitialize=False,
-        reinitialize_from_leader=False,
-    )
-
-
-async def _rewind(agent: Agent, source: Upstream) -> None:
-    epoch = agent.store.lock().epoch
-    agent.remember(own_stop=True)
-    await agent.postgres.stop(fast=True)
-    await agent.keeper.disarm()
-    try:
-        dropped = await agent.postgres.rewind(source)
-    except ProgramFailed as error:
-        agent.log("pg_rewind failed", error=str(error))
-        agent.remember(rewind_failed=await _still_there(agent, source))
-        raise
-    words = f"rewound to follow {source.member}: {dropped} bytes of WAL that only this member had were dropped"
-    agent.announcer.say("Rewound", words, warning=dropped > 0)
-    agent.remember(rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None)
-
-
-async def _still_there(agent: Agent, source: Upstream) -> bool:
-    """Whether a rewind failed although its source is well. A source that went away meanwhile is no reason to give up
-    the data: it is tried again, and refused then by itself when something had been written already."""
-    try:
-        answer = await agent.postgres.ask_history(source, agent.store.lock().epoch)
-    except PostgresError:
-        return False
-    return not answer.in_recovery or agent.settings().standby_cluster is not None
 
 
 async def _restart(agent: Agent, action: Restart) -> None:
@@ -163,7 +112,7 @@ async def _promote(agent: Agent) -> None:
     known = tuple(agent.store.lock().slots)
     # Nor may a new copy that was asked for be made once this is the data that counts.
     agent.remember(checkpointed=False, followed=None, followed_epoch=None, remote=None, reinitialize=False)
-    agent.remember(slots_of_predecessor=known, primary_seen=None)
+    agent.remember(slots_of_predecessor=known, primary_seen=None, archive_tried_at=None)
     await agent.postgres.promote()
     agent.callbacks.serves("primary", "on_role_change")
     agent.announcer.say("Promoted", f"{agent.me.name} is primary, epoch {agent.store.lock().epoch}")

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from matriarch.ha.actions import Clone, CreateLogicalSlots, Long, Restart, Rewind, StartPrimary, StartReplica
+from matriarch.ha.actions import (
+    ArchiveWal,
+    Clone,
+    CreateLogicalSlots,
+    Long,
+    Restart,
+    Rewind,
+    StartPrimary,
+    StartReplica,
+)
 from matriarch.ha.commands import Command
 from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
@@ -246,8 +255,9 @@ class Agent:
 
     def _failed(self, action: Long, error: MatriarchError) -> None:
         """Remember what a failed activity tells the next decision."""
-        del error
-        if isinstance(action, Rewind):
+        if isinstance(action, ArchiveWal):
+            self.remember(archive_tried_at=self.now(), archive_complaint=str(error))
+        elif isinstance(action, Rewind):
             self.remember(remote=None)
         elif isinstance(action, StartPrimary | StartReplica):
             self.remember(start_failed_at=self.now())

@@ -12,7 +12,9 @@ from matriarch.ha.actions import (
     Acquire,
     Action,
     ApplySettings,
+    ArchiveWal,
     AskLeader,
+    BreakOff,
     Checkpoint,
     Claim,
     ClearRequest,
@@ -63,7 +65,7 @@ async def execute(agent: Agent, view: View, decision: Decision) -> float:
     changed = False
     for action in decision.actions:
         try:
-            if isinstance(action, Checkpoint | CreateLogicalSlots):
+            if isinstance(action, Checkpoint | CreateLogicalSlots) or action == ArchiveWal(aside=True):
                 agent.jobs.begin_aside(action)
             elif isinstance(action, LONG):
                 agent.jobs.begin(cast(Long, action))
@@ -91,6 +93,9 @@ async def _quick(agent: Agent, view: View, action: Action) -> bool:
         case Fence() | Kill():
             await agent.fence(unusable=isinstance(action, Kill))
             return True
+        case BreakOff():
+            agent.jobs.break_off()
+            return False
         case PollPeers() | ConfirmFailsafe() | AskLeader():
             return await _ask(agent, view, action)
         case ForgetRestart() | Promise() | SetSyncNames() | Follow() | ApplySettings() | SyncSlots():

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 CONFIRM_S = 1.0
 """Seconds for a candidate to confirm the last record. Nobody is served meanwhile, and who streamed has it already."""
+LINGER_S = 0.5
+"""Seconds for the processes to end once the last record is written. A walsender or an archiver may take longer; nobody
+waits for them."""
 CHECKPOINT_S = 60.0
 """Seconds for the checkpoint before a handover, in which writes still go on."""
 COMMAND_S = 60.0
@@ -32,30 +35,84 @@ async def hand_over(agent: Agent, action: HandOver) -> None:
 
     When no candidate has it, the lock is kept: this member starts again, or comes back after its pod does.
     """
-    last_lsn = 0
     agent.remember(own_stop=True)
-
-    async def shut_down(lsn: int) -> None:
-        nonlocal last_lsn
-        last_lsn = lsn
-
     await before_stop(agent)
     quiet = action.quiet_s if action.hurried else max(action.quiet_s, QUIET_S - agent.keeper.since_renewal(), 0.0)
     agent.keeper.rest(quiet + STOP_S)
     bound = stop_within(agent, HURRIED_STOP_S if action.hurried else 0.0)
     await asyncio.gather(asyncio.sleep(quiet), _checkpoint_first(agent, quiet if action.hurried else bound))
-    await agent.postgres.stop(fast=True, on_shutdown_checkpoint=shut_down, within=bound)
+    ending = _Ending(agent, bound)
+    try:
+        await ending.closed_or_over()
+        successor = await _successor(agent, action.candidate, ending.lsn)
+        if successor is None and not ending.over:
+            await ending.wait()
+            successor = await _successor(agent, action.candidate, ending.lsn)
+        if successor is None:
+            await _keep(agent, ending.lsn)
+        else:
+            await _give(agent, ending.lsn, successor)
+    except MatriarchError:
+        await ending.wait()
+        raise
+    except asyncio.CancelledError:
+        ending.break_off()
+        raise
+    await ending.wait()
     agent.callbacks.stopped()
-    successor = await _successor(agent, action.candidate, last_lsn)
-    if successor is None:
-        agent.log("no replica has the last record; keeping the lock", lsn=last_lsn)
-        agent.remember(handovers_kept=agent.memory.handovers_kept + 1)
-        if last_lsn:
-            await _tell_end(agent, last_lsn)
-        return
+
+
+class _Ending:
+    """The server's orderly stop, beside which the lock may go already: once the last record is written nothing is
+    committed any more, and what is left of the server waits for standbys and for the archive."""
+
+    def __init__(self, agent: Agent, within: float | None) -> None:
+        self._told = asyncio.Event()
+        self.lsn = 0
+        """The end of the WAL; 0 while the last record is not written, and when the server had to be killed first."""
+        stop = agent.postgres.stop(fast=True, on_shutdown_checkpoint=self._closed, within=within)
+        self._task = asyncio.create_task(stop, name="handover-stop")
+
+    @property
+    def over(self) -> bool:
+        """No process is left."""
+        return self._task.done()
+
+    async def closed_or_over(self) -> None:
+        """Return when no process is left, or soon after the last record is written. Raises PostgresError."""
+        told = asyncio.create_task(self._told.wait())
+        try:
+            await asyncio.wait({self._task, told}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self._task}, timeout=LINGER_S)
+        finally:
+            told.cancel()
+        if self.over:
+            self._task.result()
+
+    async def wait(self) -> None:
+        """Return when no process is left. Raises PostgresError."""
+        await self._task
+
+    def break_off(self) -> None:
+        """The handover is cancelled: whoever did that sees to the server."""
+        self._task.cancel()
+
+    async def _closed(self, lsn: int) -> None:
+        self.lsn = lsn
+        self._told.set()
+
+
+async def _keep(agent: Agent, lsn: int) -> None:
+    agent.log("no replica has the last record; keeping the lock", lsn=lsn)
+    agent.remember(handovers_kept=agent.memory.handovers_kept + 1)
+    if lsn:
+        await _tell_end(agent, lsn)
+
+
+async def _give(agent: Agent, lsn: int, successor: str) -> None:
     agent.remember(handover_done_at=agent.now(), handovers_kept=0)
     try:
-        await agent.keeper.release(last_lsn or None, successor)
+        await agent.keeper.release(lsn or None, successor)
     except ConflictError as error:
         agent.log("the lock was gone before its release", error=str(error))
 

@@ -27,6 +27,15 @@ class StartMode:
     sync_names: SyncNames = NOBODY
 
 
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What became of the WAL that was offered to the archive: files taken, files left, and why those were left."""
+
+    done: int
+    left: int
+    complaint: str = ""
+
+
 class Postgres(Protocol):
     """The local Postgres server and its data directory.
 
@@ -60,6 +69,11 @@ class Postgres(Protocol):
     async def run_command(self, command: tuple[str, ...], *, within: float) -> None:
         """Run a program that the cluster settings name, for `within` seconds at most. When the caller is cancelled it
         is killed with its children."""
+        ...
+
+    async def archive_wal(self, *, within: float) -> Archived:
+        """Run the `archive_command` of this server's own configuration for each finished WAL file that waits for it,
+        history files first, until one fails or `within` seconds are over. Not while the server itself archives."""
         ...
 
     async def rewind(self, source: Upstream) -> int:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 from unittest import mock
 
+from matriarch.ha import decide as decide_module
 from matriarch.ha.actions import Decision, SetSyncNames, WriteSync
 from matriarch.ha.divergence import Verdict
 from matriarch.ha.failsafe import Verdict as FailsafeVerdict
@@ -138,6 +139,17 @@ MUTANTS: tuple[Mutant, ...] = (
         all_of(lambda: mock.patch(f"{RULES}.slots._forgotten", lambda *_: True)),
         under(("pod-force-delete", "api-lagging-watch", "container-kill"), fault_every_s=3.0),
         frozenset({7}),
+    ),
+    Mutant(
+        "a rewind does not wait for the archive",
+        all_of(lambda: mock.patch.object(decide_module, "archive_first", lambda view, decision: decision)),
+        under(
+            ("isolate", "split", "node-crash", "container-kill"),
+            synchronous_mode=False,
+            postgresql={"parameters": {"max_connections": 100, "archive_mode": "on"}},
+        ),
+        frozenset({7}),
+        seeds=150,
     ),
     Mutant(
         "a lost lease is not fenced",

@@ -127,6 +127,7 @@ def _mixed(seed: int, kinds: tuple[str, ...]) -> Plan:
         tags = {f"demo-{ordinal}": tags_document(one) for ordinal, one in plan.tags.items()}
         plan.settings["member_tags"] = tags
     plan.settings.update(_slots(random.Random(f"{seed}/slots")))
+    _archive(random.Random(f"{seed}/archive"), plan)
     plan.local = rng.randint(0, min(2, members))
     if members >= 3 and not plan.foreign and rng.random() < 0.25:
         plan.late = {ordinal: rng.uniform(10, 60) for ordinal in range(rng.randint(1, members - 1), members)}
@@ -142,6 +143,14 @@ def _slots(rng: random.Random) -> dict[str, Any]:
     if rng.random() < 0.1:
         found["member_slots_ttl"] = rng.choice([0, 120])
     return found
+
+
+def _archive(rng: random.Random, plan: Plan) -> None:
+    """A WAL archive in a quarter of the clusters; it may be slow, or refuse now and then."""
+    if rng.random() < 0.25:
+        plan.settings["postgresql"]["parameters"]["archive_mode"] = "on"
+        plan.hazards.archive = rng.choice([(0.02, 0.3), (0.5, 3.0), (5.0, 60.0)])
+        plan.hazards.archive_fails = rng.choice([0.0, 0.0, 0.3])
 
 
 def _tags(rng: random.Random) -> Tags:

@@ -72,8 +72,10 @@ WAL_LEVELS: Mapping[str, str] = {
     "logical": "logical",
 }
 
-CONTROLLED = frozenset({*MINIMUMS, "track_commit_timestamp", "wal_level", "wal_log_hints"})
-"""What all members must agree on (after Patroni): the cluster settings change it, never ALTER SYSTEM on one member."""
+ARCHIVING = frozenset({"archive_command", "archive_mode"})
+CONTROLLED = frozenset({*MINIMUMS, *ARCHIVING, "track_commit_timestamp", "wal_level", "wal_log_hints"})
+"""What all members must agree on: the cluster settings change it, never ALTER SYSTEM on one member. Patroni's list, and
+the archive, which would else have a hole for each time that another member led."""
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?\Z")
 _LONGEST_VALUE = 8192

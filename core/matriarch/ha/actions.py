@@ -37,7 +37,8 @@ class Reclaim:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give the lock up on purpose. Only with Postgres stopped or in recovery. `handed_over`: somebody else is to have
+    """Give the lock up on purpose. Only with Postgres stopped, in recovery, or shutting down with
+    its last record written. `handed_over`: somebody else is to have
     it; this member does not race for it again before the TTL is over. `successor`: who, as far as can be told: the
     primary's address goes to that member in the same write."""
 
@@ -184,6 +185,14 @@ class Clone:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveWal:
+    """Offer the finished WAL of a former primary to the archive, in bounded time, by the `archive_command` that its own
+    server would have run. `aside`: beside everything else, while the server runs as a replica."""
+
+    aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Rewind:
     """Make diverged data match `source` by pg_rewind."""
 
@@ -253,6 +262,11 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakOff:
+    """Cancel an activity that has lost its purpose; the next look tells what is left to do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """Kill a Postgres that nobody can use, and cancel any activity; what comes next starts it again."""
 
@@ -268,6 +282,7 @@ Quick = ForgetRestart | Promise | SetSyncNames | Follow | ApplySettings | SyncSl
 Long = (
     Bootstrap
     | Clone
+    | ArchiveWal
     | Rewind
     | StartPrimary
     | StartReplica
@@ -278,10 +293,11 @@ Long = (
     | HandOver
     | StopPostgres
 )
-Action = Record | Question | Quick | Long | Fence | Kill
+Action = Record | Question | Quick | Long | Fence | BreakOff | Kill
 LONG: tuple[type, ...] = (
     Bootstrap,
     Clone,
+    ArchiveWal,
     Rewind,
     StartPrimary,
     StartReplica,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from matriarch.ha.actions import Decision
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.archive import archive_first
 from matriarch.ha.rules.bootstrap import bootstrap
 from matriarch.ha.rules.busy import busy
 from matriarch.ha.rules.early_take import when_safe
@@ -52,5 +53,5 @@ def decide(view: View) -> Decision:
     for rule in RULES:
         decision = rule(view)
         if decision is not None:
-            return when_safe(view, decision)
+            return archive_first(view, when_safe(view, decision))
     return Decision((), Reason.SETTLING, f"Postgres is {view.postgres.process}", view.holds_lease, wake_in=0.3)

@@ -112,6 +112,9 @@ class PostgresView:
     """Seconds for which no new session got anything done here although the server runs; None while one does, and while
     nobody knows."""
     unusable_why: str = ""
+    unarchived: int = 0
+    """Finished WAL files of this member's time as primary that its archive has not taken yet; counted while its server
+    is down or in recovery, since a primary archives them itself."""
     disk_free: int | None = None
     """Bytes that Postgres may still write to its volume."""
     observed_at: float = 0.0
@@ -144,6 +147,12 @@ class PostgresView:
         return "takes no new sessions" if self.unusable_for is not None and self.unusable_for > UNFIT_AFTER_S else ""
 
     @property
+    def closed(self) -> bool:
+        """Shutting down, and the last record is written: nothing is committed here any more. What is left of it waits
+        for standbys and for the archive."""
+        return self.process == "stopping" and self.control is not None and self.control.state == "shut down"
+
+    @property
     def writable(self) -> bool:
         """Possibly able to commit: a process is there and it is not known to be in recovery."""
-        return self.process != "stopped" and self.in_recovery is not True
+        return self.process != "stopped" and self.in_recovery is not True and not self.closed

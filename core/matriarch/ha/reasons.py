@@ -41,6 +41,7 @@ class Reason(StrEnum):
     HANDING_OVER = "HandingOver"
     REFUSING_REQUEST = "RefusingRequest"
     ASKING_LEADER = "AskingLeader"
+    ARCHIVING = "Archiving"
     REWINDING = "Rewinding"
     DIVERGED = "Diverged"
     RECLONING = "Recloning"

@@ -265,6 +265,10 @@ class Memory:
     """None: not since this agent started."""
     replay_rate: float | None = None
     """Bytes of WAL a second that a crash recovery here got through; None before one that says something."""
+    archive_tried_at: float | None = None
+    """When the WAL of this member's time as primary was last offered to the archive."""
+    archive_complaint: str = ""
+    """Why the archive did not take all of it then."""
     start_failed_at: float | None = None
     """When Postgres last failed to start here, or ended with the disk full."""
     full_deaths: int = 0

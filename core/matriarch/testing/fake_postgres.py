@@ -16,7 +16,7 @@ from matriarch.testing.fake_postgres_view import busy_slots, history_of, view_of
 from matriarch.testing.fake_postgres_wal import SEGMENT, DataDir, LogicalSlot
 from matriarch.words.errors import NotRunning, ProgramFailed, QueryFailed
 from matriarch.words.sync_names import SyncNames
-from matriarch_agent.ports import StartMode
+from matriarch_agent.ports import Archived, StartMode
 
 QUERY_TIMEOUT_S = 2.0
 STOP_TIMEOUT_S = 10.0
@@ -122,6 +122,10 @@ class FakePostgres:
         self._replace(data, f"clone of {source.member}")
         self.failures = 0
 
+    async def archive_wal(self, *, within: float) -> Archived:
+        """archive_command for each finished segment that waits."""
+        return await self.server.archiver.offer(within)
+
     async def rewind(self, source: Upstream) -> int:
         """pg_rewind. ProgramFailed when there is nothing to rewind, or an earlier one was cut short."""
         if self.server.process != "stopped":
@@ -154,6 +158,7 @@ class FakePostgres:
         disk.unborn = disk.unborn and not mode.primary
         self.applied = settings
         self._running_parameters = dict(settings.parameters)
+        disk.archiving = settings.parameters.get("archive_mode") == "on"
         life = server.launch(sync=mode.sync_names, upstream=mode.upstream)
         await asyncio.shield(server.spawn(self._come_up(life, mode.primary)))
         if not self._alive(life):
@@ -244,9 +249,14 @@ class FakePostgres:
                 written.set_exception(NotRunning("the postmaster is gone"))
             return
         end = server.disk.flushed
+        if server.in_recovery is False:
+            server.disk.state = "shut down"
+            server.notify()
         if not written.done():
             written.set_result(end)
         await self._standbys_reach(life, end)
+        if server.in_recovery is False:
+            await server.archiver.last_round(life)
         if server.life == life:
             primary = server.in_recovery is False
             server.die(f"shut down at {server.disk}")

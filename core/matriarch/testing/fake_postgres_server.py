@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from matriarch.ha.view import Upstream
 from matriarch.testing.bell import Bell
+from matriarch.testing.fake_postgres_archive import Archiver
 from matriarch.testing.fake_postgres_intake import Intake
 from matriarch.testing.fake_postgres_site import Hazards, Site, between
 from matriarch.testing.fake_postgres_stream import Link
@@ -67,6 +68,7 @@ class Server:
         self.upstream: Upstream | None = None
         self.links: dict[str, Link] = {}
         self.intake = Intake(self)
+        self.archiver = Archiver(self)
         self.stirred = Bell()
         """Rings at every change."""
         self._stalled: list[Callable[[], None]] = []
@@ -172,6 +174,8 @@ class Server:
         disk.led_timeline = disk.branch.timeline
         disk.unborn = False
         self.process, self.in_recovery = "running", False
+        if disk.archiving:
+            self.spawn(self.archiver.run(self.life))
         self.insert(RECORD)
         self.sync_lsn = disk.flushed
         self.site.watcher.event(self.member, f"accepts writes on {disk} with {self._sync_text()}")
@@ -272,8 +276,10 @@ class Server:
     def insert(self, size: int) -> None:
         """Write and flush WAL, and send it on."""
         disk = self.disk
+        before = disk.flushed
         disk.branch.end += size
         disk.written = disk.flushed = disk.replayed = disk.branch.end
+        self.archiver.wrote(before)
         for link in list(self.links.values()):
             link.pump()
         if disk.flushed - disk.checkpoint > CHECKPOINT_EVERY:

@@ -34,6 +34,8 @@ class Hazards:
     clone: Range = (0.5, 8.0)
     rewind: Range = (0.2, 4.0)
     reload: Range = (0.005, 0.1)
+    archive: Range = (0.02, 0.3)
+    """For one segment."""
     replay_delay: Range = (0.001, 0.05)
     wal_keep: int = 128 * 1024 * 1024
     """wal_keep_size: bytes that stay without any slot."""
@@ -41,6 +43,7 @@ class Hazards:
     promote_fails: float = 0.0
     clone_fails: float = 0.0
     rewind_fails: float = 0.0
+    archive_fails: float = 0.0
     initdb_fails: float = 0.0
     shutdown_hangs: float = 0.0
 
@@ -77,6 +80,8 @@ class Site:
     servers: dict[str, Server] = field(default_factory=dict)
     """By address of the pod."""
     sysids: int = 0
+    archive: set[tuple[Branch, int]] = field(default_factory=set)
+    """The WAL archive: segments by branch and number."""
 
     def new_sysid(self) -> str:
         """A system identifier that no other initdb of this world got."""

@@ -40,6 +40,7 @@ def view_of(
         "led_timeline": data.led_timeline,
         "switches": data.branch.switches(),
         "unborn": data.unborn,
+        "unarchived": len(data.ready) if data.led_timeline is not None and recovery is not False else 0,
         "server_version": VERSION,
         "upstream": server.upstream.member if server.upstream is not None and recovery else None,
         "applied": applied,

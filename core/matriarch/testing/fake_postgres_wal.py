@@ -125,6 +125,12 @@ class DataDir:
     """pg_rewind was interrupted: only a new copy helps."""
     unborn: bool = False
     """Made by initdb here and never started as a primary."""
+    archiving: bool = False
+    """archive_mode of the configuration that is here."""
+    ready: list[tuple[Branch, int]] = field(default_factory=list)
+    """Finished segments, by branch and number, that are not archived yet."""
+    offered: bool = False
+    """Since this data's last time as primary an attempt to archive those has come to its end."""
     led_timeline: int | None = None
     """The last timeline on which this directory was written by a primary here, since it was copied or rewound."""
 

@@ -6,9 +6,7 @@ OWNED = frozenset(
     {
         "allow_alter_system",
         "archive_cleanup_command",
-        "archive_command",
         "archive_library",
-        "archive_mode",
         "bonjour",
         "cluster_name",
         "config_file",

@@ -12,8 +12,9 @@ from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
 from matriarch.words.sync_names import SyncNames
 from matriarch_agent.init.client import InitClient
 from matriarch_agent.journal import Log
-from matriarch_agent.ports import StartMode
+from matriarch_agent.ports import Archived, StartMode
 from matriarch_agent.postgres import bootstrap, credentials, history, past, programs, slots
+from matriarch_agent.postgres.archive import Archive
 from matriarch_agent.postgres.conf_files import ConfFiles
 from matriarch_agent.postgres.control import ServerControl
 from matriarch_agent.postgres.controldata import ControlCache, read_control
@@ -43,6 +44,7 @@ class LocalPostgres:
         self._control_file = ControlCache(place)
         self._session = Session(str(place.run), place.port, superuser)
         self._files = ConfFiles(place)
+        self._archive = Archive(place, self._server_runs)
         self._server = ServerControl(place, init, self._session, self._control_file, superuser)
         self._roles = RolePasswords(place, self._session, log)
         self._watcher = Watcher(
@@ -54,6 +56,7 @@ class LocalPostgres:
             self._server,
             self._files,
             self._roles,
+            self._archive,
             superuser,
         )
         self._changes_seen = 0
@@ -109,6 +112,13 @@ class LocalPostgres:
         past.forget_led(self._place)
         self._watcher.failures = 0
         self._log("data copied", source=source.member if source is not None else None)
+
+    async def archive_wal(self, *, within: float) -> Archived:
+        """Offer a former primary's WAL to the archive; see the port."""
+        return await self._archive.offer(within)
+
+    async def _server_runs(self) -> bool:
+        return (await self._init.status()).alive
 
     async def rewind(self, source: Upstream) -> int:
         """pg_rewind against `source`; see the port."""

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from matriarch.words.errors import ProgramFailed
 
@@ -25,7 +26,12 @@ class Output:
 
 
 async def run(
-    argv: Sequence[str], env: Mapping[str, str], *, stdin: str | None = None, timeout: float | None = None
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    stdin: str | None = None,
+    timeout: float | None = None,
+    cwd: Path | None = None,
 ) -> Output:
     """Run a program to its end. Raises ProgramFailed when it cannot be executed or takes longer than `timeout` seconds.
 
@@ -36,6 +42,7 @@ async def run(
         process = await asyncio.create_subprocess_exec(
             *argv,
             env=dict(env),
+            cwd=cwd,
             stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -15,6 +15,7 @@ from matriarch_agent.init import kernel
 from matriarch_agent.init.client import InitClient, PostmasterStatus
 from matriarch_agent.ports import StartMode
 from matriarch_agent.postgres import credentials, history, past, sql
+from matriarch_agent.postgres.archive import Archive
 from matriarch_agent.postgres.conf_files import ConfFiles
 from matriarch_agent.postgres.control import ServerControl, known_status
 from matriarch_agent.postgres.controldata import ControlCache
@@ -47,6 +48,7 @@ class Watcher:
         server: ServerControl,
         files: ConfFiles,
         roles: RolePasswords,
+        archive: Archive,
         superuser: str,
     ) -> None:
         self._place = place
@@ -57,6 +59,7 @@ class Watcher:
         self._server = server
         self._files = files
         self._roles = roles
+        self._archive = archive
         self.receiver = ReceiverWatch()
         self.failures = 0
         self.has_copies = False
@@ -110,10 +113,12 @@ class Watcher:
         view = replace(view, process=self._server.phase(self._status) if self._status else "starting")
         if view.process != "running":
             self._probe.forget()
+        recovering = (self._place.pgdata / "standby.signal").exists()
+        if view.led_timeline is not None and (recovering or view.process == "stopped"):
+            view = replace(view, unarchived=self._archive.waiting)
         if view.process == "stopped":
             self._note_stopped()
             return view
-        recovering = (self._place.pgdata / "standby.signal").exists()
         view = replace(view, in_recovery=True if recovering else None)
         return self._with_use(await self._with_facts(view)) if view.process == "running" else view
 
@@ -202,6 +207,7 @@ class Watcher:
 
     def _look_at_disk(self) -> DataState:
         self._room = self._directory.room()
+        self._archive.look()
         return self._directory.state()
 
     async def _tidied(self) -> DataState:

@@ -44,6 +44,9 @@ class NothingDestroyed(Checker):
             self._second_initdb(server, others)
         if old is None:
             return
+        if old.ready and not old.offered and old.sysid == self.world.truth.config.initialize:
+            what = f"{how} dropped {len(old.ready)} finished segments that were not offered to the archive"
+            self.broken(server.member, what)
         kept = [*others, *([new] if new is not None else [])]
         for branch, lsn in self.world.checkers.no_lost_ack.protected.items():
             if old.holds(branch, lsn) and not any(disk.holds(branch, lsn) for disk in kept):

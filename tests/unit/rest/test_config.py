@@ -122,6 +122,7 @@ async def test_programs_are_not_taken_from_whoever_reaches_the_port() -> None:
             {"bootstrap": {"method": "x", "x": {"command": "id"}}},
             {"postgresql": {"pre_promote": "id"}},
             {"postgresql": {"basebackup": ["verbose"]}},
+            {"postgresql": {"parameters": {" Archive_Command": "id"}}},
         ):
             for method in ("PATCH", "PUT"):
                 status, body = await call(server, method, "/config", document)

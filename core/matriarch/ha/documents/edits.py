@@ -74,14 +74,23 @@ def check_commands(before: Mapping[str, Any], after: Mapping[str, Any], *, prote
 
     `protected`: it knows who asks. Otherwise whoever reaches the port could run anything; they may take programs away.
     """
-    wanted = commands_from(after)
-    if protected or wanted in (commands_from(before), Commands()):
+    known = commands_from(after) in (commands_from(before), Commands())
+    if protected or (known and _archive_commands(after) <= _archive_commands(before)):
         return None
     return Refusal(
         403,
-        "Programs (replica methods, bootstrap, callbacks, pre_promote, before_stop) are taken only by a REST API that "
-        "asks for a password or a certificate: give it one, or change the Endpoints object with kubectl or patronictl",
+        "Programs (replica methods, bootstrap, callbacks, pre_promote, before_stop, archive_command) are taken only by "
+        "a REST API that asks for a password or a certificate: give it one, or change the Endpoints object with "
+        "kubectl or patronictl",
     )
+
+
+def _archive_commands(document: Mapping[str, Any]) -> set[str]:
+    """What the parameters give Postgres to run; a name counts however it is written."""
+    postgres = document.get("postgresql")
+    parameters = postgres.get("parameters") if isinstance(postgres, Mapping) else None
+    given = parameters.items() if isinstance(parameters, Mapping) else ()
+    return {str(value) for name, value in given if str(name).strip().lower() == "archive_command" and value}
 
 
 def _check_parts(document: Mapping[str, Any]) -> Refusal | None:

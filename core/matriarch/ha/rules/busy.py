@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matriarch.ha.actions import Decision, Fence, Release, StopPostgres
+from matriarch.ha.actions import BreakOff, Decision, Fence, Release, StopPostgres
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import give_up_start
 from matriarch.ha.rules.race import sync_active
@@ -24,6 +24,9 @@ def busy(view: View) -> Decision | None:
         given_up = give_up_start(view, age)
         if given_up is not None:
             return given_up
+    if activity.name == "ArchiveWal" and view.lock.leader is None:
+        # It waited for the archive so that it could follow. Now somebody has to lead.
+        return Decision((BreakOff(),), Reason.BUSY, f"{facts}; the lock is free", lead, wake_in=0.1)
     bound = view.settings.primary_start_timeout if activity.within is None else activity.within
     late = activity.name in BECOMING_PRIMARY and age > bound > 0 and view.lock_is_mine
     if late and any(_can_lead(view, member) for member in view.peers()):

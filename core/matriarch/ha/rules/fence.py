@@ -23,7 +23,7 @@ def fence(view: View) -> Decision | None:
     if view.holds_lease and (view.lock_is_mine or view.lock.version is None):
         return None
     if view.activity is not None:
-        if view.activity.name == "HandOver" and view.postgres.process == "stopped":
+        if view.activity.name == "HandOver" and (view.postgres.process == "stopped" or view.postgres.closed):
             # It has come to the release, which ends the lease itself.
             return None
         if view.activity.name in LEADER_ACTIVITIES or (view.activity.name == "Restart" and view.postgres.writable):

@@ -1,0 +1,93 @@
+"""The activities that make, replace or mend the data directory, and the one that saves its WAL before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from matriarch.ha.actions import ArchiveWal, Bootstrap, Clone, Rewind
+from matriarch.ha.view import Upstream
+from matriarch.words.errors import PostgresError, ProgramFailed
+
+if TYPE_CHECKING:
+    from matriarch_agent.agent import Agent
+
+ARCHIVE_S = 120.0
+"""Seconds for all that a former primary has to archive. It follows nobody meanwhile, and keeps nobody from leading."""
+
+
+async def change_data(agent: Agent, action: Bootstrap | Clone | ArchiveWal | Rewind) -> None:
+    """Run one of them to its end. Errors are the caller's to record."""
+    match action:
+        case Bootstrap():
+            await _bootstrap(agent)
+        case Clone(source):
+            await _clone(agent, source)
+        case ArchiveWal():
+            await _archive_wal(agent)
+        case Rewind(source):
+            await _rewind(agent, source)
+        case _:
+            assert_never(action)
+
+
+async def _bootstrap(agent: Agent) -> None:
+    await agent.keeper.arm()
+    sysid = await agent.postgres.bootstrap(agent.settings(), ())
+    agent.log("cluster initialised", system_identifier=sysid)
+    agent.announcer.say("Initialised", f"new cluster with system identifier {sysid}")
+
+
+async def _clone(agent: Agent, source: Upstream | None) -> None:
+    epoch = agent.store.lock().epoch
+    agent.remember(own_stop=True)
+    await agent.postgres.stop(fast=True)
+    await agent.keeper.disarm()
+    await agent.postgres.clone(source, agent.settings())
+    member = source.member if source is not None else None
+    agent.announcer.say("Cloned", f"data copied from {member or 'elsewhere'}")
+    agent.remember(
+        rewound_epoch=epoch if member is not None else None,
+        rewound_from=member,
+        rewind_failed=False,
+        archive_tried_at=None,
+        clones_failed=0,
+        remote=None,
+        reinitialize=False,
+        reinitialize_from_leader=False,
+    )
+
+
+async def _archive_wal(agent: Agent) -> None:
+    archived = await agent.postgres.archive_wal(within=ARCHIVE_S)
+    agent.remember(archive_tried_at=agent.now(), archive_complaint=archived.complaint)
+    if archived.complaint:
+        words = f"{archived.left} finished WAL files of this former primary are not archived: {archived.complaint}"
+        agent.announcer.say("NotArchived", words, warning=True)
+    agent.log("former primary's WAL archived", files=archived.done, left=archived.left, complaint=archived.complaint)
+
+
+async def _rewind(agent: Agent, source: Upstream) -> None:
+    epoch = agent.store.lock().epoch
+    agent.remember(own_stop=True)
+    await agent.postgres.stop(fast=True)
+    await agent.keeper.disarm()
+    try:
+        dropped = await agent.postgres.rewind(source)
+    except ProgramFailed as error:
+        agent.log("pg_rewind failed", error=str(error))
+        agent.remember(rewind_failed=await _still_there(agent, source))
+        raise
+    words = f"rewound to follow {source.member}: {dropped} bytes of WAL that only this member had were dropped"
+    agent.announcer.say("Rewound", words, warning=dropped > 0)
+    agent.remember(rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None)
+    agent.remember(archive_tried_at=None)
+
+
+async def _still_there(agent: Agent, source: Upstream) -> bool:
+    """Whether a rewind failed although its source is well. A source that went away meanwhile is no reason to give up
+    the data: it is tried again, and refused then by itself when something had been written already."""
+    try:
+        answer = await agent.postgres.ask_history(source, agent.store.lock().epoch)
+    except PostgresError:
+        return False
+    return not answer.in_recovery or agent.settings().standby_cluster is not None
