@@ -228,3 +228,21 @@ def test_a_former_leader_with_priority_does_not_delay_its_successor() -> None:
         assert world.outage_s() < 3.0
 
     tell(story, a_plan(**ASYNC))
+
+
+@pytest.mark.parametrize("settings", [{}, ASYNC], ids=["synchronous", "asynchronous"])
+def test_an_old_volume_is_judged_like_any_other_data(settings: dict[str, bool]) -> None:
+    """A member is scaled away, the cluster goes two timelines on, and the member comes back on the volume that it had.
+    What it has of the first timeline may be more or less than others kept of it."""
+
+    async def story(world: World, primary: Member) -> None:
+        await asyncio.sleep(3.0)
+        world.spawn(primary.replace_pod(graceful=False, away_s=60.0))
+        for _ in range(2):
+            leader = await new_primary(world, primary, 30.0)
+            await asyncio.sleep(5.0)
+            world.administrator.ask(leader.name, None)
+            await until(lambda of=leader: not of.server.writable, 20.0)  # type: ignore[misc]
+        await until(lambda: streams(primary), 90.0)
+
+    tell(story, a_plan(**settings, member_slots_ttl=20))

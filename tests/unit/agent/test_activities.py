@@ -203,3 +203,12 @@ async def test_the_history_keeps_as_many_timelines_as_asked_for(most: int, kept:
     await execute(hand, view, Decision((WriteHistory(4),), Reason.LEADING))
     rows = json.loads(hand.told["write_config"]["history"])
     assert [row[0] for row in rows] == kept and rows[-1][4] == "demo-1"
+
+
+async def test_a_handover_writes_dirty_pages_while_writes_go_on_and_lets_go_last() -> None:
+    """A checkpoint comes before the stop, so that little is left to write while nobody is served."""
+    hand = Hand(view=leading())
+    hand.reply["poll"] = poll(answer("demo-0"), answer("demo-2"))
+    await act(hand, HandOver(None, 0.0))
+    order = [did for did in hand.did if did.startswith(("postgres.", "keeper.release"))]
+    assert order == ["postgres.checkpoint", "postgres.stop", "keeper.release None"]

@@ -10,7 +10,7 @@ from matriarch.ha.actions import Fence, Release, StopPostgres
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import Activity, Memory, SyncView, Tags, View
+from matriarch.ha.view import Activity, Memory, Request, SyncView, Tags, View
 
 ASYNC = ClusterSettings(synchronous_mode="off")
 
@@ -49,3 +49,11 @@ def test_a_replica_may_start_as_slowly_as_it_likes() -> None:
 def test_a_copy_is_broken_off_when_the_pod_ends() -> None:
     view = a_view(activity=Activity("Clone", NOW - 10), memory=Memory(terminating=True), postgres=stopped())
     assert decide(view).actions == (StopPostgres(),)
+
+
+def test_a_handover_that_takes_long_is_not_begun_a_second_time() -> None:
+    """Neither by its own request, which is still pending, nor because the pod ends meanwhile."""
+    slow = leading(activity=Activity("HandOver", NOW - 20), request=Request("demo-1", "demo-0", None, "4"))
+    for memory in (Memory(sync_unsure=False), Memory(sync_unsure=False, terminating=True)):
+        decision = decide(replace(slow, memory=memory))
+        assert (decision.actions, decision.reason, decision.lead) == ((), Reason.BUSY, True)

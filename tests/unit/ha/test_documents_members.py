@@ -177,6 +177,21 @@ def test_a_patroni_peers_answer_is_read() -> None:
     assert peer_answer_from("demo-2", document, "demo").nofailover
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"role": "primary", "xlog": {"location": 100}},
+        {"role": "master"},
+        {"role": "replica", "xlog": {"location": 100}},
+        {"role": "primary", "xlog": {}},
+    ],
+)
+def test_a_peer_that_is_primary_is_known_as_one_however_it_tells(told: dict[str, Any]) -> None:
+    """By its role or by its position: one field that was misread let a second one be promoted beside it."""
+    document = {"state": "running", "timeline": 3, "patroni": {"scope": "demo", "name": "demo-2"}, **told}
+    assert peer_answer_from("demo-2", document, "demo").in_recovery is False
+
+
 def test_a_replica_that_has_received_nothing_shows_what_it_replayed() -> None:
     view = view_of("demo-1", postgres=replica_postgres(received_lsn=None))
     xlog = patroni_document(facts_of(view))["xlog"]

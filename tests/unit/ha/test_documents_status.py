@@ -18,6 +18,8 @@ from unit.ha.document_cases import (
 
 from matriarch.ha.documents import member_from_status, role_label, role_of, state_of, status_document
 from matriarch.ha.documents.vocabulary import member_labels
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.standby_cluster import StandbyCluster
 from matriarch.ha.view import Activity, ControlData, LockView, Memory, PostgresView, Tags
 
 OFF = ControlData(state="shut down in recovery", sysid="7", timeline=1, checkpoint_lsn=1)
@@ -128,6 +130,9 @@ def test_the_label_follows_the_lock_first_and_the_role_second() -> None:
     # A primary without the lock is nobody's target.
     assert role_label(view_of("demo-1", postgres=primary_postgres())) is None
     assert role_label(view_of(lock=LockView(holder="demo-0", expired=True))) is None
+    # Of a standby cluster, too: what writes there is the other cluster's business, and the Service selects one label.
+    standby = ClusterSettings(standby_cluster=StandbyCluster("main"))
+    assert role_label(view_of(postgres=replica_postgres(), settings=standby)) == "primary"
     # The holder that still has to promote is the primary already: nobody else can be.
     assert role_label(view_of(postgres=replica_postgres())) == "primary"
 

@@ -60,3 +60,9 @@ def test_unreadable_data_allows_no_conclusion() -> None:
 def test_a_handover_that_has_stopped_postgres_may_end_its_lease_itself() -> None:
     releasing = leading(activity=Activity("HandOver", NOW - 1), postgres=stopped("shut down"), lease_until=None)
     assert decide(releasing).actions == ()
+
+
+def test_no_disk_is_too_full_for_a_fence() -> None:
+    """What is wrong with the volume is looked at only once nothing can be written (a trap of CloudNativePG's)."""
+    for postgres in (primary(disk_free=0), replica(process="starting", in_recovery=None, disk_free=0, failures=3)):
+        assert decide(leading(lease_until=NOW - 1, postgres=postgres)).actions == (Fence(),)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import ME, NOW, SYSID, a_view, answer, lock, poll, replica, silent
+from unit.ha.views import ME, NOW, RECORDED, SYSID, a_view, answer, lock, poll, replica, silent
 
 from matriarch.ha.actions import Acquire, Decision, PollPeers, Promote, Reclaim, Release, WriteInitialize, WriteSync
 from matriarch.ha.decide import decide
@@ -85,8 +85,10 @@ def test_a_member_too_far_behind_the_last_known_position_never_wins() -> None:
 
 
 def test_a_stale_timeline_never_wins() -> None:
-    view = released(postgres=replica(timeline=None))
-    assert decide(view).reason == Reason.NOT_ELIGIBLE
+    for timeline in (None, 1):
+        view = released(postgres=replica(timeline=timeline), config=RECORDED)
+        assert decide(view).reason == Reason.NOT_ELIGIBLE
+    assert took(decide(released(postgres=replica(timeline=2), config=RECORDED)))
 
 
 def test_nothing_known_of_the_last_leader_means_waiting_for_the_silent() -> None:
@@ -148,6 +150,14 @@ def test_a_lock_that_came_late_is_given_back_when_others_got_further() -> None:
 def test_equals_are_told_apart_by_priority() -> None:
     answers = poll(silent("demo-0"), answer("demo-2", priority=5))
     view = expired(settings=ASYNC, sync=NO_SYNC, poll=answers)
+    assert decide(view).reason == Reason.NOT_MOST_ADVANCED
+    assert took(decide(replace(view, me=replace(ME, tags=Tags(failover_priority=6)))))
+
+
+def test_priority_counts_among_several_synchronous_standbys() -> None:
+    """Both are listed, and both have everything (a trap of Patroni's: with several listed it was passed over)."""
+    both = SyncView("demo-0", ("demo-1", "demo-2"), 0, "9")
+    view = expired(sync=both, poll=poll(silent("demo-0"), answer("demo-2", priority=5)))
     assert decide(view).reason == Reason.NOT_MOST_ADVANCED
     assert took(decide(replace(view, me=replace(ME, tags=Tags(failover_priority=6)))))
 

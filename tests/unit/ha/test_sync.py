@@ -243,3 +243,11 @@ def test_a_start_without_synchronous_mode_empties_another_leader_s_object_first(
     assert decide(view).actions == (WriteSync(None, (), "9"), StartPrimary())
     alone = replace(view, api_ok=False)
     assert StartPrimary(BLOCKED) in decide(alone).actions, "while it cannot be emptied nothing is acknowledged"
+
+
+def test_a_member_that_is_gone_leaves_the_sync_object_also_in_a_pause() -> None:
+    """Removed or renamed: a name that nobody bears any more must not be what a failover, or a commit, counts on."""
+    gone = tuple(one for one in leading().members if one.name != "demo-0")
+    view = replace(with_sync(("demo-0",), ("demo-0",), standby("demo-2")), members=gone)
+    for settings in (ClusterSettings(), ClusterSettings(pause=True)):
+        assert WriteSync("demo-1", (), "9") in decide(replace(view, settings=settings)).actions
