@@ -143,14 +143,15 @@ async def _checkpoint_first(agent: Agent, within: float | None) -> None:
 async def _successor(agent: Agent, candidate: str | None, lsn: int) -> str | None:
     """The candidate, or the most advanced member that may lead, once it has everything up to `lsn`.
 
-    `lsn` 0: the server had to be killed before it wrote its last record. Every listed synchronous standby has all that
-    was acknowledged, so one of them may lead; otherwise nobody is known to have it.
+    `lsn` 0: the server had to be killed before it wrote its last record. Nothing is acknowledged any more, and the
+    listed synchronous standbys have all that was: each of them, or in quorum mode so many together, who then find out
+    in their race who of them has it. In asynchronous mode nobody is known to have it.
     """
     view = agent.observer.build()
     able = [member.name for member in view.peers() if _may_succeed(view, member.name, candidate)]
     quorum = view.sync.quorum if sync_active(view) else 0
     voters = view.sync.standbys if quorum else ()
-    if not lsn and (quorum or not sync_active(view)):
+    if not lsn and not sync_active(view):
         return None
     others = tuple(member.name for member in view.peers() if member.name not in (*able, *voters))
     until = agent.now() + CONFIRM_S

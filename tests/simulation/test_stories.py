@@ -120,7 +120,8 @@ def test_a_late_write_of_the_sync_object_promises_nothing_that_is_not_kept() -> 
     tell(story, plan)
 
 
-def test_a_primary_that_cannot_stop_in_order_is_replaced_all_the_same() -> None:
+@pytest.mark.parametrize("mode", [True, "quorum"], ids=["priority", "quorum"])
+def test_a_primary_that_cannot_stop_in_order_is_replaced_all_the_same(mode: bool | str) -> None:
     """Checkpoint and fast shutdown are tried in vain while writes are down. In synchronous mode a listed standby has
     everything that was acknowledged, so the lock goes to it and is not kept for another try."""
 
@@ -132,7 +133,7 @@ def test_a_primary_that_cannot_stop_in_order_is_replaced_all_the_same() -> None:
         assert asyncio.get_running_loop().time() - began < 12.0
         await until(lambda: any(member.name == target and member.server.writable for member in world.members))
 
-    plan = a_plan(primary_stop_timeout=2)
+    plan = a_plan(primary_stop_timeout=2, synchronous_mode=mode)
     plan.hazards.shutdown_hangs = 1.0
     tell(story, plan)
 
@@ -259,3 +260,40 @@ def _has_read_a_promise(reader: Member, other: Member) -> bool:
     view = reader.agent.view if reader.agent is not None else None
     promised = view is not None and view.promise_kept is not None
     return promised and answer is not None and answer.promised is not None
+
+
+@pytest.mark.parametrize("third", ["is ahead", "is behind"])
+def test_a_member_whose_rewinds_source_dies_before_it_came_up_gets_its_wal_from_the_next_leader(third: str) -> None:
+    """pg_rewind leaves data that needs the source's WAL up to its end before a server can be used on it. With the
+    source gone that WAL comes from whoever leads next; data that is past where that one parted is copied anew."""
+
+    async def story(world: World, primary: Member) -> None:
+        world.network.darken(primary.name)
+        primary.server.insert(1000)
+        primary.server.die("killed")
+        world.spawn(primary.restart_container("power", 12.0))
+        await until(lambda: any(member.server.writable for member in world.members))
+        source = next(member for member in world.members if member.server.writable)
+        other = next(member for member in world.members if member not in (primary, source))
+        await until(lambda: other.server.intake.link is not None)
+        world.network.lighten(primary.name)
+        await until(lambda: doing(primary) == "Rewind")
+        await asyncio.sleep(1.5)
+        if third == "is behind":
+            other.freeze(True)
+        source.server.insert(40 * 1024 * 1024)
+        await until(lambda: primary.server.process == "starting" and primary.server.disk.unproven)
+        source.kill_container("killed")
+        source.restarts_blocked = True
+        if third == "is behind":
+            other.freeze(False)
+        await until(lambda: other.server.writable)
+        await until(lambda: primary.server.process == "running" and primary.server.intake.link is not None)
+        source.restarts_blocked = False
+        source.start_container()
+
+    plan = a_plan(synchronous_mode=False, maximum_lag_on_failover=10**12, postgresql={"use_pg_rewind": True})
+    plan.hazards.rewind = (3.0, 3.0)
+    world = tell(story, plan)
+    copied = any("clone of" in line for line in world.trace.lines() if "demo" in line)
+    assert copied or third == "is ahead"

@@ -75,6 +75,10 @@ def _judge_stopped(local: PostgresView, remote: RemoteHistory) -> Verdict:
         return Verdict.UNKNOWN
     if control.timeline == remote.timeline:
         return Verdict.RECLONE if control.was_primary else Verdict.STREAM
+    if not control.was_primary and local.unproven and control.consistent_at is not None:
+        # Its start waits for the WAL up to there, whoever has it. What went past a fork no rewind can mend any more.
+        streams = _judge_position(control.timeline, control.consistent_at, remote) is Verdict.STREAM
+        return Verdict.STREAM if streams else Verdict.RECLONE
     if control.timeline > remote.timeline:
         return Verdict.REWIND
     if not control.was_primary:

@@ -42,6 +42,8 @@ class ControlData:
     checksums: bool = True
     redo_lsn: int | None = None
     """Where crash recovery would begin."""
+    consistent_at: int | None = None
+    """The position that a server in recovery must come to before it can be used; after a rewind the source's end."""
 
     @property
     def clean(self) -> bool:
@@ -103,6 +105,9 @@ class PostgresView:
     """The cluster settings whose configuration files are in force."""
     unborn: bool = False
     """A data directory that this member initialised and never yet started as a primary: nobody has ever used it."""
+    unproven: bool = False
+    """The data was rewound and no server has come up on it since. It goes as far as `control.consistent_at`, but some
+    of the WAL up to there may have to come from elsewhere."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """The user's parameters and pg_hba lines that are not in force: name or line to reason."""
     failures: int = 0

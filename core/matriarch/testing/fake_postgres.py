@@ -184,6 +184,15 @@ class FakePostgres:
         elif primary:
             server.open_as_primary()
         else:
+            await self._recover(life)
+
+    async def _recover(self, life: int) -> None:
+        """A replica accepts connections once it is consistent: never, when nobody sends the WAL that it needs."""
+        server = self.server
+        server.begin_recovery()
+        while server.life == life and server.disk.flushed < server.disk.consistent_at:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        if server.life == life:
             server.open_as_replica()
 
     async def stop(

@@ -60,10 +60,19 @@ async def rewound(server: Server, source: Upstream) -> DataDir:
         what = f"pg_rewind keeps {claimed:X} as common, but the data parted at {real[1] if real else 0:X}"
         server.site.watcher.violation(5, server.member, what)
     mine.half_rewound = True
+    wal_until = max(claimed, theirs.flushed)
     await _work(server, other, between(server.rng, server.hazards.rewind), "pg_rewind")
     if server.volume.full or server.rng.random() < server.hazards.rewind_fails:
         raise ProgramFailed("pg_rewind: could not find previous WAL record")
-    return other.disk.copy()
+    return _with_wal_until(other.disk.copy(), wal_until)
+
+
+def _with_wal_until(data: DataDir, lsn: int) -> DataDir:
+    """The WAL is copied first; what the source writes while the data is copied comes by streaming later, if at all."""
+    data.unproven, data.consistent_at = True, data.flushed
+    data.written = data.flushed = data.replayed = min(lsn, data.flushed)
+    data.branch, data.checkpoint = data.branch.at(data.flushed), min(data.checkpoint, data.flushed)
+    return data
 
 
 def _claimed_fork(mine: DataDir, theirs: DataDir) -> int | None:

@@ -72,7 +72,7 @@ class Intake:
         """One attempt. Returns why it failed, or nothing."""
         server = self._server
         upstream = server.upstream
-        if upstream is None or server.hung or server.process != "running":
+        if upstream is None or server.hung or server.process not in ("starting", "running"):
             return "nobody to follow"
         if server.volume.full:
             return "No space left on device"

@@ -139,13 +139,19 @@ class Server:
         self.notify()
         return self.life
 
-    def open_as_replica(self) -> None:
-        """Consistent: read-only queries are accepted, and the walreceiver starts."""
+    def begin_recovery(self) -> None:
+        """What WAL is here is replayed, and the walreceiver starts."""
         disk = self.disk
         disk.state, disk.was_primary = "in archive recovery", False
-        self.process, self.in_recovery = "running", True
+        self.in_recovery = True
         disk.replayed = disk.flushed
         self.spawn(self.intake.run(self.life))
+        self.notify()
+
+    def open_as_replica(self) -> None:
+        """Consistent: read-only queries are accepted."""
+        self.process = "running"
+        self.disk.unproven = False
         self.notify()
 
     def open_as_primary(self) -> None:

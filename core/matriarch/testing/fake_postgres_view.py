@@ -40,6 +40,7 @@ def view_of(
         "led_timeline": data.led_timeline,
         "switches": data.branch.switches(),
         "unborn": data.unborn,
+        "unproven": data.unproven,
         "unarchived": len(data.ready) if data.led_timeline is not None and recovery is not False else 0,
         "server_version": VERSION,
         "upstream": server.upstream.member if server.upstream is not None and recovery else None,
@@ -112,6 +113,7 @@ def control_of(data: DataDir) -> ControlData:
         data.checkpoint_end if clean else None,
         data.was_primary,
         redo_lsn=data.checkpoint,
+        consistent_at=data.consistent_at or None,
     )
 
 

@@ -125,6 +125,10 @@ class DataDir:
     """pg_rewind was interrupted: only a new copy helps."""
     unborn: bool = False
     """Made by initdb here and never started as a primary."""
+    consistent_at: int = 0
+    """A rewind's source was here at its end; a server needs the WAL up to there before it can be used."""
+    unproven: bool = False
+    """It was rewound, and no server has come up on it since."""
     archiving: bool = False
     """archive_mode of the configuration that is here."""
     ready: list[tuple[Branch, int]] = field(default_factory=list)

@@ -88,6 +88,7 @@ def _parsed(found: Mapping[str, str], *, base_backup: bool) -> ControlFile:
         was_primary=was_primary,
         checksums=int(found.get("Data page checksum version", "0")) != 0,
         redo_lsn=parse_lsn(found["Latest checkpoint's REDO location"]),
+        consistent_at=recovery_end or None,
     )
     shared = {name: int(found[label]) for label, name in _SHARED_MEMORY.items() if label in found}
     return ControlFile(data, shared, int(found["Bytes per WAL segment"]))

@@ -110,6 +110,7 @@ class LocalPostgres:
         await self._server.kill()
         await self._directory.finish()
         past.forget_led(self._place)
+        past.forget_rewound(self._place)
         self._watcher.failures = 0
         self._log("data copied", source=source.member if source is not None else None)
 
@@ -125,6 +126,7 @@ class LocalPostgres:
         if (await self._init.status()).alive:
             raise PostgresError("stop the server before a rewind")
         self.last_rewind = await rewind(self._place, self._directory, self._files.source(source))
+        past.note_rewound(self._place, (await read_control(self._place)).data.sysid)
         past.forget_led(self._place)
         dropped = self.last_rewind
         self._log("rewound", source=source.member, fork_lsn=dropped.fork_lsn, dropped_wal_bytes=dropped.dropped_bytes)
@@ -138,6 +140,7 @@ class LocalPostgres:
         try:
             await self._prepare(mode, settings)
             await self._server.start()
+            past.forget_rewound(self._place)
             await self._watcher.note_start(mode, settings)
         except PostgresError as error:
             self._watcher.note_failure(str(error))

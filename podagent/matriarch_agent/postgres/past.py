@@ -15,6 +15,7 @@ from matriarch_agent.postgres.place import Place
 
 _LED = ".matriarch.led"
 _UNBORN = ".matriarch.unborn"
+_REWOUND = ".matriarch.rewound"
 
 
 def led_timeline(place: Place, control: ControlData | None) -> int | None:
@@ -56,6 +57,21 @@ def note_born(place: Place) -> None:
     if path.exists():
         path.unlink()
         sync_folder(place.volume)
+
+
+def unproven(place: Place, control: ControlData | None) -> bool:
+    """Whether the data was rewound and no server has come up on it since."""
+    return control is not None and _read(place, _REWOUND).get("sysid") == control.sysid
+
+
+def note_rewound(place: Place, sysid: str) -> None:
+    """Write down that the data may need more WAL than it has."""
+    _write(place, _REWOUND, {"sysid": sysid})
+
+
+def forget_rewound(place: Place) -> None:
+    """A server has come up on the data, or it is another member's now."""
+    (place.volume / _REWOUND).unlink(missing_ok=True)
 
 
 def _read(place: Place, name: str) -> dict[str, object]:

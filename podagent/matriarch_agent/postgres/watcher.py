@@ -102,6 +102,7 @@ class Watcher:
             led_on = past.led_timeline(self._place, control.data)
             unborn = past.unborn(self._place, control.data)
             view = replace(view, control=control.data, sysid=control.data.sysid, led_timeline=led_on)
+            view = replace(view, unproven=past.unproven(self._place, control.data))
             view = replace(view, unborn=unborn, switches=self._history(control.data.timeline))
             if self._least is not None and self._least != control.shared_memory:
                 # The primary changed what a standby must have at least: the files are to be written anew.

@@ -13,6 +13,7 @@ import pytest
 from component.postgres.member import QUICK, SECRETS, Member, Members, eventually
 
 from matriarch.config.quoting import conninfo
+from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.view import PostgresView
 from matriarch.words.errors import PostgresError, ProgramFailed, QueryFailed
 from matriarch.words.sync_names import BLOCKED, NOBODY, every
@@ -302,3 +303,46 @@ async def test_closing_the_receiver_is_told_only_when_it_is_certain(members: Mem
     assert not (await replica.postgres.observe()).streaming
     await replica.postgres.follow(primary.upstream, QUICK)
     await until(replica, "streaming", lambda view: view.streaming)
+
+
+async def test_rewound_data_whose_source_is_gone_gets_its_wal_from_the_next_leader(members: Members) -> None:
+    """A server does not come up on it without the WAL that its source wrote up to the end of the rewind."""
+    primary = await members.primary()
+    first, second = await members.replica(primary, "demo-1"), await members.replica(primary, "demo-2")
+    await primary.sql("create table public.t as select 0 as id")
+    for replica in (first, second):
+        await caught_up(replica, primary)
+        await replica.postgres.follow(None, QUICK)
+    await primary.sql("insert into public.t select generate_series(1, 1000)")
+    await first.postgres.promote()
+    await first.postgres.sync_slots(("demo_2", "demo_0"), ())
+    await second.postgres.follow(first.upstream, QUICK)
+    await first.sql("insert into public.t values (-1)")
+    await first.sql("select pg_switch_wal()::text")
+    await first.sql("insert into public.t values (-2)")
+    await first.postgres.checkpoint()
+    await until(second, "on timeline 2", lambda view: view.timeline == 2)
+    await caught_up(second, first)
+    await primary.postgres.kill()
+    await primary.postgres.rewind(first.upstream)
+    view = await primary.postgres.observe()
+    assert view.unproven and view.control is not None and view.control.consistent_at is not None
+    # As if the source had begun this segment after its WAL was copied.
+    segments = sorted(path for path in (primary.place.pgdata / "pg_wal").glob("00000002*") if len(path.name) == 24)
+    segments[-1].unlink()
+    await first.postgres.kill()
+    starting = asyncio.create_task(primary.postgres.start(StartMode(primary=False), QUICK))
+    await asyncio.sleep(3.0)
+    assert not starting.done() and (await primary.postgres.observe()).unproven
+    starting.cancel()
+    await asyncio.wait({starting})
+    await primary.postgres.kill()
+    await second.postgres.promote()
+    await second.postgres.sync_slots(("demo_0",), ())
+    remote = await primary.postgres.ask_history(second.upstream, 9)
+    assert judge(await primary.postgres.observe(), remote, "demo-0", ()) is Verdict.STREAM
+    await primary.postgres.start(StartMode(primary=False, upstream=second.upstream), QUICK)
+    view = await until(primary, "streaming", lambda view: view.streaming and view.timeline == 3)
+    assert not view.unproven
+    await caught_up(primary, second)
+    assert await primary.sql("select array_agg(id order by id)::text from public.t") == "{-2,-1,0}"

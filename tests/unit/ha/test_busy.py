@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import NOW, a_view, leading, member, replica, stopped
+from unit.ha.views import NOW, a_view, leading, lock, member, replica, stopped
 
 from matriarch.ha.actions import Fence, Release, StopPostgres
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import Activity, Memory, Request, SyncView, Tags, View
+from matriarch.ha.view import Activity, Memory, Request, SyncView, Tags, Upstream, View
 
 ASYNC = ClusterSettings(synchronous_mode="off")
 
@@ -57,3 +57,22 @@ def test_a_handover_that_takes_long_is_not_begun_a_second_time() -> None:
     for memory in (Memory(sync_unsure=False), Memory(sync_unsure=False, terminating=True)):
         decision = decide(replace(slow, memory=memory))
         assert (decision.actions, decision.reason, decision.lead) == ((), Reason.BUSY, True)
+
+
+def test_a_start_that_waits_for_wal_of_a_source_that_is_gone_is_broken_off() -> None:
+    """The data was rewound, and needs what its source wrote up to the end of that before it can be used."""
+    waiting = a_view(
+        postgres=replace(stopped(), process="starting", in_recovery=True, unproven=True),
+        activity=Activity("StartReplica", NOW - 11),
+        memory=Memory(followed=Upstream("demo-2", "10.0.0.2"), followed_epoch=2),
+    )
+    assert decide(waiting).actions == (Fence(),)
+    moved = replace(waiting, memory=replace(waiting.memory, followed=Upstream("demo-0", "10.0.0.9")))
+    assert decide(moved).actions == (Fence(),), "the same leader, with another address"
+    for goes_on in (
+        {"activity": Activity("StartReplica", NOW - 9)},
+        {"memory": Memory(followed=Upstream("demo-0", "10.0.0.0"), followed_epoch=3)},
+        {"postgres": replace(waiting.postgres, unproven=False)},
+        {"lock": lock(None)},
+    ):
+        assert decide(replace(waiting, **goes_on)).actions == ()  # type: ignore[arg-type]

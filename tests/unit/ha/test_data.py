@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import NOW, RECORDED, a_view, answer, leading, lock, poll, remote, replica, silent, stopped
+from unit.ha.views import NOW, RECORDED, SYSID, a_view, answer, leading, lock, poll, remote, replica, silent, stopped
 
 from matriarch.ha.actions import (
     Acquire,
@@ -26,7 +26,7 @@ from matriarch.ha.decide import decide
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import ConfigView, HistoryEntry, LockView, Memory, PostgresView, SyncView, Upstream
+from matriarch.ha.view import ConfigView, ControlData, HistoryEntry, LockView, Memory, PostgresView, SyncView, Upstream
 from matriarch.words.sync_names import every
 
 DEMO_0 = Upstream("demo-0", "10.0.0.0")
@@ -211,3 +211,21 @@ def test_a_replica_whose_wal_is_gone_at_the_leader_is_copied_anew() -> None:
     gone = replace(remote(timeline=1), asked_at=NOW - 1, oldest=2000)
     view = a_view(postgres=replica(streaming=False), memory=replace(starved, remote=gone))
     assert decide(view).actions == (Clone(DEMO_0),)
+
+
+@pytest.mark.parametrize(
+    ("timeline", "end", "leader", "verdict"),
+    [
+        (2, 5000, remote(timeline=2, t1=1000), Verdict.STREAM),
+        (2, 5000, remote(timeline=3, t1=1000, t2=5000), Verdict.STREAM),
+        (2, 5001, remote(timeline=3, t1=1000, t2=5000), Verdict.RECLONE),
+        (4, 5000, remote(timeline=3, t1=1000, t2=5000), Verdict.RECLONE),
+        (2, None, remote(timeline=3, t1=1000, t2=5000), Verdict.UNKNOWN),
+    ],
+)
+def test_rewound_data_on_which_nothing_came_up_yet_is_judged_by_where_its_source_ended(
+    timeline: int, end: int | None, leader: Any, verdict: Verdict
+) -> None:
+    """It cannot be started to find out: the start waits for WAL that its source took along."""
+    control = ControlData("in archive recovery", SYSID, timeline, 900, None, consistent_at=end)
+    assert judge(stopped(control=control, unproven=True), leader, "demo-1", ()) is verdict

@@ -6,8 +6,11 @@ from matriarch.ha.actions import BreakOff, Decision, Fence, Release, StopPostgre
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import give_up_start
 from matriarch.ha.rules.race import sync_active
+from matriarch.ha.rules.upstream import leader_upstream
 from matriarch.ha.view import MemberView, View
 
+PATIENCE_S = 10.0
+"""Seconds for a replica's start on rewound data while its source is not the leader any more."""
 BECOMING_PRIMARY = frozenset({"StartPrimary", "StartReplica", "Promote", "Restart"})
 """What a leader may be at when it has no primary to show: bounded, or a server that hangs would keep the lock."""
 
@@ -27,6 +30,8 @@ def busy(view: View) -> Decision | None:
     if activity.name == "ArchiveWal" and view.lock.leader is None:
         # It waited for the archive so that it could follow. Now somebody has to lead.
         return Decision((BreakOff(),), Reason.BUSY, f"{facts}; the lock is free", lead, wake_in=0.1)
+    if activity.name == "StartReplica" and age > PATIENCE_S and _waits_in_vain(view):
+        return Decision((Fence(),), Reason.START_FAILED, f"{facts}: its WAL is to come from somebody else", wake_in=0.1)
     bound = view.settings.primary_start_timeout if activity.within is None else activity.within
     late = activity.name in BECOMING_PRIMARY and age > bound > 0 and view.lock_is_mine
     if late and any(_can_lead(view, member) for member in view.peers()):
@@ -34,6 +39,13 @@ def busy(view: View) -> Decision | None:
     if view.memory.terminating and activity.name not in ("HandOver", "StopPostgres", "Promote", "StartPrimary"):
         return Decision((StopPostgres(),), Reason.TERMINATING, f"cancelling {activity.name}", lead, 0.5)
     return Decision((), Reason.BUSY, facts, lead, wake_in=1.0)
+
+
+def _waits_in_vain(view: View) -> bool:
+    """Rewound data needs WAL of its source before it can be used, and somebody else leads by now, or at another
+    address. The start is broken off, and begins anew with who has it; any other start only replays what is here."""
+    source = leader_upstream(view)
+    return view.postgres.unproven and source is not None and source != view.memory.followed
 
 
 def _can_lead(view: View, member: MemberView) -> bool:
