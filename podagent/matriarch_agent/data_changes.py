@@ -72,7 +72,7 @@ async def _rewind(agent: Agent, source: Upstream) -> None:
     await agent.postgres.stop(fast=True)
     await agent.keeper.disarm()
     try:
-        dropped = await agent.postgres.rewind(source)
+        dropped = await agent.postgres.rewind(source, agent.settings().commands.rewind)
     except ProgramFailed as error:
         agent.log("pg_rewind failed", error=str(error))
         agent.remember(rewind_failed=await _still_there(agent, source))

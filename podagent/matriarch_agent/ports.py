@@ -76,8 +76,8 @@ class Postgres(Protocol):
         history files first, until one fails or `within` seconds are over. Not while the server itself archives."""
         ...
 
-    async def rewind(self, source: Upstream) -> int:
-        """pg_rewind against `source`. Raises ProgramFailed when the data cannot be rewound.
+    async def rewind(self, source: Upstream, options: tuple[str, ...] = ()) -> int:
+        """pg_rewind against `source`, with further options. Raises ProgramFailed when the data cannot be rewound.
 
         Returns how much WAL of this member it dropped, in bytes.
         """

@@ -80,6 +80,8 @@ def connection(source: Source, *, application_name: str, dbname: str = "postgres
             "keepalives_interval": "2",
             "keepalives_count": "3",
             "tcp_user_timeout": "5000",
+            # Several hosts are those of another cluster, and only its primary is to be followed.
+            **({"target_session_attrs": "read-write"} if "," in source.host else {}),
             **more,
         }
     )

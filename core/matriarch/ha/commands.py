@@ -31,6 +31,14 @@ FORBIDDEN_BASEBACKUP = frozenset(
 )
 """Options of pg_basebackup that would change what the copy is, where it goes, or whether it is on disk in the end."""
 
+FORBIDDEN_REWIND = frozenset(
+    {
+        *("target-pgdata", "source-pgdata", "source-server", "dry-run", "config-file", "no-ensure-shutdown"),
+        *("restore-target-wal", "write-recovery-conf", "no-sync", "version", "help"),
+    }
+)
+"""Options of pg_rewind that would change what is rewound to what, or need an archive to read from."""
+
 Command = tuple[str, ...]
 
 
@@ -64,6 +72,8 @@ class Commands:
     """Those by which the leader of a standby cluster copies the other cluster; None: the same."""
     basebackup: tuple[str, ...] = ()
     """Further options of pg_basebackup."""
+    rewind: tuple[str, ...] = ()
+    """Further options of pg_rewind."""
     bootstrap: Method | None = None
     """How a new cluster's data directory is made; None: initdb."""
     bootstrap_refused: str = ""
@@ -96,7 +106,8 @@ def commands_from(document: Mapping[str, Any]) -> Commands:
     return Commands(
         replica_methods=replica or (None,),
         standby_methods=_methods(postgres, listed, "standby_cluster", problems) if listed is not None else None,
-        basebackup=_options(postgres.get(BASEBACKUP), problems),
+        basebackup=_options(postgres.get(BASEBACKUP), BASEBACKUP, FORBIDDEN_BASEBACKUP, problems),
+        rewind=_options(postgres.get("rewind"), "rewind", FORBIDDEN_REWIND, problems),
         bootstrap=method,
         bootstrap_refused=refused,
         post_bootstrap=_command(
@@ -191,14 +202,14 @@ def _callbacks(value: object, problems: dict[str, str]) -> dict[str, Command]:
     return {event: command for event, command in found.items() if command}
 
 
-def _options(value: object, problems: dict[str, str]) -> tuple[str, ...]:
-    """pg_basebackup's further options, from a list of names and one-key objects, or from one object."""
+def _options(value: object, program: str, forbidden: frozenset[str], problems: dict[str, str]) -> tuple[str, ...]:
+    """A program's further options, from a list of names and one-key objects, or from one object."""
     rows = value.items() if isinstance(value, Mapping) else _pairs(value)
     found = []
     for name, setting in list(rows)[:MOST_OPTIONS]:
-        why = _refused(name, setting)
+        why = _refused(name, setting, forbidden)
         if why is not None:
-            problems[f"postgresql.{BASEBACKUP}.{str(name)[:63]}"] = why
+            problems[f"postgresql.{program}.{str(name)[:63]}"] = why
         elif setting is True or (isinstance(value, list) and setting is None):
             found.append(f"--{name}")
         elif setting is not False and setting is not None:
@@ -213,12 +224,12 @@ def _pairs(value: object) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def _refused(name: object, value: object) -> str | None:
+def _refused(name: object, value: object, forbidden: frozenset[str]) -> str | None:
     """Why an option is not passed on. The same for a name in a list and for one in an object."""
     if not isinstance(name, str) or _OPTION.fullmatch(name) is None:
         return "an option is written as its long name without dashes in front"
-    if any(one.startswith(name) or name.startswith(one) for one in FORBIDDEN_BASEBACKUP):
-        return "this option is set by the agent, or would spoil the copy"
+    if any(one.startswith(name) or name.startswith(one) for one in forbidden):
+        return "this option is set by the agent, or would spoil the result"
     if not isinstance(value, str | int | float | None) or not str(value).isprintable() or len(str(value)) > LONGEST:
         return "give a text, a number or a boolean"
     if name == "compress" and not str(value).startswith("server-"):

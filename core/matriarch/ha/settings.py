@@ -100,8 +100,8 @@ def settings_from(document: Mapping[str, Any]) -> ClusterSettings:
         synchronous_mode_strict=_flag(document, "synchronous_mode_strict", False),
         synchronous_node_count=max(1, int(_number(document, "synchronous_node_count", 1, 1))),
         pause=_flag(document, "pause", False),
-        primary_start_timeout=_number(document, "primary_start_timeout", default.primary_start_timeout, 0),
-        primary_stop_timeout=_number(document, "primary_stop_timeout", default.primary_stop_timeout, 0),
+        primary_start_timeout=_timeout(document, "start", default.primary_start_timeout),
+        primary_stop_timeout=_timeout(document, "stop", default.primary_stop_timeout),
         member_slots_ttl=_number(document, "member_slots_ttl", default.member_slots_ttl, 0),
         slots=slots_from(document),
         commands=commands_from(document),
@@ -138,6 +138,11 @@ def _number(document: Mapping[str, Any], key: str, default: float, least: float)
     if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
         return default
     return max(least, float(value))
+
+
+def _timeout(document: Mapping[str, Any], of: str, default: float) -> float:
+    """Of a primary's start or stop; under its older name where there is no newer one."""
+    return _number(document, f"primary_{of}_timeout", _number(document, f"master_{of}_timeout", default, 0), 0)
 
 
 def _flag(document: Mapping[str, Any], key: str, default: bool) -> bool:

@@ -11,11 +11,13 @@ from matriarch.ha.written import whole
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,252}", re.ASCII)
 _SLOT = re.compile(r"[a-z0-9_]{1,63}", re.ASCII)
 _KEYS = ("host", "port", "restore_command")
+MOST_HOSTS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class StandbyCluster:
-    """The primary of the other cluster, at which its own primary always answers.
+    """Where the primary of the other cluster answers: at one address that goes along with it, or at one of several,
+    written with commas in between, of which the one counts that takes writes (after Patroni).
 
     Without `host` nobody is followed: the document did not name anybody who could be. `slot` is a replication slot over
     there that a person made; None: no slot.
@@ -35,7 +37,14 @@ def standby_cluster_from(value: object) -> StandbyCluster | None:
         return None
     host, slot, port = value.get("host"), value.get("primary_slot_name"), whole(value.get("port"), 5432)
     return StandbyCluster(
-        host=host if isinstance(host, str) and _HOST.fullmatch(host) and 0 < port < 65536 else "",
+        host=_hosts(host) if 0 < port < 65536 else "",
         port=port if 0 < port < 65536 else 5432,
         slot=slot if isinstance(slot, str) and _SLOT.fullmatch(slot) else None,
     )
+
+
+def _hosts(value: object) -> str:
+    """The hosts without blanks in between; none at all when one of them cannot be one."""
+    hosts = [host.strip() for host in value.split(",")] if isinstance(value, str) else []
+    usable = 0 < len(hosts) <= MOST_HOSTS and all(_HOST.fullmatch(host) for host in hosts)
+    return ",".join(hosts) if usable else ""

@@ -126,7 +126,7 @@ class FakePostgres:
         """archive_command for each finished segment that waits."""
         return await self.server.archiver.offer(within)
 
-    async def rewind(self, source: Upstream) -> int:
+    async def rewind(self, source: Upstream, options: tuple[str, ...] = ()) -> int:
         """pg_rewind. ProgramFailed when there is nothing to rewind, or an earlier one was cut short."""
         if self.server.process != "stopped":
             raise ProgramFailed("pg_rewind: the target server must be shut down cleanly")

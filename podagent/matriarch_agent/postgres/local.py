@@ -121,11 +121,11 @@ class LocalPostgres:
     async def _server_runs(self) -> bool:
         return (await self._init.status()).alive
 
-    async def rewind(self, source: Upstream) -> int:
+    async def rewind(self, source: Upstream, options: tuple[str, ...] = ()) -> int:
         """pg_rewind against `source`; see the port."""
         if (await self._init.status()).alive:
             raise PostgresError("stop the server before a rewind")
-        self.last_rewind = await rewind(self._place, self._directory, self._files.source(source))
+        self.last_rewind = await rewind(self._place, self._directory, self._files.source(source), options)
         past.note_rewound(self._place, (await read_control(self._place)).data.sysid)
         past.forget_led(self._place)
         dropped = self.last_rewind

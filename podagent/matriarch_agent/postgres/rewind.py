@@ -27,7 +27,9 @@ class Rewound:
     dropped_bytes: int
 
 
-async def rewind(place: Place, directory: DataDirectory, source: Source) -> Rewound:
+async def rewind(
+    place: Place, directory: DataDirectory, source: Source, options: tuple[str, ...] = ()
+) -> Rewound:
     """Run crash recovery when it is due, then pg_rewind. The server is stopped, and stays so.
 
     Raises ProgramFailed; `directory.half_rewound` then tells whether anything was written.
@@ -40,6 +42,7 @@ async def rewind(place: Place, directory: DataDirectory, source: Source) -> Rewo
         place.program("pg_rewind"),
         f"--target-pgdata={place.pgdata}",
         f"--source-server={connection(source, application_name=f'{place.member}-rewind')}",
+        *options,
     ]
     directory.note_rewind(True)
     output = await programs.run(argv, place.environment())

@@ -14,7 +14,7 @@ from component.postgres.member import QUICK, SECRETS, Member, Members, eventuall
 
 from matriarch.config.quoting import conninfo
 from matriarch.ha.divergence import Verdict, judge
-from matriarch.ha.view import PostgresView
+from matriarch.ha.view import PostgresView, Upstream
 from matriarch.words.errors import PostgresError, ProgramFailed, QueryFailed
 from matriarch.words.sync_names import BLOCKED, NOBODY, every
 from matriarch_agent.ports import StartMode
@@ -346,3 +346,17 @@ async def test_rewound_data_whose_source_is_gone_gets_its_wal_from_the_next_lead
     assert not view.unproven
     await caught_up(primary, second)
     assert await primary.sql("select array_agg(id order by id)::text from public.t") == "{-2,-1,0}"
+
+
+async def test_of_several_hosts_the_primary_is_asked_copied_and_followed(members: Members) -> None:
+    """What `standby_cluster.host` may be: the first does not answer, and a replica is passed over."""
+    primary = await members.primary()
+    several = Upstream("far", "127.0.0.9,127.0.0.1", primary.place.port, remote=True)
+    standby = await members.make("far-0")
+    await standby.postgres.clone(several, QUICK)
+    assert (await standby.postgres.ask_history(several, 1)).in_recovery is False
+    await standby.postgres.start(StartMode(primary=False, upstream=several), QUICK)
+    await until(standby, "streaming", lambda view: view.streaming)
+    replicas = Upstream("far", "127.0.0.9,127.0.0.1", standby.place.port, remote=True)
+    with pytest.raises(PostgresError):
+        await primary.postgres.ask_history(replicas, 1)

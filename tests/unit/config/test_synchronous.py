@@ -64,3 +64,10 @@ def test_a_standby_follows_by_name_slot_and_passfile() -> None:
     assert "password=" not in settings["primary_conninfo"]
     assert set(standby_settings("demo-1", None).values()) == {""}
     assert "replication='true'" in connection(source, application_name="x", replication="true")
+
+
+def test_of_several_hosts_only_the_one_that_takes_writes_is_followed() -> None:
+    several = Source("a,b:5432", "10.0.0.1,10.0.0.2", 5432, "replicator", "/run/matriarch/pgpass", slot="")
+    assert "target_session_attrs='read-write'" in connection(several, application_name="x")
+    one = Source("demo-0", "10.1.2.3", 5432, "replicator", "/run/matriarch/pgpass")
+    assert "target_session_attrs" not in connection(one, application_name="x")

@@ -9,7 +9,7 @@ import pytest
 from unit.ha.views import NOW, a_view, lock, members
 
 from matriarch.ha.actions import Clone
-from matriarch.ha.commands import FORBIDDEN_BASEBACKUP, Commands, commands_from
+from matriarch.ha.commands import FORBIDDEN_BASEBACKUP, FORBIDDEN_REWIND, Commands, commands_from
 from matriarch.ha.decide import decide
 from matriarch.ha.documents.edits import check_commands, check_settings
 from matriarch.ha.documents.status import status_document
@@ -82,6 +82,15 @@ def test_good_options_of_pg_basebackup() -> None:
     given = postgres(basebackup={"max-rate": "100M", "verbose": True, "progress": False, "compress": "server-gzip:5"})
     assert given.basebackup == ("--max-rate=100M", "--verbose", "--compress=server-gzip:5") and not given.problems
     assert "server" in next(iter(postgres(basebackup={"compress": "gzip"}).problems.values()))
+
+
+def test_options_of_pg_rewind() -> None:
+    found = postgres(rewind=["debug", {"sync-method": "syncfs"}])
+    assert found.rewind == ("--debug", "--sync-method=syncfs") and not found.problems
+    for name in (*sorted(FORBIDDEN_REWIND), "target", "dry", "restore"):
+        for value in ([name], {name: "x"}):
+            refused = postgres(rewind=value)
+            assert refused.rewind == () and list(refused.problems) == [f"postgresql.rewind.{name}"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from matriarch.ha.actions import Fence, PollPeers, Release, StartPrimary
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import measured_rate, recovery_s
-from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.settings import ClusterSettings, settings_from
 from matriarch.ha.tags import Tags
 from matriarch.ha.view import Activity, ControlData, Memory, PrimarySeen, SyncView, View
 from matriarch.words.sync_names import NOBODY, every
@@ -158,3 +158,10 @@ def test_a_new_agent_gives_a_start_up_only_at_the_common_bound() -> None:
     assert decide(starting(299.0, memory=unknown)).actions == ()
     assert decide(starting(301.0, memory=unknown)).actions == (Fence(), Release())
     assert decide(starting(301.0, memory=unknown, sync=SyncView("demo-1", (), 0, "9"))).actions == ()
+
+
+def test_the_older_names_of_the_timeouts_are_read_where_there_are_no_newer_ones() -> None:
+    old = settings_from({"master_start_timeout": 20, "master_stop_timeout": "7"})
+    assert (old.primary_start_timeout, old.primary_stop_timeout) == (20.0, 7.0)
+    both = settings_from({"master_start_timeout": 20, "primary_start_timeout": 0})
+    assert both.primary_start_timeout == 0.0

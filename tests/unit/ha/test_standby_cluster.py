@@ -80,12 +80,20 @@ def test_the_section_is_read_with_patronis_words() -> None:
     assert not parse_settings(text).synchronous
 
 
+def test_several_hosts_are_one_source() -> None:
+    """As in Patroni: the one counts that takes writes."""
+    given = {"host": "10.0.0.1, db-2.example.org,fd00::1", "port": 5433}
+    found = parse_settings(json.dumps({"standby_cluster": given})).standby_cluster
+    assert found == StandbyCluster("10.0.0.1,db-2.example.org,fd00::1", 5433)
+    assert check_settings({"standby_cluster": given}) is None
+
+
 @pytest.mark.parametrize("nothing", [None, {}, [], "yes", {"host": None}, {"create_replica_methods": ["basebackup"]}])
 def test_no_section_is_no_standby_cluster(nothing: Any) -> None:
     assert parse_settings(json.dumps({"standby_cluster": nothing})).standby_cluster is None
 
 
-@pytest.mark.parametrize("host", ["a b", "x' user='postgres", "", 7, "h" * 300])
+@pytest.mark.parametrize("host", ["a b", "x' user='postgres", "", 7, "h" * 300, "a,", "a,b c", ",".join("a" * 17)])
 def test_a_hostile_host_is_followed_by_nobody_and_promotes_nobody(host: Any) -> None:
     read = parse_settings(json.dumps({"standby_cluster": {"host": host, "port": 5432}})).standby_cluster
     assert read == StandbyCluster()

@@ -53,7 +53,7 @@ def check_settings(document: Mapping[str, Any]) -> Refusal | None:
         return Refusal(400, "standby_cluster must be an object; null makes the cluster primary")
     wanted = standby_cluster_from(other)
     if wanted is not None and not wanted.host:
-        return Refusal(400, "standby_cluster.host must be the name or address of the other cluster's primary")
+        return Refusal(400, "standby_cluster.host must be the other cluster's primary, or hosts with commas in between")
     refusal = _check_parts(document)
     if refusal is not None:
         return refusal
