@@ -326,6 +326,11 @@ class View:
         return Request(None, None, None, self.request.version)
 
     @property
+    def asked_for(self) -> bool:
+        """A person asked for this member to lead, and the time for it has come."""
+        return self.due_request.pending and self.due_request.candidate == self.me.name
+
+    @property
     def claim_binds(self) -> bool:
         """This member agreed to another's failsafe claim, and its word still counts: for the TTL, unless the lock was
         renewed or released after it, which then says more."""

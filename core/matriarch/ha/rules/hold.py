@@ -16,7 +16,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules import requests, slots, sync
 from matriarch.ha.rules.early_take import taken_early
 from matriarch.ha.rules.fence import is_sysid
-from matriarch.ha.rules.race import reconsider, sync_active
+from matriarch.ha.rules.race import reconsider, sync_active, unlisted
 from matriarch.ha.rules.recover import reclaim
 from matriarch.ha.rules.restart import dropped, wish
 from matriarch.ha.scheduled import wake_for
@@ -54,14 +54,14 @@ def _give_back(view: View) -> Decision | None:
 
 def _unfit(view: View) -> Decision | None:
     """Why the holder of the lock is not promoted; None when it may be."""
-    if sync_active(view) and not view.sync.lists(view.me.name):
-        facts = f"holds the lock, but was not synchronous with {view.sync.leader}"
+    why = unlisted(view)
+    if why is not None:
+        facts = f"holds the lock, but was {why}"
         return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
     if _overridden(view):
         facts = "holds the lock, but the sync object is not what it was when the promises were counted"
         return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
-    asked = view.due_request.pending and view.due_request.candidate == view.me.name
-    if view.settings.pause and not asked:
+    if view.settings.pause and not view.asked_for:
         return Decision((Release(),), Reason.PAUSED, "no promotion while paused", wake_in=view.settings.loop_wait)
     return None
 

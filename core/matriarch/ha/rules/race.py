@@ -35,7 +35,7 @@ def race(view: View) -> Decision | None:
     if why is not None:
         return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=AGAIN_S)
     needed = votes_needed(view)
-    if not needed and _is_candidate(view):
+    if not needed and view.asked_for:
         return _take(view, "candidate of the pending request")
     if not needed and _only_listed(view):
         return _take(view, "the only listed synchronous standby")
@@ -74,19 +74,25 @@ def sync_active(view: View) -> bool:
     return view.settings.synchronous and view.sync.leader is not None
 
 
+def unlisted(view: View) -> str | None:
+    """Why the sync object keeps this member from leading, whether it races or holds the lock already; None when it does
+    not (rule 3)."""
+    lists = not sync_active(view) or view.sync.lists(view.me.name)
+    return None if lists else f"not synchronous with {view.sync.leader}"
+
+
 def _not_eligible(view: View) -> str | None:
-    me = view.me
-    if not me.tags.may_lead:
+    if not view.me.tags.may_lead:
         return "tag nofailover"
-    if view.settings.pause and not _is_candidate(view):
+    if view.settings.pause and not view.asked_for:
         return "paused"
     if view.settings.failsafe_mode and view.lock.holder and view.lock.failsafe and not failsafe_applies(view):
         return "not in the failsafe topology"
     if view.claim_binds:
         return f"{view.failsafe.leader} is primary under failsafe"
-    if sync_active(view) and not view.sync.lists(me.name):
+    if unlisted(view):
         # Not even when a person names it: they switch synchronous mode off first, and so say that they accept the loss.
-        return f"not synchronous with {view.sync.leader}"
+        return unlisted(view)
     if view.postgres.unusable_for is not None and view.postgres.unusable_for > UNFIT_AFTER_S:
         return f"its own Postgres is of no use: {view.postgres.unusable_why}"
     if view.just_handed_over:
@@ -112,8 +118,7 @@ def _stale(view: View) -> str | None:
 
 def _forced(view: View) -> bool:
     """A person named this member in a failover without a leader: they accept the loss."""
-    request = view.due_request
-    return request.pending and request.leader is None and request.candidate == view.me.name
+    return view.asked_for and view.due_request.leader is None
 
 
 def _only_listed(view: View) -> bool:
@@ -159,7 +164,7 @@ def _compare(view: View, answers: tuple[PeerAnswer, ...]) -> Decision:
             facts = f"{rival.name} is at {rival.timeline}:{format_lsn(rival.lsn or 0)}"
             return Decision((), Reason.NOT_MOST_ADVANCED, facts, wake_in=AGAIN_S)
         favoured = rival.priority > view.me.tags.failover_priority and not rival.handed_over
-        if same_position(view, rival) and favoured and not _is_candidate(view):
+        if same_position(view, rival) and favoured and not view.asked_for:
             return Decision((), Reason.NOT_MOST_ADVANCED, f"{rival.name} has priority", wake_in=AGAIN_S)
     silent = [a.name for a in answers if not a.reachable]
     if silent and _history_unknown(view) and not _waited(view):
@@ -170,10 +175,6 @@ def _compare(view: View, answers: tuple[PeerAnswer, ...]) -> Decision:
 
 def _may_win(view: View, answer: PeerAnswer) -> bool:
     return not sync_active(view) or view.sync.lists(answer.name)
-
-
-def _is_candidate(view: View) -> bool:
-    return view.due_request.pending and view.due_request.candidate == view.me.name
 
 
 def _history_unknown(view: View) -> bool:

@@ -21,7 +21,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import give_way_after_crash
 from matriarch.ha.rules.early_take import releases, taken_early
 from matriarch.ha.rules.fence import is_sysid
-from matriarch.ha.rules.race import sync_active
+from matriarch.ha.rules.race import unlisted
 from matriarch.ha.rules.succession import give_way
 from matriarch.ha.rules.sync import certain, start_primary
 from matriarch.ha.rules.upstream import copy_source, leader_upstream, waits_for_leader
@@ -103,8 +103,9 @@ def _start_as_holder(view: View) -> Decision:
         # On record before the first commit can be acknowledged: nobody may initialise a second cluster after that.
         write = WriteInitialize(control.sysid, view.config.version)
         return Decision((write,), Reason.BOOTSTRAPPING, "system identifier first", lead=True, wake_in=0.0)
-    if sync_active(view) and not view.sync.lists(view.me.name):
-        facts = f"holds the lock, but was not synchronous with {view.sync.leader}"
+    why = unlisted(view)
+    if why is not None:
+        facts = f"holds the lock, but was {why}"
         return Decision((Release(),), Reason.NOT_ELIGIBLE, facts, wake_in=0.5)
     if not control.was_primary:
         return Decision((StartReplica(None),), Reason.STARTING_REPLICA, "to be promoted", True, 0.2)
