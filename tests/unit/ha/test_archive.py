@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from unit.ha.views import NOW, RECORDED, SYSID, a_view, leading, lock, poll, remote, replica, stopped
 
-from matriarch.ha.actions import ArchiveWal, BreakOff, Clone, Follow, Release, Rewind, StartPrimary, StartReplica
+from matriarch.ha.actions import ArchiveWal, BreakOff, Clone, Fence, Follow, Release, Rewind, StartPrimary, StartReplica
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.archive import AGAIN_S
@@ -77,6 +77,12 @@ def test_a_handover_whose_wal_has_ended_is_not_fenced_because_it_gave_the_lock_u
     released = leading(lock=lock(None), lease_until=None, postgres=postgres, activity=Activity("HandOver", NOW - 2))
     assert decide(released).reason == Reason.BUSY
     assert not postgres.writable or postgres.process == "stopped"
+
+
+def test_a_shutdown_that_nobody_sees_to_any_more_is_ended() -> None:
+    """The agent was started anew meanwhile. Its archiver may hang for ever, and the member is to come back."""
+    alone = leading(lock=lock("demo-0"), lease_until=None, postgres=CLOSING)
+    assert decide(alone).actions == (Fence(),)
 
 
 def test_a_handover_whose_wal_has_not_ended_is_fenced_without_a_lease() -> None:

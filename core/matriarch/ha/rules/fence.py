@@ -29,7 +29,8 @@ def fence(view: View) -> Decision | None:
         if view.activity.name in LEADER_ACTIVITIES or (view.activity.name == "Restart" and view.postgres.writable):
             return Decision((Fence(),), Reason.LEASE_LOST, f"during {view.activity.name}", wake_in=0.1)
         return None
-    if view.postgres.writable:
+    if view.postgres.writable or view.postgres.closed:
+        # A shutdown that nobody sees to any more may wait for its archive for ever: what is left is archived later.
         return Decision((Fence(),), Reason.LEASE_LOST, _why(view), wake_in=0.1)
     return None
 
