@@ -286,11 +286,13 @@ class Agent:
     async def confirm_failsafe(self, view: View) -> None:
         """Ask every member of the failsafe topology; extend the lease when all accept."""
         sent = self.now()
-        claim = FailsafeClaim(self.me.name, status.api_url(self.me), status.conn_url(self.me), slots.positions(view))
-        others = [url for name, url in (view.lock.failsafe or {}).items() if name != self.me.name]
+        ttl, url, conn = self.keeper.claimable_ttl(), status.api_url(self.me), status.conn_url(self.me)
+        claim = FailsafeClaim(self.me.name, url, conn, slots.positions(view), ttl)
+        members = self.keeper.topology(view.lock.failsafe or {})
+        others = [url for name, url in members.items() if name != self.me.name]
         accepted = await asyncio.gather(*(self.peers.claim(url, claim, timeout=FAILSAFE_TIMEOUT_S) for url in others))
         if all(accepted):
-            await self.keeper.extend(sent)
+            await self.keeper.extend(sent, ttl)
             self.failsafe = replace(self.failsafe, confirmed_at=sent)
         outcome = "accepted" if all(accepted) else "refused"
         self.failsafe_counts[outcome] = self.failsafe_counts.get(outcome, 0) + 1
@@ -300,7 +302,8 @@ class Agent:
         """Answer another member's `POST /failsafe`."""
         verdict = judge_failsafe(self.observer.build(), claim, self.now(), acquiring=self.keeper.acquiring)
         if verdict.accepted:
-            self.failsafe = Failsafe(None, claim.name, claim.api_url, claim.conn_url, self.now(), claim.slots)
+            url, conn = claim.api_url, claim.conn_url
+            self.failsafe = Failsafe(None, claim.name, url, conn, self.now(), claim.slots, claim.ttl)
         return verdict
 
     def _bound_by_claim(self) -> bool:

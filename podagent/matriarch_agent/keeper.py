@@ -8,7 +8,9 @@ it), the second ends it at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from matriarch.ha.lease import lease_end
 from matriarch.ha.records import Renewal
@@ -40,6 +42,10 @@ class Keeper:
         self._turn = asyncio.Lock()
         self._kick = asyncio.Event()
         self._sent_at = -1e9
+        self._told_ttl = math.inf
+        self._told_members: dict[str, str] = {}
+        """The least ttl, and all members of the failsafe topology, of the renewals that others may see: the last
+        answered one, and those sent since, which may land at any time."""
         self._rest_until = -1e9
         self.lease_until: float | None = None
         self.lead = False
@@ -76,6 +82,9 @@ class Keeper:
         if lead != self.lead:
             self.lead = lead
             self._kick.set()
+        if not lead:
+            # Nobody renews any more, so nobody would notice that the API server answers again.
+            self._forget_silence()
 
     async def take(self, version: str | None) -> None:
         """Take the lock (or take it up again) on `version`. The lease starts when the request is sent."""
@@ -86,8 +95,10 @@ class Keeper:
             self.acquiring = True
             try:
                 renewal, sent = self._make_renewal(), self._now()
+                renewal = self._as_long_as_before(renewal)
+                self._note_sent(renewal)
                 await self._store.take_lock(version, renewal, self._settings().retry_timeout)
-                await self._granted(sent)
+                await self._granted(sent, renewal)
             finally:
                 self.acquiring = False
             self.set_lead(True)
@@ -121,10 +132,20 @@ class Keeper:
         async with self._turn:
             await self._store.write_position(lsn, self._settings().retry_timeout)
 
-    async def extend(self, sent: float) -> None:
-        """Failsafe: every member agreed to questions sent at `sent`."""
+    def topology(self, seen: Mapping[str, str]) -> dict[str, str]:
+        """Who has to agree to a failsafe round: whoever may take the lock. That are the members that the lock was
+        `seen` to name, and those that a renewal names which was not answered."""
+        return {**self._told_members, **seen}
+
+    def claimable_ttl(self) -> float:
+        """For how long a failsafe round may extend the lease, in seconds. No longer than any renewal under way tells:
+        one that lands after the round counts instead of it."""
+        return min(self._settings().ttl, self._told_ttl)
+
+    async def extend(self, sent: float, ttl: float) -> None:
+        """Failsafe: every member agreed, for `ttl` seconds, to questions sent at `sent`."""
         if self.lease_until is not None:
-            self.lease_until = max(self.lease_until, lease_end(sent, self._settings().ttl))
+            self.lease_until = max(self.lease_until, lease_end(sent, ttl))
             # A lease that had ended meanwhile lives again, and with it the renewals.
             self._kick.set()
             await self._tell_init()
@@ -159,10 +180,11 @@ class Keeper:
             if not self.lead or self.lease_until is None:
                 return
             renewal, sent = self._make_renewal(), self._now()
+            await self._announce(sent, renewal)
             budget = min(self._settings().retry_timeout, max(0.5, (self.lease_until - sent) / 2))
             try:
                 await self._store.renew_lock(renewal, budget)
-                await self._granted(sent)
+                await self._granted(sent, renewal)
                 return
             except (ConflictError, NotFound) as error:
                 self._lost(str(error))
@@ -171,24 +193,45 @@ class Keeper:
                 self._unanswered(sent, error)
         await asyncio.sleep(AGAIN_S)
 
-    async def _granted(self, sent: float) -> None:
-        self._sent_at = sent
+    def _as_long_as_before(self, renewal: Renewal) -> Renewal:
+        """A lock that is taken before it is free must not be free again before its former holder's lease is over."""
+        record = self._store.lock_record()
+        former = record.ttl if record is not None and record.ttl is not None else 0
+        return replace(renewal, ttl=max(renewal.ttl, float(former)))
+
+    def _note_sent(self, renewal: Renewal) -> None:
+        self._told_ttl = min(self._told_ttl, renewal.ttl)
+        self._told_members |= renewal.failsafe or {}
+
+    async def _announce(self, sent: float, renewal: Renewal) -> None:
+        """A renewal that tells a shorter ttl than those before it may be seen although its answer is lost: the lease
+        is cut first."""
+        self._note_sent(renewal)
+        if self.lease_until is not None and self.lease_until > lease_end(sent, renewal.ttl):
+            self.lease_until = lease_end(sent, renewal.ttl)
+            await self._tell_init()
+
+    async def _granted(self, sent: float, renewal: Renewal) -> None:
+        self._sent_at, self._told_ttl = sent, renewal.ttl
+        self._told_members = dict(renewal.failsafe or {})
         self.counts["granted"] += 1
-        until = lease_end(sent, self._settings().ttl)
+        until = lease_end(sent, renewal.ttl)
         self.lease_until = max(until, self.lease_until or until)
         await self._tell_init()
         if self.failing_since is not None:
             self._log("renewals succeed again", outage_s=round(self._now() - self.failing_since, 3))
-            self.failing_since = None
-            self.unanswered.clear()
+            self._forget_silence()
             self._wake()
+
+    def _forget_silence(self) -> None:
+        self.failing_since = None
+        self.unanswered.clear()
 
     def _lost(self, why: str) -> None:
         self._log("lock lost", why=why)
         self.counts["lost"] += 1
         self.lease_until = None
-        self.failing_since = None
-        self.unanswered.clear()
+        self._forget_silence()
         self.lead = False
         self._wake()
 

@@ -69,6 +69,7 @@ class HttpPeers:
             "api_url": claim.api_url,
             "conn_url": claim.conn_url,
             "slots": dict(claim.slots),
+            "ttl": claim.ttl,
         }
         try:
             answer = await self._call("POST", api_url, "/failsafe", timeout, document)

@@ -175,6 +175,8 @@ class FailsafeClaim:
     api_url: str
     conn_url: str
     slots: Mapping[str, int] = field(default_factory=dict)
+    ttl: float = 0.0
+    """For how long it asks, in seconds; 0 when it does not tell, as Patroni: then for the ttl of who is asked."""
 
 
 class Peers(Protocol):

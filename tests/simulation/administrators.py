@@ -41,6 +41,12 @@ class Administrator:
             "reinitialize": self._reinitialize,
             "scale": self._scale,
             "turn": self._turn,
+            "timing": self._timing,
+            "failsafe": self._failsafe,
+            "tags": self._tags,
+            "slots": self._slots,
+            "count": self._count,
+            "nosync": self._nosync,
         }
 
     async def run(self) -> None:
@@ -59,6 +65,11 @@ class Administrator:
         settings.update(change)
         body = {"metadata": {"annotations": {"config": json.dumps(settings, separators=(",", ":"), sort_keys=True)}}}
         await self._write(names.config_object(self._world.cluster), body)
+
+    def unpause(self) -> None:
+        """End a pause, if there is one."""
+        if self._world.plan.settings.get("pause"):
+            self._world.spawn(self.set_settings({"pause": False}))
 
     async def _write(self, name: str, body: dict[str, Any]) -> None:
         try:
@@ -98,6 +109,38 @@ class Administrator:
             "synchronous_mode_strict": self._rng.random() < 0.2,
             "synchronous_node_count": self._rng.choice([1, 2]),
         }
+
+    def _timing(self) -> dict[str, Any]:
+        ttl, wait, retry = self._rng.choice([(9, 3, 3), (15, 5, 5), (30, 10, 10)])
+        return {"ttl": ttl, "loop_wait": wait, "retry_timeout": retry}
+
+    def _failsafe(self) -> dict[str, Any]:
+        return {"failsafe_mode": self._rng.random() < 0.5}
+
+    def _tags(self) -> dict[str, Any] | None:
+        """Other priorities for some."""
+        if self._world.plan.tags:
+            return None
+        members = self._world.members
+        some = self._rng.sample(members, self._rng.randint(0, len(members)))
+        rng = self._rng
+        tags = {m.name: {"failover_priority": rng.choice([1, 2]), "sync_priority": rng.choice([1, 2])} for m in some}
+        return {"member_tags": tags}
+
+    def _slots(self) -> dict[str, Any]:
+        """A permanent slot more, or all gone."""
+        feed = {"type": "logical", "database": "app", "plugin": "pgoutput"}
+        wanted = {"backup": {"type": "physical"}, "feed": feed}
+        return {"slots": dict(self._rng.sample(sorted(wanted.items()), self._rng.randint(0, 2)))}
+
+    def _count(self) -> dict[str, Any]:
+        return {"synchronous_node_count": self._rng.choice([1, 2])}
+
+    def _nosync(self) -> dict[str, Any]:
+        """One member after the other is not to be synchronous, or all may be."""
+        members = self._world.members
+        some = self._rng.sample(members, self._rng.randint(0, max(0, len(members) - 2)))
+        return {"member_tags": {member.name: {"nosync": True} for member in some}}
 
     def _turn(self) -> dict[str, Any] | None:
         """Promote a standby cluster, or make a cluster follow a promoted copy of itself.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -25,9 +26,9 @@ async def _renew_blindly(self: ClusterStore, renewal: records.Renewal, timeout: 
 
 
 def _from_the_answer(method: Any) -> Any:
-    async def granted(self: Keeper, sent: float) -> None:
+    async def granted(self: Keeper, sent: float, renewal: records.Renewal) -> None:
         del sent
-        await method(self, self._now())
+        await method(self, self._now(), renewal)
 
     return granted
 
@@ -55,7 +56,7 @@ def _failsafe(enough: Any) -> Any:
         others = [url for name, url in (view.lock.failsafe or {}).items() if name != self.me.name]
         accepted = await asyncio.gather(*(self.peers.claim(url, claim, timeout=FAILSAFE_TIMEOUT_S) for url in others))
         if enough(accepted):
-            await self.keeper.extend(sent)
+            await self.keeper.extend(sent, view.settings.ttl)
 
     return confirm
 
@@ -81,6 +82,32 @@ def _tagged(plan: Plan) -> None:
     under(("node-crash", "pod-delete", "isolate"), synchronous_mode=False, fault_every_s=5.0)(plan)
     plan.tags = {2: Tags(nofailover=True)}
     plan.settings["member_tags"] = {"demo-2": {"nofailover": True}}
+
+
+def _uncut(method: Any) -> Any:
+    async def announce(self: Keeper, sent: float, renewal: records.Renewal) -> None:
+        until = self.lease_until
+        await method(self, sent, renewal)
+        self.lease_until = until
+        await self._tell_init()
+
+    return announce
+
+
+def _by_own_ttl(view: View) -> bool:
+    heard = view.failsafe.heard_at
+    return heard is not None and view.now < heard + view.settings.ttl and view.lock.seen_at <= heard
+
+
+def _retimed(*faults: str, **changes: Any) -> Callable[[Plan], None]:
+    """A person changes the timing all the time."""
+    adjusted = under(faults, failsafe_mode=True, fault_every_s=3.0, **changes)
+
+    def adjust(plan: Plan) -> None:
+        adjusted(plan)
+        plan.admin_kinds, plan.admin_every_s = ("timing",), 4.0
+
+    return adjust
 
 
 LEASE_MUTANTS: tuple[Mutant, ...] = (
@@ -139,6 +166,19 @@ LEASE_MUTANTS: tuple[Mutant, ...] = (
         patched(race, "_not_eligible", _whatever_the_tag),
         _tagged,
         frozenset({4}),
+    ),
+    Mutant(
+        "a shorter ttl is told and the lease not cut",
+        patched(Keeper, "_announce", _uncut),
+        _retimed("api-outage", "isolate", synchronous_mode=False),
+        frozenset({1, 2}),
+    ),
+    Mutant(
+        "a member is bound by its own ttl, however long a failsafe claim asked",
+        lambda: mock.patch.object(View, "claim_binds", property(_by_own_ttl)),
+        _retimed("api-outage", "api-outage", "isolate", "api-silent-watch", synchronous_mode=False),
+        frozenset({1, 2}),
+        seeds=150,
     ),
     Mutant(
         "a lost lease is fenced a TTL later",

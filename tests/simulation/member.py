@@ -283,10 +283,10 @@ class _Rest:
 
     async def failsafe(self, body: Mapping[str, Any]) -> int:
         agent = await self._agent()
-        claim = FailsafeClaim(body["name"], body["api_url"], body["conn_url"], body["slots"])
+        claim = FailsafeClaim(body["name"], body["api_url"], body["conn_url"], body["slots"], body["ttl"])
         verdict = agent.accept_failsafe(claim)
         if verdict.accepted:
-            self._member.world.truth.accept(claim.name, self._member.name)
+            self._member.world.truth.accept(claim.name, self._member.name, max(claim.ttl, agent.settings().ttl))
         self._member.world.trace.add(self._member.name, f"failsafe claim of {claim.name}: {verdict.text}")
         return int(verdict.status)
 

@@ -11,6 +11,7 @@ from matriarch.ha import decide as decide_module
 from matriarch.ha.actions import Decision, SetSyncNames, WriteSync
 from matriarch.ha.divergence import Verdict
 from matriarch.ha.failsafe import Verdict as FailsafeVerdict
+from matriarch.ha.records import Renewal
 from matriarch.ha.rules import sync as sync_rules
 from matriarch.ha.view import SyncView, View
 from matriarch.words.names import sync_object
@@ -42,14 +43,14 @@ def _no_swap(method: Any) -> Any:
 
 
 def _late_lease(method: Any) -> Any:
-    async def granted(self: Keeper, sent: float) -> None:
-        await method(self, sent + 10.0)
+    async def granted(self: Keeper, sent: float, renewal: Renewal) -> None:
+        await method(self, sent + 10.0, renewal)
 
     return granted
 
 
 async def _any_peer(self: Agent, view: View) -> None:
-    await self.keeper.extend(self.now())
+    await self.keeper.extend(self.now(), view.settings.ttl)
 
 
 def _names_first(step: Callable[[View], tuple[Any, ...]]) -> Callable[[View], tuple[Any, ...]]:

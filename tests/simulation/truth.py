@@ -33,7 +33,7 @@ class Truth:
         self.granted: dict[str, float] = {}
         """Member -> until when its last renewal may be counted at most, in the loop's seconds."""
         self.accepted: dict[str, dict[str, float]] = {}
-        """Claimant -> member -> when that member last accepted a failsafe claim."""
+        """Claimant -> member -> until when that member's acceptance of a failsafe claim counts."""
         self.address_changes: list[tuple[float, str | None]] = [(-1e9, None)]
         """When the primary Service began to point where."""
         self.requested_at = -1e9
@@ -79,9 +79,9 @@ class Truth:
         if address != self.address_changes[-1][1]:
             self.address_changes.append((now, address))
 
-    def accept(self, claimant: str, member: str) -> None:
-        """A member agreed to a failsafe claim just now."""
-        self.accepted.setdefault(claimant, {})[member] = asyncio.get_running_loop().time()
+    def accept(self, claimant: str, member: str, ttl: float) -> None:
+        """A member agreed to a failsafe claim just now, for so many seconds."""
+        self.accepted.setdefault(claimant, {})[member] = asyncio.get_running_loop().time() + ttl
 
     def right_until(self, member: str) -> float:
         """The latest moment at which the member may be writable: by its lease, or by failsafe (rule 2)."""
@@ -91,7 +91,7 @@ class Truth:
             return lease
         answers = self.accepted.get(member, {})
         others = [answers.get(name, -1e9) for name in topology if name != member]
-        return max(lease, min(others, default=1e9) + self.settings.ttl)
+        return max(lease, min(others, default=1e9))
 
     def address(self, moment: float) -> str | None:
         """Where the primary Service pointed at `moment`."""

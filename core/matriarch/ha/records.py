@@ -7,6 +7,7 @@ Reading tolerates everything: whoever may write annotations may write nonsense. 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -257,15 +258,15 @@ def _heartbeat(me: Me, renewal: Renewal) -> dict[str, str | None]:
     notes: dict[str, str | None] = {
         "leader": me.name,
         "renewTime": renewal.now_iso,
-        "ttl": str(max(1, round(renewal.ttl))),
+        "ttl": str(max(1, math.ceil(renewal.ttl))),
     }
     if renewal.optime is not None:
         notes["optime"] = str(renewal.optime)
         notes["slots"] = _compact(renewal.slots) if renewal.slots else None
         # With blanks: Patroni compares the text with its own.
         notes["retain_slots"] = json.dumps(list(renewal.retained)) if renewal.retained else None
-    if renewal.failsafe is not None:
-        notes["failsafe"] = _compact(renewal.failsafe)
+    # Without failsafe mode nobody has to be in a topology, so none may be left from before.
+    notes["failsafe"] = _compact(renewal.failsafe) if renewal.failsafe is not None else None
     return notes
 
 

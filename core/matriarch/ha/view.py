@@ -179,6 +179,8 @@ class Failsafe:
     heard_at: float | None = None
     slots: Mapping[str, int] = field(default_factory=dict)
     """The slots' positions that came with the claim."""
+    ttl: float = 0.0
+    """For how long the claim asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,9 +335,10 @@ class View:
     @property
     def claim_binds(self) -> bool:
         """This member agreed to another's failsafe claim, and its word still counts: for the TTL, unless the lock was
-        renewed or released after it, which then says more."""
-        heard = self.failsafe.heard_at
-        return heard is not None and self.now < heard + self.settings.ttl and self.lock.seen_at <= heard
+        renewed or released after it, which then says more. The claimant's TTL counts where it is greater: one of the
+        two may not have heard of a change yet."""
+        heard, ttl = self.failsafe.heard_at, max(self.settings.ttl, self.failsafe.ttl)
+        return heard is not None and self.now < heard + ttl and self.lock.seen_at <= heard
 
     @property
     def promise_binds(self) -> bool:

@@ -152,6 +152,7 @@ class SimPeers:
             return False
         target, rest = found
         body = {"name": claim.name, "api_url": claim.api_url, "conn_url": claim.conn_url, "slots": dict(claim.slots)}
+        body["ttl"] = claim.ttl
         try:
             async with asyncio.timeout(timeout):
                 return await self._network.ask(self._host, target, lambda: rest.failsafe(body)) == 200

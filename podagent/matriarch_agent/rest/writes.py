@@ -22,6 +22,9 @@ from matriarch_agent.ports import FailsafeClaim
 from matriarch_agent.rest import replies
 from matriarch_agent.rest.face import Face
 
+LONGEST_CLAIM_S = 86400.0
+"""A failsafe claim that asks for longer is none of ours."""
+
 
 class Writes:
     """The handlers of what changes settings or this member."""
@@ -134,4 +137,11 @@ def _claim(body: dict[str, Any]) -> FailsafeClaim | None:
         api_url=api_url,
         conn_url=conn_url,
         slots={slot: lsn for slot, lsn in positions.items() if lsn is not None},
+        ttl=_seconds(body.get("ttl")),
     )
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_CLAIM_S:
+        return 0.0
+    return float(value)

@@ -1,5 +1,7 @@
 """The lock objects' wire format: what is written is read back, and nonsense is survived."""
 
+from dataclasses import replace
+
 import pytest
 
 from matriarch.ha import records
@@ -21,6 +23,16 @@ def test_an_acquired_lock_is_read_back() -> None:
     assert (lock.holder, lock.version, lock.ttl, lock.epoch, lock.optime) == ("demo-1", "7", 9, 0, 1000)
     assert (lock.address_uid, lock.address_node) == ("uid-1", "n1")
     assert lock.failsafe == {"demo-1": "http://10.0.0.1:8008/patroni"}
+
+
+def test_others_are_told_no_shorter_ttl_than_the_holder_counts() -> None:
+    for ttl, told in ((9.0, 9), (8.5, 9), (3.4, 4), (0.2, 1)):
+        lock = records.read_lock(stored(records.renew_body(ME, replace(RENEWAL, ttl=ttl), True)))
+        assert lock.ttl == told
+
+
+def test_without_failsafe_mode_no_topology_is_left() -> None:
+    assert records.renew_body(ME, replace(RENEWAL, failsafe=None), True)["metadata"]["annotations"]["failsafe"] is None
 
 
 def test_the_epoch_grows_only_when_the_holder_changes() -> None:
@@ -78,7 +90,7 @@ def test_a_renewal_while_postgres_does_not_answer_erases_no_position() -> None:
     """What is not known is left as it stands: a null would take the last known position, and the slots', away."""
     silent = records.Renewal("2026-11-21T10:00:03.000001+00:00", 9.0, None, None, None)
     notes = records.renew_body(ME, silent, True)["metadata"]["annotations"]
-    assert set(notes) == {"leader", "renewTime", "ttl"}
+    assert set(notes) == {"leader", "renewTime", "ttl", "failsafe"}
 
 
 def test_the_address_is_written_again_only_when_it_is_wrong() -> None:

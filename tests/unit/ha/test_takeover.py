@@ -94,6 +94,7 @@ def test_the_word_of_the_pod_that_holds_the_lock_counts_before_what_is_remembere
         {"poll": poll(silent("demo-0"), answer("demo-2", heard_age=0.3))},
         {"poll": poll(answer("demo-0", in_recovery=False), answer("demo-2"))},
         {"api_ok": False},
+        {"lock": lock("demo-0", failsafe={"demo-0": "", "demo-2": ""})},
     ],
 )
 def test_everything_that_speaks_against_it(changes: dict[str, Any]) -> None:
@@ -134,6 +135,16 @@ def test_a_promise_refuses_the_primarys_failsafe_claim() -> None:
     assert judge_failsafe(quiet(), claim, NOW).accepted
     assert not judge_failsafe(quiet(memory=Memory(promised="77")), claim, NOW).accepted
     assert judge_failsafe(quiet(memory=Memory(promised="70")), claim, NOW).accepted
+
+
+def test_a_failsafe_claim_binds_for_as_long_as_it_asked() -> None:
+    """One of the two may not have heard of a change of the ttl yet."""
+    heard = {"leader": "demo-0", "heard_at": NOW - 12.0}
+    seen = lock("demo-0", seen_at=NOW - 13.0)
+    assert not quiet(lock=seen, failsafe=Failsafe(**heard)).claim_binds
+    assert quiet(lock=seen, failsafe=Failsafe(**heard, ttl=30.0)).claim_binds
+    long = ClusterSettings(ttl=30.0)
+    assert quiet(lock=seen, settings=long, failsafe=Failsafe(**heard, ttl=9.0)).claim_binds
 
 
 def test_a_primary_that_meets_a_claim_renews_before_it_overrides() -> None:

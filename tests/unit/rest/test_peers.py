@@ -16,7 +16,9 @@ from matriarch.ha.view import PeerAnswer
 from matriarch_agent.peers import MAX_ANSWER, HttpPeers
 from matriarch_agent.ports import FailsafeClaim
 
-CLAIM = FailsafeClaim("demo-0", "http://10.0.0.10:8008/patroni", "postgres://10.0.0.10:5432/postgres", {"demo_1": 7})
+CLAIM = FailsafeClaim(
+    "demo-0", "http://10.0.0.10:8008/patroni", "postgres://10.0.0.10:5432/postgres", {"demo_1": 7}, 9.0
+)
 SILENT = PeerAnswer("demo-1", reachable=False)
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

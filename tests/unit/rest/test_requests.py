@@ -199,6 +199,18 @@ async def test_claims_are_judged(changes: dict[str, Any], status: int) -> None:
         assert (await call(server, "POST", "/failsafe", CLAIM))[0] == status
 
 
+@pytest.mark.parametrize(
+    ("told", "counts"), [(30, 30.0), (8.5, 8.5), (None, 0.0), ("30", 0.0), (True, 0.0), (-1, 0.0), (1e9, 0.0)]
+)
+async def test_for_how_long_a_claim_asks(told: object, counts: float) -> None:
+    """Patroni's claims do not tell; nonsense is as good as nothing."""
+    face = FakeFace(view_of("demo-1"))
+    async with serving(face) as server:
+        await call(server, "POST", "/failsafe", CLAIM | {"ttl": told})
+    ((_, claim),) = face.asked
+    assert claim.ttl == counts
+
+
 @pytest.mark.parametrize("broken", [{"name": 1}, {"name": ""}, {"api_url": None}, {"conn_url": "x" * 600}])
 async def test_misshapen_claims_are_400(broken: dict[str, Any]) -> None:
     face = FakeFace(view_of("demo-1"))

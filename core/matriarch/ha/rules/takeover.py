@@ -110,6 +110,9 @@ def _applies(view: View) -> bool:
         return False
     if not view.sync.quorum and not view.me.tags.may_lead:
         return False
+    if lock.failsafe and view.me.name not in lock.failsafe:
+        # The leader would not ask this member for leave to go on, and so would not be refused.
+        return False
     return not view.claim_binds and _all_capable(view)
 
 
