@@ -32,9 +32,7 @@ def outage(world: World, rng: random.Random) -> None:
     world.later(seconds, back)
 
 
-def _with(
-    world: World, rng: random.Random, what: str, seconds: float | None = None, /, **changes: Any
-) -> None:
+def _with(world: World, rng: random.Random, what: str, seconds: float | None = None, /, **changes: Any) -> None:
     victims, seconds = _victims(world, rng), seconds or rng.uniform(3, 60)
     world.trace.add("api", f"{what} for {', '.join(victims)} for {seconds:.1f} s")
     normal = world.calm_api()

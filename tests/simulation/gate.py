@@ -9,7 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
+
+
+class Spy(Protocol):
+    """Told of every call through a gated port: before it leaves, and when it is done but its caller not told yet."""
+
+    def begins(self, method: str, args: tuple[Any, ...]) -> str | None:
+        """A call is about to leave. Returns what it is, when it is worth to be told of its end."""
+        ...
+
+    def ended(self, step: str) -> None:
+        """It is done, or has failed."""
+        ...
 
 
 class Gate:
@@ -66,29 +78,35 @@ class Gate:
 class Gated:
     """Any port behind a gate: coroutines and async iterators pass through it in both directions."""
 
-    def __init__(self, inner: Any, gate: Gate) -> None:
+    def __init__(self, inner: Any, gate: Gate, spy: Spy | None = None) -> None:
         self._inner = inner
         self._gate = gate
+        self._spy = spy
         self._wrapped: dict[str, Callable[..., Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
         known = self._wrapped.get(name)
         if known is None:
             method = getattr(self._inner, name)
-            known = self._wrapped[name] = self._stream(method) if name == "watch" else self._call(method)
+            known = self._wrapped[name] = self._stream(method) if name == "watch" else self._call(name, method)
         return known
 
-    def _call(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        gate = self._gate
+    def _call(self, name: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        gate, spy = self._gate, self._spy
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            step = spy.begins(name, args) if spy is not None else None
             if not gate.free:
                 await gate.through()
             try:
                 result = await method(*args, **kwargs)
             except Exception:
+                if spy is not None and step is not None:
+                    spy.ended(step)
                 await gate.through()
                 raise
+            if spy is not None and step is not None:
+                spy.ended(step)
             if not gate.free:
                 await gate.through()
             return result

@@ -11,7 +11,7 @@ def hunt(mutant: Mutant, start: int = 1) -> Catch | None:
     others: list[int] = []
     with mutant.plant():
         for tried, seed in enumerate(range(start, start + mutant.seeds), 1):
-            found = simulate(seed, adjust=mutant.adjust).violation
+            found = simulate(seed, mutant.profile, adjust=mutant.adjust).violation
             if found is not None and found[0] in mutant.rules:
                 return Catch(seed, found[0], tried, others)
             if found is not None:

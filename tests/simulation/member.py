@@ -20,6 +20,7 @@ from matriarch.words import labels
 from matriarch.words.errors import NotFound
 from matriarch_agent.agent import Agent
 from matriarch_agent.ports import FailsafeClaim
+from simulation.ambush import Lookout
 from simulation.gate import Gate, Gated
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Member:
         self.rng = random.Random(f"{world.seed}/member/{ordinal}")
         rate = 1 + self.rng.uniform(-world.plan.clock_drift, world.plan.clock_drift)
         self.clock = MemberClock(rate, self.rng.uniform(0, 1e5))
+        skew = world.plan.wall_skew_s
+        self._skew_s = random.Random(f"{world.seed}/wall/{ordinal}").uniform(-skew, skew)
         self.volume = Volume(ordinal)
         self.tags = world.plan.tags.get(ordinal, Tags())
         self._addresses = 0
@@ -206,22 +209,26 @@ class Member:
         if self.init.frozen:
             self.gate.stop()
         me = Me(self.name, self.world.cluster, self.ip, self.uid, self.node)
-        kube = Gated(self.world.kube.client(self.name), self.gate)
+        spy = Lookout(self.world.ambusher, self) if self.world.ambusher is not None else None
+        kube = Gated(self.world.kube.client(self.name), self.gate, spy)
         peers = SimPeers(self.ip, self.world.network, self.world.rest_at, self._decode)
         self.agent = Agent(
             me,
             self.world.namespace,
             kube,
             kube,
-            Gated(FakePostgres(self.server, self.clock.now), self.gate),
+            Gated(FakePostgres(self.server, self.clock.now), self.gate, spy),
             Gated(self.init, self.gate),
-            Gated(peers, self.gate),
+            Gated(peers, self.gate, spy),
             self.clock.now,
-            self.world.wall,
+            self._wall,
             self._log,
         )
         self.world.plan.mutate(self.agent)
         self.agent_task = asyncio.create_task(self._run_agent(self.agent), name=f"{self.name}-agent-{self._agent_runs}")
+
+    def _wall(self) -> float:
+        return self.world.wall() + self._skew_s
 
     def end_agent(self) -> None:
         """SIGKILL to the agent alone."""

@@ -22,6 +22,7 @@ class Mutant:
     adjust: Callable[[Plan], None]
     rules: frozenset[int]
     seeds: int = 60
+    profile: str = "mixed"
     weakens_the_world: bool = False
     """The bug is in `adjust` already: there is no sound world to compare with."""
 

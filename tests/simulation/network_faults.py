@@ -90,6 +90,21 @@ def estrange(world: World, rng: random.Random) -> None:
     world.later(seconds, back)
 
 
+def rift(world: World, rng: random.Random) -> None:
+    """The leader and some of the others do not hear each other, or only in one direction, for about as long as a
+    takeover takes."""
+    leader = next((m for m in world.members if m.name == world.truth.holder), None)
+    others = [member.name for member in world.members if member is not leader]
+    if leader is None or not others:
+        return
+    some, seconds = rng.sample(others, rng.randint(1, len(others))), rng.uniform(1.5, 9.0)
+    ways = rng.choice(["both", "both", "down", "up"])
+    world.trace.add("network", f"{leader.name} and {'+'.join(sorted(some))} apart ({ways}) for {seconds:.1f} s")
+    pairs = [(leader.name, other) for other in some] if ways != "up" else []
+    pairs += [(other, leader.name) for other in some] if ways != "down" else []
+    world.rifts.tear(pairs, seconds)
+
+
 def loss(world: World, rng: random.Random) -> None:
     """Requests and answers vanish at random."""
     seconds, share = rng.uniform(5, 60), rng.choice([0.05, 0.2, 0.5])

@@ -1,8 +1,5 @@
-"""Deliberate bugs of quorum mode: in who is heard, in the order of the steps, in the promises.
-
-Three more are too rare for seeds, and are planted in the exhaustive model only (tests/model/mutants.py): fewer
-acknowledge before the quorum has grown, it shrinks before the standbys have caught up, a promise lapses before the lock
-has moved.
+"""Deliberate bugs of quorum mode: in who is heard, in the order of the steps, in the promises. Those that need faults at
+the very moment of a step are in takeover_mutants.py.
 """
 
 from __future__ import annotations

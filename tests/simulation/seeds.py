@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-SHARES = {"mixed": 70, "storm": 15, "standby": 15}
+SHARES = {"mixed": 55, "storm": 10, "standby": 10, "takeover": 25}
 """Of a hundred seeds, how many are of which profile."""
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 

@@ -52,7 +52,7 @@ class Truth:
             if (before.leader, before.standbys) != (self.sync.leader, self.sync.standbys):
                 listed = ",".join(self.sync.standbys) or "nobody"
                 self._world.trace.add("api", f"sync object: {self.sync.leader} with {listed}")
-                self._world.checkers.sync_changed(before, self.sync)
+                self._world.sync_changed(before, self.sync)
         elif name == names.config_object(cluster):
             self.config = records.read_config(change.object)
             text = records.annotations_of(change.object).get("config")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from matriarch.ha.view import SyncView
 from matriarch.kube.api import ENDPOINTS
 from matriarch.testing.fake_kube import FakeKubeServer
 from matriarch.testing.fake_kube_faults import ApiFaults
@@ -22,6 +23,7 @@ from matriarch.testing.fake_postgres_wal import FIRST_LSN, Branch, DataDir
 from matriarch.testing.virtual_time import run
 from matriarch.words import labels, names
 from simulation.administrators import Administrator
+from simulation.ambush import Ambusher
 from simulation.checkers import Checkers
 from simulation.checkers.convergence import unsettled
 from simulation.clients import Client
@@ -30,6 +32,7 @@ from simulation.member import Member
 from simulation.plan import Plan, plan_for
 from simulation.remote import Remote
 from simulation.result import Result
+from simulation.rifts import Rifts
 from simulation.trace import Trace
 from simulation.truth import Truth
 
@@ -73,6 +76,8 @@ class World:
         self._undone = 0
         self._tasks: list[asyncio.Task[Any]] = []
         self._dark: Counter[str] = Counter()
+        self.rifts = Rifts(self)
+        self.ambusher = Ambusher(self) if plan.ambushes else None
         self.dark_since: dict[str, float] = {}
         """Since when a member's node has not heard the API server."""
         for ordinal in range(plan.members):
@@ -84,6 +89,8 @@ class World:
         self.clients += [Client(self, 100 + number, member) for number, member in enumerate(sticky)]
         local = self.members[: plan.local]
         self.clients += [Client(self, 200 + number, local=member) for number, member in enumerate(local)]
+        for client in self.clients if plan.client_pause is not None else []:
+            client.pause, client.bulk = plan.client_pause, 0.0
 
     # --- services for the rest of the world -----------------------------------------------------------------------
 
@@ -157,6 +164,13 @@ class World:
     def event(self, member: str, what: str) -> None:
         """A server has something to tell."""
         self.trace.add(member, what)
+
+    def sync_changed(self, before: SyncView, after: SyncView) -> None:
+        """The sync object changed in the API server."""
+        self.checkers.sync_changed(before, after)
+        author = next((member for member in self.members if member.name == after.leader), None)
+        if self.ambusher is not None and author is not None:
+            self.ambusher.happens(author, "lands", True)
 
     def violation(self, rule: int, member: str, what: str) -> None:
         """A rule is broken: the run ends here."""

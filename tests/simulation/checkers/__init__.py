@@ -15,6 +15,7 @@ from simulation.checkers.no_lost_ack import NoLostAck
 from simulation.checkers.nothing_destroyed import NothingDestroyed
 from simulation.checkers.politeness import Politeness
 from simulation.checkers.single_writer import SingleWriter
+from simulation.checkers.strict import Strict
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -30,6 +31,7 @@ class Checkers(Checker):
             SingleWriter(world),
             Lease(world),
             self.no_lost_ack,
+            Strict(world),
             AsyncLag(world),
             Identity(world),
             NothingDestroyed(world),

@@ -31,7 +31,12 @@ class NoLostAck(Checker):
     def changed(self, server: Server) -> None:
         """A server that can from now on acknowledge writes must have everything. One that is writable but waits for
         a standby that another primary has taken with it can acknowledge nothing."""
-        if not server.can_acknowledge() or self._known_life.get(server.host) == server.life:
+        if server.can_acknowledge():
+            self._note(server)
+
+    def _note(self, server: Server) -> None:
+        """It can acknowledge, or does: since when, and what has it?"""
+        if self._known_life.get(server.host) == server.life:
             return
         self._known_life[server.host] = server.life
         self._reign = server
@@ -40,7 +45,9 @@ class NoLostAck(Checker):
             self.broken(server.member, f"accepts writes on {server.disk} without acknowledged {missing}")
 
     def acknowledged(self, server: Server, branch: Branch, lsn: int) -> None:
-        """Remember it; and the newest primary must have it."""
+        """Remember it; and the newest primary must have it. What is acknowledged may have been confirmed before the
+        standby fell silent, so that nobody could have foretold it."""
+        self._note(server)
         if self.world.truth.sync.leader is None:
             return
         self.protected[branch] = max(self.protected.get(branch, 0), lsn)

@@ -20,8 +20,8 @@ def cut_off(world: World, member: Member, cut: bool) -> None:
 
 
 def test_a_shorter_ttl_binds_the_leader_also_when_it_gets_no_answer() -> None:
-    """The renewal that tells it arrives, its answer does not, and the leader is cut off. The others count the short time
-    from that renewal on; the leader's old lease would last for three times as long (rule 2)."""
+    """The renewal that tells it arrives, its answer does not, and the leader is cut off. The others count the short
+    time from that renewal on; the leader's old lease would last for three times as long (rule 2)."""
 
     async def story(world: World, primary: Member) -> None:
         world.kube.faults_for(primary.name).lost_reply = 1.0
