@@ -153,7 +153,7 @@ async def test_an_unusable_address_is_not_reachable(url: str) -> None:
         assert await peers.claim(url, CLAIM, timeout=1) is False
 
 
-async def test_the_wire_form_of_a_claim_is_patronis() -> None:
+async def test_the_wire_form_of_a_claim_is_patronis_and_tells_for_how_long_it_asks() -> None:
     seen = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -171,4 +171,5 @@ async def test_the_wire_form_of_a_claim_is_patronis() -> None:
         "api_url": "http://10.0.0.10:8008/patroni",
         "conn_url": "postgres://10.0.0.10:5432/postgres",
         "slots": {"demo_1": 7},
+        "ttl": 9.0,
     }
