@@ -1,5 +1,6 @@
-"""Deliberate bugs of quorum mode: in who is heard, in the order of the steps, in the promises. Those that need faults at
-the very moment of a step are in takeover_mutants.py.
+"""Deliberate bugs of quorum mode: in who is heard, in the order of the steps, in the promises.
+
+Those that need faults at the very moment of a step are in takeover_mutants.py.
 """
 
 from __future__ import annotations
