@@ -51,10 +51,12 @@ def aim(plan: Plan, rng: random.Random) -> None:
     plan.clients, plan.sticky, plan.local, plan.client_pause = 2, plan.members, 1, (0.02, 0.25)
     plan.admin_every_s, plan.admin_kinds = rng.choice([6.0, 20.0, 1e6]), ("count", "nosync")
     if rng.random() < 0.4:
-        plan.admin_kinds += tuple(rng.sample(("timing", "failsafe", "pause", "restart", "switchover", "synchronous"), 2))
+        plan.admin_kinds += tuple(rng.sample(ALSO, 2))
     plan.ambushes = tuple(_ambush(rng) for _ in range(rng.randint(2, 10)))
 
 
+ALSO = ("timing", "failsafe", "pause", "restart", "switchover", "synchronous")
+"""What administrators do besides changing who is synchronous, and how many."""
 LIKELY = ("promise", "claim", "take", "list", "names", "promote")
 """The steps where it hurts."""
 
