@@ -33,7 +33,7 @@ types: $(READY)
 	MYPYPATH=tests $(BIN)/mypy -p model
 
 unit: $(READY)
-	$(PYTEST) -q -m "not component and not e2e" --ignore=tests/simulation
+	$(PYTEST) -q -n auto -m "not component and not e2e" --ignore=tests/simulation
 
 component: $(READY) packages
 	$(PYTEST) -q -m component
@@ -47,7 +47,7 @@ simulate: $(READY)
 	cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS) --start $(START) $(if $(JSON),--json $(abspath $(JSON)))
 
 e2e: $(READY) packages
-	$(PYTEST) -v --durations=20 -m e2e e2e
+	$(PYTEST) -v --durations=20 -m e2e -n auto --dist loadfile e2e
 
 # The CustomResourceDefinition, its copy in the chart, and the plain manifests that are rendered from the chart.
 crds: $(READY)

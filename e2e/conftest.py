@@ -1,18 +1,23 @@
-"""Fixtures: one Kubernetes cluster and one operator per run, one namespace per file.
+"""Fixtures: one Kubernetes cluster and one operator per process of the run, one namespace per file.
 
-MATRIARCH_KEEP=1 leaves the cluster of localkube or kind running for a look around.
+`-n auto` runs as many processes as the provider has clusters for. MATRIARCH_KEEP=1 leaves a cluster of localkube or
+kind running for a look around.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from e2e import diagnostics, images
 from e2e.cluster import ClusterProvider, choose
+from e2e.cluster.choose import CACHE
 from e2e.figures import Figures
 from e2e.kubectl import Helm, Kubectl
 from e2e.operator_release import OperatorRelease
@@ -21,6 +26,8 @@ from e2e.shell import CommandFailed, TimedOut
 
 NEEDS = "needs"
 FIGURES = pytest.StashKey[Figures]()
+ENDED = "figures"
+"""What a process of a parallel run hands to the one that prints."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,13 +46,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in away]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: each process has a cluster of its own."""
+    return min(choose().at_once, os.cpu_count() or 1)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Processes of a parallel run build and install what is missing one after the other: the second finds it there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "e2e.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def provider() -> Iterator[ClusterProvider]:
     """A running cluster; it is gone after the run."""
     chosen = choose()
     keep = os.environ.get("MATRIARCH_KEEP") == "1"
     try:
-        chosen.up()
+        with one_at_a_time():
+            chosen.up()
         yield chosen
     finally:
         if not keep:
@@ -65,7 +87,9 @@ def helm(provider: ClusterProvider) -> Helm:
 @pytest.fixture(scope="session")
 def loaded(provider: ClusterProvider) -> None:
     """Our images are on every node."""
-    provider.load(images.build(provider))
+    with one_at_a_time():
+        archives = images.build(provider)
+    provider.load(archives)
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +151,20 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     """What the probes measured; printed at the end of the run."""
     found: Figures = request.config.stash.setdefault(FIGURES, Figures())
     return found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process of a parallel run has ended: take over what it measured."""
+    found: Figures = node.config.stash.setdefault(FIGURES, Figures())
+    found.take(getattr(node, "workeroutput", {}).get(ENDED, []))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a process of a parallel run: hand on what was measured."""
+    output, found = getattr(session.config, "workeroutput", None), session.config.stash.get(FIGURES, None)
+    if output is not None and found is not None:
+        output[ENDED] = found.plain()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

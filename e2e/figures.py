@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from e2e.probe.process import Report
 from e2e.shell import OUT
@@ -29,6 +31,14 @@ class Figures:
         """Keep the figures of one probe."""
         self.all.append(Figure(fault, report.longest_gap_s, report.acknowledged, report.lost))
 
+    def take(self, figures: Iterable[dict[str, Any]]) -> None:
+        """Add what another process measured, as `plain` gave it."""
+        self.all += [Figure(**one) for one in figures]
+
+    def plain(self) -> list[dict[str, Any]]:
+        """The figures as JSON knows them."""
+        return [asdict(one) for one in self.all]
+
     def lines(self) -> list[str]:
         """A table, one line per fault."""
         width = max((len(one.fault) for one in self.all), default=0)
@@ -40,4 +50,4 @@ class Figures:
     def save(self) -> None:
         """Write e2e/out/figures.json."""
         OUT.mkdir(parents=True, exist_ok=True)
-        (OUT / "figures.json").write_text(json.dumps([asdict(one) for one in self.all], indent=1) + "\n")
+        (OUT / "figures.json").write_text(json.dumps(self.plain(), indent=1) + "\n")

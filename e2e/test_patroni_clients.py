@@ -11,12 +11,14 @@ import pytest
 import requests
 import yaml
 
+from e2e import images
 from e2e.clients.check_patroni import CRITICAL, OK, CheckPatroni
 from e2e.clients.haproxy import HAProxy
-from e2e.clients.patronictl import Patronictl
+from e2e.clients.patronictl import Patronictl, PatronictlInPod
 from e2e.clients.prometheus import Prometheus, check_metrics
 from e2e.clients.psql import who_answers
-from e2e.kubectl import Kubectl
+from e2e.cluster import ClusterProvider
+from e2e.kubectl import CORE, Kubectl
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import NotYet, eventually
 
@@ -33,12 +35,55 @@ def cluster(kubectl: Kubectl, namespace: str) -> Iterator[PostgresCluster]:
 
 @pytest.fixture
 def ctl(cluster: PostgresCluster) -> Patronictl:
-    app = cluster.secret("-app")
-    made = Patronictl(
-        cluster.kubectl.env["KUBECONFIG"], cluster.namespace, cluster.name, {"PGPASSWORD": app["password"]}
-    )
+    """On this machine."""
+    password = {"PGPASSWORD": cluster.secret("-app")["password"]}
+    made = Patronictl(cluster.kubectl.env["KUBECONFIG"], cluster.namespace, cluster.name, password)
     made.wait_healthy(3)
     return made
+
+
+@pytest.fixture(scope="module")
+def client_pod(cluster: PostgresCluster, kubectl: Kubectl, provider: ClusterProvider) -> str:
+    """A pod with Patroni's programs and the members' service account."""
+    provider.load(images.build(provider, [images.PATRONI_IMAGE]))
+    kubectl.apply(_client(cluster.name), namespace=cluster.namespace)
+
+    def runs() -> None:
+        if (
+            phase := kubectl.get(CORE, "pods", "client", namespace=cluster.namespace)["status"].get("phase")
+        ) != "Running":
+            raise NotYet(f"{phase}")
+
+    eventually(runs, within=40, what="a pod with patronictl")
+    return "client"
+
+
+def _client(account: str) -> dict[str, object]:
+    locked = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
+    container = {
+        "name": "client",
+        "image": images.PATRONI,
+        "command": ["sleep", "3600"],
+        "securityContext": locked,
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {
+        "serviceAccountName": account,
+        "terminationGracePeriodSeconds": 0,
+        "securityContext": security,
+        "containers": [container],
+    }
+    return {"apiVersion": CORE, "kind": "Pod", "metadata": {"name": "client"}, "spec": spec}
+
+
+@pytest.fixture(params=["on this machine", "in a pod"])
+def anywhere(request: pytest.FixtureRequest, cluster: PostgresCluster, ctl: Patronictl) -> Patronictl:
+    """Both places from which people call it."""
+    if request.param == "on this machine":
+        return ctl
+    password = {"PGPASSWORD": cluster.secret("-app")["password"]}
+    pod = request.getfixturevalue("client_pod")
+    return PatronictlInPod(cluster.kubectl, cluster.namespace, pod, cluster.name, password)
 
 
 def addresses(cluster: PostgresCluster) -> dict[str, str]:
@@ -53,7 +98,8 @@ def synchronous(ctl: Patronictl) -> str:
     return next(name for name, row in ctl.members().items() if row["Role"] == "Sync Standby")
 
 
-def test_what_patronictl_shows(cluster: PostgresCluster, ctl: Patronictl) -> None:
+def test_what_patronictl_shows(cluster: PostgresCluster, anywhere: Patronictl) -> None:
+    ctl = anywhere
     rows = json.loads(ctl("list", "-f", "json"))
     assert {row["Member"]: row["Host"] for row in rows} == addresses(cluster)
     assert sorted(row["Role"] for row in rows) == ["Leader", "Replica", "Sync Standby"]
@@ -70,7 +116,8 @@ def test_what_patronictl_shows(cluster: PostgresCluster, ctl: Patronictl) -> Non
     assert ctl(*recovery, "-r", "replica").split() == ["pg_is_in_recovery", "True"]
 
 
-def test_settings_pause_and_reload(cluster: PostgresCluster, ctl: Patronictl) -> None:
+def test_settings_pause_and_reload(cluster: PostgresCluster, anywhere: Patronictl) -> None:
+    ctl = anywhere
     assert "Configuration changed" in ctl("edit-config", "--force", "-s", "primary_start_timeout=301")
     assert yaml.safe_load(ctl("show-config"))["primary_start_timeout"] == 301
     assert "Success: cluster management is paused" in ctl("pause", "--wait")
@@ -81,7 +128,8 @@ def test_settings_pause_and_reload(cluster: PostgresCluster, ctl: Patronictl) ->
     assert "Maintenance mode" not in ctl("list")
 
 
-def test_restarts_now_for_what_is_pending_and_at_a_time(cluster: PostgresCluster, ctl: Patronictl) -> None:
+def test_restarts_now_for_what_is_pending_and_at_a_time(cluster: PostgresCluster, anywhere: Patronictl) -> None:
+    ctl = anywhere
     leader, replica = ctl.leader(), ctl.replicas()[0]
     started = rest(cluster, leader, "/patroni").json()["postmaster_start_time"]
     assert f"Success: restart on member {leader}" in ctl("restart", cluster.name, leader, "--force")
@@ -125,7 +173,8 @@ def _pending(ctl: Patronictl, count: int) -> None:
         raise NotYet(f"pending restart: {waiting}")
 
 
-def test_switchover_failover_history_and_reinit(cluster: PostgresCluster, ctl: Patronictl) -> None:
+def test_switchover_failover_history_and_reinit(cluster: PostgresCluster, anywhere: Patronictl) -> None:
+    ctl = anywhere
     former, candidate = ctl.leader(), synchronous(ctl)
     said = ctl("switchover", cluster.name, "--leader", former, "--candidate", candidate, "--force")
     assert f'Successfully switched over to "{candidate}"' in said

@@ -1,4 +1,4 @@
-"""patronictl, configured by its environment alone."""
+"""patronictl, configured by its environment alone: on this machine, or in a pod."""
 
 from __future__ import annotations
 
@@ -9,7 +9,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from e2e.clients.programs import folder
+from e2e.kubectl import Kubectl
 from e2e.shell import CommandFailed, NotYet, eventually
+
+
+def _settings(namespace: str, cluster: str) -> dict[str, str]:
+    """The environment that makes patronictl find a cluster of ours, as docs/patroni-compatibility.md tells users."""
+    return {
+        "PATRONI_SCOPE": cluster,
+        "PATRONI_KUBERNETES_NAMESPACE": namespace,
+        "PATRONI_KUBERNETES_USE_ENDPOINTS": "true",
+        "PATRONI_KUBERNETES_LABELS": "{application: matriarch}",
+        "PATRONI_KUBERNETES_CONTEXT": "",
+        "XDG_CONFIG_HOME": "/nonexistent",
+        "HOME": "/nonexistent",
+        "LC_ALL": "C.UTF-8",
+        "COLUMNS": "250",
+    }
 
 
 class Patronictl:
@@ -17,19 +33,11 @@ class Patronictl:
 
     def __init__(self, kubeconfig: str, namespace: str, cluster: str, more: Mapping[str, str] | None = None) -> None:
         self.cluster = cluster
-        self._program = str(folder() / "patronictl")
+        self._program = [str(folder() / "patronictl")]
         self._env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("PATRONI")},
+            **_settings(namespace, cluster),
             "KUBECONFIG": kubeconfig,
-            "PATRONI_SCOPE": cluster,
-            "PATRONI_KUBERNETES_NAMESPACE": namespace,
-            "PATRONI_KUBERNETES_USE_ENDPOINTS": "true",
-            "PATRONI_KUBERNETES_LABELS": "{application: matriarch}",
-            "PATRONI_KUBERNETES_CONTEXT": "",
-            "XDG_CONFIG_HOME": "/nonexistent",
-            "HOME": "/nonexistent",
-            "LC_ALL": "C.UTF-8",
-            "COLUMNS": "250",
             **(more or {}),
         }
 
@@ -41,7 +49,7 @@ class Patronictl:
     def _run(self, argv: Sequence[str], timeout: float, text_in: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
-                [self._program, *argv],
+                [*self._program, *argv],
                 env=self._env,
                 input=text_in,
                 capture_output=True,
@@ -90,3 +98,16 @@ class Patronictl:
             return leader
 
         return eventually(look, within=within, what=f"{count} healthy members in patronictl list", every=0.5)
+
+
+class PatronictlInPod(Patronictl):
+    """In a pod whose image has patronictl; the pod's own service account leads to the API server."""
+
+    def __init__(
+        self, kubectl: Kubectl, namespace: str, pod: str, cluster: str, more: Mapping[str, str] | None = None
+    ) -> None:
+        self.cluster = cluster
+        settings = {**_settings(namespace, cluster), **(more or {})}
+        words = [f"{key}={value}" for key, value in settings.items()]
+        self._program = [kubectl.program, "exec", "-i", "-n", namespace, pod, "--", "env", *words, "patronictl"]
+        self._env = os.environ | kubectl.env

@@ -12,6 +12,8 @@ from e2e.cluster.kind import KindCluster, docker_engine_answers
 from e2e.cluster.localkube import LocalKube
 from e2e.cluster.provider import ClusterProvider
 
+WORKER = "PYTEST_XDIST_WORKER"
+FIRST_WORKER = "gw0"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "matriarch"
 
 
@@ -26,4 +28,9 @@ def choose(
         return ExistingCluster(kubeconfig)
     if which("kind") is not None and docker():
         return KindCluster(CACHE)
-    return LocalKube(environ.get("MATRIARCH_LOCALKUBE", "localkube"))
+    return LocalKube(environ.get("MATRIARCH_LOCALKUBE", "localkube") + _suffix(environ.get(WORKER)))
+
+
+def _suffix(worker: str | None) -> str:
+    """Every process of a parallel run but the first has an instance of its own."""
+    return "" if worker in (None, FIRST_WORKER) else f"-{worker}"

@@ -17,6 +17,7 @@ class ExistingCluster:
 
     name = "existing"
     faults: frozenset[Fault] = frozenset()
+    at_once = 1
 
     def __init__(self, kubeconfig: str) -> None:
         self._kubeconfig = kubeconfig

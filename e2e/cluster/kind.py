@@ -44,6 +44,7 @@ class KindCluster:
 
     name = "kind"
     faults = frozenset(Fault) - {Fault.API_DELAY, Fault.SIZED_VOLUMES}
+    at_once = 1
 
     def __init__(self, state: Path) -> None:
         self._kubeconfig = state / "kind.kubeconfig"

@@ -20,8 +20,10 @@ class LocalKube:
 
     name = "localkube"
     faults = frozenset(Fault)
+    at_once = 2
 
     def __init__(self, instance: str = "localkube") -> None:
+        self.instance = instance
         self._tool = [TOOL, "--name", instance]
 
     def up(self) -> None:

@@ -48,6 +48,8 @@ class ClusterProvider(Protocol):
 
     name: str
     faults: frozenset[Fault]
+    at_once: int
+    """How many clusters of its kind this machine can run side by side, each with tests of its own."""
 
     def up(self) -> None:
         """Have a running cluster. Idempotent."""

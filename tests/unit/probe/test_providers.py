@@ -32,6 +32,17 @@ def test_kind_needs_an_engine_and_not_only_its_client() -> None:
     assert isinstance(choose({}, docker=lambda: True, which=no_program), LocalKube)
 
 
+def test_processes_of_a_parallel_run_have_clusters_of_their_own() -> None:
+    def instance(**environ: str) -> LocalKube:
+        found = choose(environ, docker=lambda: False, which=no_program)
+        assert isinstance(found, LocalKube)
+        return found
+
+    assert instance().instance == instance(PYTEST_XDIST_WORKER="gw0").instance == "localkube"
+    second = instance(PYTEST_XDIST_WORKER="gw1", MATRIARCH_LOCALKUBE="mine")
+    assert second.instance == "mine-gw1"
+
+
 def test_an_existing_cluster_is_never_broken() -> None:
     cluster = ExistingCluster("/k")
     assert cluster.faults == frozenset()
