@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from matriarch.fleet.actions import Delete, Manifest, Patch
+from matriarch.fleet.member import Member
 from matriarch.fleet.render.workload import VOLUME, claim_name
 from matriarch.fleet.stages.health import best_candidate
 from matriarch.fleet.stages.step import Step
@@ -12,12 +13,13 @@ from matriarch.fleet.stages.switchover import attempt_pause, begin
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.spec.quantity import parse_quantity
+from matriarch.words import labels
 
 
 def replicas(view: ClusterView, spec: Spec) -> int:
     """What the StatefulSet is told. It removes the highest ordinals first, so a primary among them keeps its place
-    until it has handed over; with nobody known to lead, an initialised cluster loses no member; and while a
-    switchover is under way, it might be to one of those that go."""
+    until it has handed over; with nobody known to lead, or a leader that does not serve yet, an initialised cluster
+    loses no member; and while a switchover is under way, it might be to one of those that go."""
     live = _live_replicas(view)
     if live is None or spec.instances >= live:
         return spec.instances
@@ -26,7 +28,12 @@ def replicas(view: ClusterView, spec: Spec) -> int:
     leader, last = view.leader, view.status.last_switchover
     if leader is None or leader.ordinal >= spec.instances or (last is not None and last.outcome == "Pending"):
         return live
-    return spec.instances
+    return spec.instances if _serves(leader) else live
+
+
+def _serves(leader: Member) -> bool:
+    """Whether it is done with its promotion: until then the others may be needed."""
+    return leader.running and leader.role in (labels.ROLE_PRIMARY, "standby_leader")
 
 
 def _live_replicas(view: ClusterView) -> int | None:
@@ -51,6 +58,8 @@ def scaling(view: ClusterView, spec: Spec) -> Step | None:
 def _hand_over(view: ClusterView, spec: Spec, phase: str) -> Step:
     if view.leader is None:
         return Step(phase, "scaling down waits for a primary")
+    if view.leader.ordinal < spec.instances:
+        return Step(phase, f"scaling down waits until {view.leader.name} serves as primary")
     if view.paused:
         return Step(phase, f"{view.leader.name} is the primary and would be removed: waiting, as the cluster is paused")
     pause = attempt_pause(view)
