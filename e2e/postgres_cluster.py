@@ -14,6 +14,8 @@ from e2e.probe.process import Probe, Target
 from e2e.shell import NotYet, eventually
 
 PLURAL = "postgresclusters"
+IDENTITY = "select system_identifier from pg_control_system()"
+"""Asks which database this is: it stays the same however often its members are replaced."""
 
 
 def manifest(name: str, **spec: Any) -> Object:
@@ -234,12 +236,14 @@ class PostgresCluster:
             cursor = connection.execute(query)
             return list(cursor.fetchall()) if cursor.description else []
 
-    def eventually_sql(self, query: str, expected: list[tuple[Any, ...]], *, host: str = "", within: float) -> None:
+    def eventually_sql(
+        self, query: str, expected: list[tuple[Any, ...]], *, host: str = "", superuser: bool = False, within: float
+    ) -> None:
         """Wait until a query answers `expected`, at an address or through the primary's Service."""
 
         def ask() -> None:
             try:
-                found = self.sql(query, host=host or None)
+                found = self.sql(query, host=host or None, superuser=superuser)
             except psycopg.Error as error:
                 raise NotYet(f"{query}: {error}") from error
             if found != expected:

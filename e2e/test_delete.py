@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from e2e.kubectl import CORE, Kubectl, names_of
-from e2e.postgres_cluster import PostgresCluster
+from e2e.postgres_cluster import IDENTITY, PostgresCluster
 from e2e.shell import NotYet, eventually
-
-IDENTITY = "select system_identifier from pg_control_system()"
 
 
 @pytest.mark.parametrize("policy", ["Delete", "Retain"])

@@ -9,7 +9,7 @@ import pytest
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
 from e2e.ordeal import ordeal
-from e2e.postgres_cluster import PostgresCluster
+from e2e.postgres_cluster import IDENTITY, PostgresCluster
 from e2e.processes import Processes
 
 NOTICED_S = 4.0
@@ -48,8 +48,8 @@ def test_container_killed(healthy: PostgresCluster, provider: ClusterProvider, f
 
 def test_all_pods_deleted_at_once(healthy: PostgresCluster, figures: Figures) -> None:
     names = [pod["metadata"]["name"] for pod in healthy.pods()]
-    identity = healthy.sql("select system_identifier from pg_control_system()", superuser=True)
+    identity = healthy.sql(IDENTITY, superuser=True)
     with ordeal(healthy, figures, "all pods deleted at once", within=60, whole_within=120):
         healthy.kubectl("delete", "pod", "-n", healthy.namespace, "--wait=false", *names)
         time.sleep(NOTICED_S)
-    assert healthy.sql("select system_identifier from pg_control_system()", superuser=True) == identity
+    healthy.eventually_sql(IDENTITY, identity, superuser=True, within=20)

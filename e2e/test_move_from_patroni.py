@@ -16,6 +16,7 @@ from e2e.cluster import ClusterProvider
 from e2e.figures import Figures
 from e2e.kubectl import APPS, Kubectl, Object, annotations_of, load_json
 from e2e.ordeal import ordeal
+from e2e.postgres_cluster import IDENTITY
 from e2e.shell import ROOT, NotYet, eventually
 
 PATCH = ROOT / "manifests" / "move-from-patroni" / "statefulset.yaml"
@@ -85,11 +86,11 @@ def _other(kind: str) -> str:
 def test_there_and_back(patroni: Patroni, kubectl: Kubectl, figures: Figures) -> None:
     cluster = patroni.cluster
     original = kubectl.get(APPS, "statefulsets", cluster.name, namespace=cluster.namespace)
-    identity = cluster.sql("select system_identifier from pg_control_system()", superuser=True)
+    identity = cluster.sql(IDENTITY, superuser=True)
     with ordeal(cluster, figures, "moved from Patroni", within=6):
         set_template(cluster, None)
         move(patroni, "matriarch")
     with ordeal(cluster, figures, "moved back to Patroni", within=6):
         set_template(cluster, original)
         move(patroni, "patroni")
-    assert cluster.sql("select system_identifier from pg_control_system()", superuser=True) == identity
+    assert cluster.sql(IDENTITY, superuser=True) == identity

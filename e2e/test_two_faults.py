@@ -11,7 +11,7 @@ from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
 from e2e.operator_release import OperatorRelease
 from e2e.ordeal import ordeal
-from e2e.postgres_cluster import PostgresCluster
+from e2e.postgres_cluster import IDENTITY, PostgresCluster
 from e2e.processes import Processes
 from e2e.shell import NotYet, eventually
 
@@ -100,7 +100,7 @@ def test_all_pods_deleted_by_force_and_the_api_server_hangs(
 ) -> None:
     """Every address is new when the members meet again, and for a while there is nobody who could tell them."""
     before = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in healthy.pods()}
-    identity = healthy.sql("select system_identifier from pg_control_system()", superuser=True)
+    identity = healthy.sql(IDENTITY, superuser=True)
     what = f"all pods deleted by force, then API hangs for {PAUSE_S:.0f} s"
     with ordeal(healthy, figures, what, within=PAUSE_S + 30, whole_within=90):
         names = sorted(before)
@@ -111,7 +111,7 @@ def test_all_pods_deleted_by_force_and_the_api_server_hangs(
             time.sleep(PAUSE_S)
         finally:
             provider.api_resume()
-    assert healthy.sql("select system_identifier from pg_control_system()", superuser=True) == identity
+    healthy.eventually_sql(IDENTITY, identity, superuser=True, within=20)
 
 
 def _moved(cluster: PostgresCluster, before: dict[str, str]) -> None:

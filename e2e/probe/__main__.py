@@ -100,14 +100,14 @@ async def report(
         "acks": [round(one.acked + offset, 3) for one in writers.acknowledged],
     }
     if members is not None:
-        answer["members"] = await _members(members, conninfo, offset)
+        answer["members"] = await _members(members, conninfo, offset, patience)
     return answer
 
 
-async def _members(members: Members, conninfo: str, offset: float) -> dict[str, object]:
+async def _members(members: Members, conninfo: str, offset: float, patience: float) -> dict[str, object]:
     session = Session(conninfo)
     try:
-        lost: int | None = await members.lost(session)
+        lost: int | None = await members.lost(session, patience)
     except FAILURES:
         lost = None
     session.close()

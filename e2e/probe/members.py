@@ -73,8 +73,10 @@ class Members:
             await asyncio.sleep(PAUSE_S)
         session.close()
 
-    async def lost(self, session: Session) -> int:
-        """How many acknowledged direct writes are missing at the address that `session` speaks to."""
-        rows = await session.execute(f"select address, n from {TABLE} where run = %s", (self._run,), timeout=20.0)
+    async def lost(self, session: Session, within: float) -> int:
+        """How many acknowledged direct writes are missing at the address that `session` speaks to. Raises what
+        `Session.execute` raises when nobody could be asked within `within` seconds."""
+        query = f"select address, n from {TABLE} where run = %s"
+        rows = await session.execute_within(query, within, (self._run,), timeout=20.0)
         there = {(str(address), int(n)) for address, n in rows}
         return len({(one.address, one.number) for one in self.writes} - there)

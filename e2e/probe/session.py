@@ -54,14 +54,15 @@ class Session:
             self.close()
             raise
 
-    async def execute_within(self, query: str, within: float) -> None:
+    async def execute_within(
+        self, query: str, within: float, parameters: tuple[Any, ...] = (), timeout: float = 5.0
+    ) -> list[tuple[Any, ...]]:
         """Run a statement until it succeeds, on a new connection each time: who is primary may change meanwhile. Raises
         the last error when that takes longer than `within` seconds."""
         deadline = time.monotonic() + within
         while True:
             try:
-                await self.execute(query, timeout=5.0)
-                return
+                return await self.execute(query, parameters, timeout)
             except FAILURES:
                 self.close()
                 if time.monotonic() > deadline:

@@ -63,14 +63,12 @@ class Writers:
     async def lost(self, within: float) -> list[tuple[int, int]] | None:
         """Acknowledged rows that are missing now; None when nobody could be asked within `within` seconds."""
         session = Session(self._conninfo)
-        deadline = time.monotonic() + within
-        while time.monotonic() < deadline:
-            try:
-                rows = await session.execute(f"select w, n from {TABLE} where run = %s", (self._run,), timeout=20.0)
-            except FAILURES:
-                await asyncio.sleep(0.3)
-                continue
+        query = f"select w, n from {TABLE} where run = %s"
+        try:
+            rows = await session.execute_within(query, within, (self._run,), timeout=20.0)
+        except FAILURES:
+            return None
+        finally:
             session.close()
-            there = {(int(w), int(n)) for w, n in rows}
-            return sorted({(one.writer, one.number) for one in self.acknowledged} - there)
-        return None
+        there = {(int(w), int(n)) for w, n in rows}
+        return sorted({(one.writer, one.number) for one in self.acknowledged} - there)
