@@ -6,7 +6,7 @@ from matriarch.ha.actions import BreakOff, Decision, Fence, Release, StopPostgre
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import give_up_start
 from matriarch.ha.rules.race import sync_active
-from matriarch.ha.rules.upstream import leader_upstream
+from matriarch.ha.rules.upstream import leader_upstream, remote_upstream
 from matriarch.ha.view import MemberView, View
 
 PATIENCE_S = 10.0
@@ -43,8 +43,9 @@ def busy(view: View) -> Decision | None:
 
 def _waits_in_vain(view: View) -> bool:
     """Rewound data needs WAL of its source before it can be used, and somebody else leads by now, or at another
-    address. The start is broken off, and begins anew with who has it; any other start only replays what is here."""
-    source = leader_upstream(view)
+    address; or a standby cluster's leader was started while nobody could tell whom to follow. The start is broken off,
+    and begins anew with who has the WAL; any other start only replays what is here."""
+    source = remote_upstream(view) if view.lock_is_mine else leader_upstream(view)
     return view.postgres.unproven and source is not None and source != view.memory.followed
 
 

@@ -83,6 +83,10 @@ def _start(view: View, remote: Upstream | None) -> Decision:
         return Decision((Clone(remote),), Reason.RECLONING, facts, lead=True, wake_in=1.0)
     # Without the remote's word it follows nobody at first: where it stands is known best once it runs.
     source = remote if remote is not None and _made_to_match(view, remote) else None
+    if remote is not None and source is None and view.postgres.unproven:
+        # But a server comes up on rewound data only with the WAL that it lacks, which nobody else has.
+        start = Decision((StartReplica(remote),), Reason.STARTING_REPLICA, f"following {remote.member}", True, 0.5)
+        return _judge(view, remote, (), start)
     facts = f"following {source.member}" if source is not None else "to be judged by the remote's history"
     return Decision((StartReplica(source),), Reason.STARTING_REPLICA, facts, lead=True, wake_in=0.5)
 
@@ -117,10 +121,13 @@ def _lead(view: View, remote: Upstream | None) -> Decision:
     if settled and (starved is None or view.now - starved <= FRESH_S or view.settings.pause):
         wake = wake_for(view, view.settings.loop_wait)
         return Decision(keep, Reason.LEADING_STANDBY, f"following {remote.member}", lead=True, wake_in=wake)
-    return _judge(view, remote, keep, settled)
+    steps = keep if settled else (*keep, Follow(remote))
+    facts = f"waiting for WAL from {remote.member}" if settled else f"to {remote.member}"
+    return _judge(view, remote, keep, Decision(steps, Reason.REPOINTING, facts, lead=True, wake_in=0.5))
 
 
-def _judge(view: View, remote: Upstream, keep: tuple[Action, ...], settled: bool) -> Decision:
+def _judge(view: View, remote: Upstream, keep: tuple[Action, ...], streams: Decision) -> Decision:
+    """`streams`, when this data may follow the remote; else what has to come first. `keep` goes before that."""
     known = _known(view, remote)
     if known is None:
         facts = f"may this data follow {remote.member}?"
@@ -130,9 +137,7 @@ def _judge(view: View, remote: Upstream, keep: tuple[Action, ...], settled: bool
         return Decision(keep, Reason.FOREIGN_DATA, facts, lead=True, wake_in=view.settings.loop_wait)
     verdict = judge(view.postgres, known, view.me.name, view.config.history)
     if verdict is Verdict.STREAM:
-        steps = keep if settled else (*keep, Follow(remote))
-        facts = f"waiting for WAL from {remote.member}" if settled else f"to {remote.member}"
-        return Decision(steps, Reason.REPOINTING, facts, lead=True, wake_in=0.5)
+        return streams
     if verdict is Verdict.UNKNOWN:
         return Decision(keep, Reason.ASKING_LEADER, "own position unknown", lead=True, wake_in=0.3)
     if view.settings.pause:
