@@ -221,6 +221,7 @@ TAKEOVER_MUTANTS: tuple[Mutant, ...] = (
             *SLOW_TAKE,
             before("list", "silent-watch", "actor", 9.0),
             after("names", "no-api", "actor", 9.0),
+            admin_kinds=("count", "nosync"),
         ),
         frozenset({1, 3}),
         profile="takeover",
