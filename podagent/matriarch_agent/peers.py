@@ -7,17 +7,15 @@ import json
 import ssl
 from typing import Any
 
-import aiohttp
-from yarl import URL
-
 from matriarch.ha.documents import decode_object, peer_answer_from
 from matriarch.ha.documents.access import Credentials
 from matriarch.ha.view import PeerAnswer
+from matriarch.net.http import Broken, HttpConnection
+from matriarch.net.origin import Origin
 from matriarch_agent.ports import FailsafeClaim
 
 MAX_ANSWER = 256 * 1024
 """Bytes of an answer that are read."""
-_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, asyncio.IncompleteReadError)
 
 
 class HttpPeers:
@@ -29,8 +27,9 @@ class HttpPeers:
 
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
-        self._session: aiohttp.ClientSession | None = None
+        self._open: set[HttpConnection] = set()
         self._tls: ssl.SSLContext | None = None
+        self._credulous: ssl.SSLContext | None = None
         self._credentials: Credentials | None = None
 
     async def __aenter__(self) -> HttpPeers:
@@ -41,9 +40,9 @@ class HttpPeers:
 
     async def close(self) -> None:
         """Drop everything under way."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for connection in self._open:
+            connection.abort()
+        await asyncio.sleep(0)  # the sockets are closed in the loop's next turn
 
     def identify(self, tls: ssl.SSLContext | None, credentials: Credentials | None) -> None:
         """From now on, show this certificate and these credentials, and trust this CA.
@@ -57,8 +56,8 @@ class HttpPeers:
         """`GET /patroni` of a member. `timeout` in seconds, for everything from the connect to the last byte."""
         try:
             body = await self._call("GET", api_url, "/patroni", timeout)
-        except ConnectionRefusedError:
-            return PeerAnswer(name, reachable=False, refused=True)
+        except Broken as error:
+            return PeerAnswer(name, reachable=False, refused=error.refused)
         document = decode_object(body[1]) if body is not None else None
         return peer_answer_from(name, document, self._cluster)
 
@@ -73,48 +72,43 @@ class HttpPeers:
         }
         try:
             answer = await self._call("POST", api_url, "/failsafe", timeout, document)
-        except ConnectionRefusedError:
+        except Broken:
             return False
         return answer is not None and answer[0] == 200 and answer[1].strip() == "Accepted"
 
     async def _call(
         self, method: str, api_url: str, path: str, timeout: float, document: dict[str, Any] | None = None
     ) -> tuple[int, str] | None:
+        """Status and text; None when they are not to be had. Raises Broken."""
+        body = json.dumps(document).encode() if document is not None else None
         try:
-            url = URL(api_url).with_path(path)
-            if url.scheme not in ("http", "https") or url.user is not None:
-                return None
-            body = json.dumps(document).encode() if document is not None else None
+            origin = Origin.of(api_url)
             async with asyncio.timeout(timeout):
-                return await self._exchange(method, url, body)
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, ConnectionRefusedError):
-                raise error.os_error from error
-            return None
-        except _FAILURES:
+                return await self._exchange(method, origin, path, body)
+        except (TimeoutError, ValueError):
             return None
 
-    async def _exchange(self, method: str, url: URL, body: bytes | None) -> tuple[int, str]:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        if body is not None and self._credentials is not None and (self._tls is None or url.scheme == "https"):
+    async def _exchange(self, method: str, origin: Origin, path: str, body: bytes | None) -> tuple[int, str]:
+        headers = {"Accept": "*/*"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if body is not None and self._credentials is not None and (self._tls is None or origin.scheme == "https"):
             # A password that is kept for TLS never goes in the clear, whatever address a member tells.
             headers["Authorization"] = self._credentials.header
-        request = self._open().request
-        trust = self._tls or False
-        async with request(method, url, data=body, headers=headers, allow_redirects=False, ssl=trust) as response:
-            raw = bytearray()
-            async for chunk in response.content.iter_any():
-                raw += chunk
-                if len(raw) > MAX_ANSWER:
-                    raise ValueError("the answer is too long")
-            return response.status, raw.decode()
+        connection = await HttpConnection.open(origin, self._trust() if origin.scheme == "https" else None)
+        self._open.add(connection)
+        try:
+            head = await connection.ask(method, path, headers.items(), body)
+            return head.status, (await connection.rest(MAX_ANSWER)).decode()
+        finally:
+            self._open.discard(connection)
+            connection.abort()
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True, limit=64, use_dns_cache=False),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-                auto_decompress=False,
-            )
-        return self._session
+    def _trust(self) -> ssl.SSLContext:
+        if self._tls is not None:
+            return self._tls
+        if self._credulous is None:
+            self._credulous = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._credulous.check_hostname = False
+            self._credulous.verify_mode = ssl.CERT_NONE
+        return self._credulous

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import msgspec
 
 from matriarch.kube.api import Object, WatchEvent
 from matriarch.words.errors import (
@@ -26,8 +25,8 @@ _MESSAGE_LIMIT = 1000
 def read_object(body: bytes) -> Object:
     """A JSON object. Raises Unavailable when it is none: something between us and the API server answered."""
     try:
-        value = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
         raise Unavailable(f"the answer is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise Unavailable(f"the answer is not a JSON object but a {type(value).__name__}")
@@ -35,7 +34,10 @@ def read_object(body: bytes) -> Object:
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> MatriarchError:
-    """The error for an answer that is no success. The one place where status codes are translated."""
+    """The error for an answer that is no success. The one place where status codes are translated.
+
+    The headers' names are in lower case.
+    """
     reason, message = _explanation(body)
     text = f"{status} {reason}: {message}"[:_MESSAGE_LIMIT]
     match status:
@@ -46,7 +48,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> MatriarchE
         case 410:
             return Gone(text)
         case 429:
-            return Throttled(text, _seconds(headers.get("Retry-After")))
+            return Throttled(text, _seconds(headers.get("retry-after")))
         case 401 | 403:
             return Forbidden(text)
         case 408:
@@ -60,8 +62,8 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> MatriarchE
 def _explanation(body: bytes) -> tuple[str, str]:
     """Reason and message of a `Status` object, or what can be had of anything else (a proxy's HTML, say)."""
     try:
-        status = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+        status = json.loads(body)
+    except (ValueError, RecursionError):
         status = None
     if isinstance(status, dict) and status.get("kind") == "Status":
         return str(status.get("reason", "")), str(status.get("message", ""))

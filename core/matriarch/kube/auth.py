@@ -6,7 +6,6 @@ import base64
 import binascii
 import os
 import ssl
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -171,6 +170,8 @@ def _tls_of(cluster: _Entry, user: _Entry) -> ssl.SSLContext:
     certificate, key = user.content("client-certificate"), user.content("client-key")
     if certificate is None:
         return tls
+    import tempfile  # as above
+
     # OpenSSL reads a certificate chain from files only; these are gone when this function returns.
     with tempfile.TemporaryDirectory() as folder:
         pem = Path(folder, "pem")

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
-
-import aiohttp
-import msgspec
-from yarl import URL
+from urllib.parse import quote, urlencode
 
 from matriarch.kube.answers import LineBuffer, error_of, read_event, read_object
 from matriarch.kube.api import JsonPatch, Kind, Listing, Object, PatchType, Propagation, WatchEvent
 from matriarch.kube.auth import Connection
 from matriarch.kube.paths import collection_path, object_path
-from matriarch.words.errors import DeadlineSpent, Gone, MatriarchError, Unavailable
+from matriarch.net.http import Broken, Head, HttpConnection, Unsayable
+from matriarch.net.origin import Origin
+from matriarch.net.pool import ConnectionPool
+from matriarch.words.errors import DeadlineSpent, Gone, Invalid, MatriarchError, Unavailable
 
 _PAGE = 500
 _CONNECTIONS = 32
 _WATCH_START_S = 10.0
+_LONGEST_REFUSAL = 64 * 1024
 _CONTENT_TYPES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 _APPLY_TYPE = "application/apply-patch+yaml"  # JSON is YAML
 
@@ -45,10 +47,15 @@ class HttpKube:
     ) -> None:
         self._connection = connection
         self._user_agent = user_agent
-        self._connections = connections
         self._silence_s = silence_s
-        self._calls: aiohttp.ClientSession | None = None
-        self._watches: aiohttp.ClientSession | None = None
+        try:
+            self._origin = Origin.of(connection.server)
+        except ValueError as error:
+            raise Invalid(f"the API server's address {connection.server!r}: {error}") from None
+        self._pool = ConnectionPool(
+            self._origin, connection.tls, connection.tls_name, limit=connections, dress=self._notice_a_dead_peer
+        )
+        self._watches: set[HttpConnection] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,10 +67,9 @@ class HttpKube:
 
     async def close(self) -> None:
         """Close all connections. A later call opens new ones."""
-        for session in (self._calls, self._watches):
-            if session is not None:
-                await session.close()
-        self._calls = self._watches = None
+        for connection in self._watches:
+            connection.abort()
+        await self._pool.close()
 
     async def get(self, kind: Kind, namespace: str, name: str, *, timeout: float = 10.0) -> Object:
         """See `Kube.get`."""
@@ -103,15 +109,15 @@ class HttpKube:
             query["labelSelector"] = labels
         path = collection_path(kind, namespace)
         buffer = LineBuffer()
-        async with self._stream(path, query, min(_WATCH_START_S, idle_timeout)) as response:
+        async with self._stream(path, query, min(_WATCH_START_S, idle_timeout)) as stream:
             while True:
                 try:
                     async with asyncio.timeout(idle_timeout):
-                        data = await response.content.readany()
+                        data = await stream.part()
                 except TimeoutError:
                     raise Unavailable(f"the watch of {path} brought nothing for {idle_timeout} s") from None
-                except (aiohttp.ClientError, OSError) as error:
-                    raise Unavailable(f"the watch of {path} broke: {error!r}") from error
+                except Broken as error:
+                    raise Unavailable(f"the watch of {path} broke: {error}") from error
                 if not data:
                     return
                 for line in buffer.feed(data):
@@ -186,67 +192,55 @@ class HttpKube:
         content_type: str = "application/json",
         timeout: float,
     ) -> Object:
-        if self._calls is None:
-            self._calls = self._session(self._connections)
         headers = self._headers()
         data = None
         if body is not None:
-            data, headers["Content-Type"] = msgspec.json.encode(body), content_type
-        url = self._url(path, query)
+            data, headers["Content-Type"] = json.dumps(body, separators=(",", ":")).encode(), content_type
         try:
-            async with (
-                asyncio.timeout(timeout),
-                self._calls.request(method, url, data=data, headers=headers, **self._tls()) as response,
-            ):
-                content = await response.read()
+            async with asyncio.timeout(timeout), self._pool.connection() as connection:
+                head = await connection.ask(method, self._target(path, query), headers.items(), data)
+                content = await connection.rest()
         except TimeoutError:
             raise DeadlineSpent(f"no answer to {method} {path} within {timeout} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"{method} {path}: {error!r}") from error
-        if response.status >= 300:
-            raise self._refusal(response, content)
+        except Broken as error:
+            raise Unavailable(f"{method} {path}: {error}") from error
+        except Unsayable as error:
+            raise Invalid(f"{method} {path}: {error}") from error
+        if head.status >= 300:
+            raise self._refusal(head, content)
         return read_object(content)
 
     @asynccontextmanager
-    async def _stream(
-        self, path: str, query: Mapping[str, str], timeout: float
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._watches is None:
-            self._watches = self._session(0)
+    async def _stream(self, path: str, query: Mapping[str, str], timeout: float) -> AsyncIterator[HttpConnection]:
+        """A watch that has begun, on a connection of its own."""
+        connection: HttpConnection | None = None
         try:
-            async with asyncio.timeout(timeout):
-                response = await self._watches.get(self._url(path, query), headers=self._headers(), **self._tls())
-        except TimeoutError:
-            raise DeadlineSpent(f"the watch of {path} did not start within {timeout} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"watch {path}: {error!r}") from error
-        try:
-            if response.status >= 300:
-                raise self._refusal(response, await _beginning(response, timeout))
-            yield response
+            try:
+                async with asyncio.timeout(timeout):
+                    connection = await self._pool.open()
+                    self._watches.add(connection)
+                    head = await connection.ask("GET", self._target(path, query), self._headers().items(), None)
+            except TimeoutError:
+                raise DeadlineSpent(f"the watch of {path} did not start within {timeout} s") from None
+            except Broken as error:
+                raise Unavailable(f"watch {path}: {error}") from error
+            except Unsayable as error:
+                raise Invalid(f"watch {path}: {error}") from error
+            if head.status >= 300:
+                raise self._refusal(head, await _beginning(connection, timeout))
+            yield connection
         finally:
-            response.close()
+            if connection is not None:
+                self._watches.discard(connection)
+                connection.abort()
 
-    def _refusal(self, response: aiohttp.ClientResponse, content: bytes) -> MatriarchError:
-        if response.status == 401 and self._connection.token is not None:
+    def _refusal(self, head: Head, content: bytes) -> MatriarchError:
+        if head.status == 401 and self._connection.token is not None:
             self._connection.token.forget()
-        return error_of(response.status, response.headers, content)
+        return error_of(head.status, head.headers, content)
 
-    def _session(self, connections: int) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=connections, socket_factory=self._socket)
-        session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        # aiohttp repeats a GET or DELETE on its own when a kept connection turns out to be dead, and has no public
-        # switch for it. A repeated delete may hit the next object of that name.
-        session._retry_connection = False
-        return session
-
-    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, _ = address
-        sock = socket.socket(family, kind, protocol)
+    def _notice_a_dead_peer(self, connection: HttpConnection) -> None:
+        sock = connection.socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in (
             ("TCP_KEEPIDLE", max(1, round(self._silence_s / 2))),
@@ -256,7 +250,6 @@ class HttpKube:
         ):
             if hasattr(socket, option):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-        return sock
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": self._user_agent}
@@ -264,25 +257,19 @@ class HttpKube:
             headers["Authorization"] = f"Bearer {self._connection.token.current()}"
         return headers
 
-    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
-        url = URL(self._connection.server + path, encoded=True)
-        return url.with_query(query) if query else url
-
-    def _tls(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {"allow_redirects": False}
-        if self._connection.tls is not None:
-            settings |= {"ssl": self._connection.tls, "server_hostname": self._connection.tls_name}
-        return settings
+    def _target(self, path: str, query: Mapping[str, str] | None) -> str:
+        asked = f"?{urlencode(query, quote_via=quote)}" if query else ""
+        return self._origin.prefix + path + asked
 
 
 def _typed(kind: Kind, body: Object) -> Object:
     return {"apiVersion": kind.group_version, "kind": kind.name, **body}
 
 
-async def _beginning(response: aiohttp.ClientResponse, timeout: float) -> bytes:
+async def _beginning(connection: HttpConnection, timeout: float) -> bytes:
     """The body of a refused watch, as far as it comes; the status code alone would do."""
     try:
         async with asyncio.timeout(timeout):
-            return await response.read()
-    except (TimeoutError, aiohttp.ClientError, OSError):
+            return await connection.rest(_LONGEST_REFUSAL)
+    except (TimeoutError, Broken):
         return b""

@@ -8,6 +8,7 @@ A caller's identity, and with it its faults, is its bearer token; without one it
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -51,8 +52,10 @@ _CODES: tuple[tuple[type[MatriarchError], int, str], ...] = (
 
 
 @asynccontextmanager
-async def serve(server: FakeKubeServer, kinds: Iterable[Kind] = KNOWN_KINDS) -> AsyncIterator[str]:
-    """Serve on 127.0.0.1 with a port of the system's choice; yields the address."""
+async def serve(
+    server: FakeKubeServer, kinds: Iterable[Kind] = KNOWN_KINDS, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """Serve on 127.0.0.1 with a port of the system's choice, by https with `tls`; yields the address."""
     face = _Face(server, tuple(kinds))
     application = web.Application(client_max_size=8 * 1024 * 1024)
     application.router.add_get("/{root:api|apis}", face.groups)
@@ -66,9 +69,9 @@ async def serve(server: FakeKubeServer, kinds: Iterable[Kind] = KNOWN_KINDS) -> 
     runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"{"http" if tls is None else "https"}://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 

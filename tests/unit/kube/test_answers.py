@@ -54,7 +54,7 @@ def test_each_status_code_has_its_error(code: int, reason: str, expected: type[M
 
 @pytest.mark.parametrize(("header", "seconds"), [(None, 1.0), ("7", 7.0), ("soon", 1.0), ("-3", 1.0), ("99999", 60.0)])
 def test_retry_after_is_read_with_suspicion(header: str | None, seconds: float) -> None:
-    error = error_of(429, {"Retry-After": header} if header else {}, status(429, "TooManyRequests"))
+    error = error_of(429, {"retry-after": header} if header else {}, status(429, "TooManyRequests"))
     assert isinstance(error, Throttled)
     assert error.retry_after_s == seconds
 

@@ -238,9 +238,12 @@ async def test_an_expired_page_starts_over_without_pages() -> None:
 
 
 async def test_sockets_notice_a_dead_peer() -> None:
-    async with serve(FakeKubeServer()) as address, HttpKube(Connection(address), silence_s=9.0) as kube:
-        sock = kube._socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1)))
-        with sock:
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 9000
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 4
+    async with (
+        serve(FakeKubeServer()) as address,
+        HttpKube(Connection(address), silence_s=9.0) as kube,
+        kube._pool.connection() as connection,
+    ):
+        sock = connection.socket
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 9000
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 4
