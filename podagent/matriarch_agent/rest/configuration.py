@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from matriarch.ha.documents.access import VerifyClient
 from matriarch.words.errors import Invalid
 
 VARIABLE = "MATRIARCH_REST"
+_HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 DEFAULT_FOLDER = "/etc/matriarch/rest"
 
 
@@ -86,4 +88,6 @@ def _headers(value: Any) -> dict[str, str]:
     _strings(list(value.values()), "headers")
     if any(character in text for pair in value.items() for text in pair for character in "\r\n\0"):
         raise Invalid(f"{VARIABLE}: headers must not have line breaks")
-    return dict(value)
+    if not all(_HEADER_NAME.fullmatch(name) for name in value):
+        raise Invalid(f"{VARIABLE}: a header's name has letters, digits and dashes")
+    return {name: text.strip() for name, text in value.items()}

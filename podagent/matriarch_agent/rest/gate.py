@@ -7,12 +7,11 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from aiohttp import web
-
 from matriarch.ha.documents.access import AccessRules, Caller, Credentials, Network, network_of, refusal_of
 from matriarch_agent.rest import replies
 from matriarch_agent.rest.configuration import RestConfiguration
 from matriarch_agent.rest.face import Face
+from matriarch_agent.rest.message import Request, Response
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="Patroni"'}
 
@@ -34,15 +33,14 @@ class Gate:
             include_members=configuration.include_members,
         )
 
-    def answer(self, request: web.BaseRequest, segment: str) -> web.Response | None:
+    def answer(self, request: Request, segment: str) -> Response | None:
         """The refusal of a request; None when it may pass."""
-        transport = request.transport
         caller = Caller(
             method=request.method,
             segment=segment,
-            address=request.remote or "",
-            certificate=bool(transport is not None and transport.get_extra_info("peercert")),
-            authorization=request.headers.get("Authorization"),
+            address=request.address,
+            certificate=request.certificate,
+            authorization=request.headers.get("authorization"),
         )
         refusal = refusal_of(caller, self._rules, self._members())
         if refusal is None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
-
 from matriarch.ha.documents import (
     FailoverRequest,
     Refusal,
@@ -20,6 +18,7 @@ from matriarch.words.errors import ConflictError, MatriarchError
 from matriarch_agent.ports import Peers
 from matriarch_agent.rest import replies
 from matriarch_agent.rest.face import Face
+from matriarch_agent.rest.message import Request, Response
 
 POLL_S = 0.2
 """Between two looks for the outcome of a switchover, in seconds."""
@@ -36,15 +35,15 @@ class Leadership:
         self._face = face
         self._peers = peers
 
-    async def switchover(self, request: web.BaseRequest) -> web.Response:
+    async def switchover(self, request: Request) -> Response:
         """Ask the leader to hand over, now or at a time."""
         return await self._change_leader(request, "switchover")
 
-    async def failover(self, request: web.BaseRequest) -> web.Response:
+    async def failover(self, request: Request) -> Response:
         """Ask that a certain member takes over."""
         return await self._change_leader(request, "failover")
 
-    async def _change_leader(self, request: web.BaseRequest, action: Action) -> web.Response:
+    async def _change_leader(self, request: Request, action: Action) -> Response:
         body = await replies.read_object(request)
         if isinstance(body, Refusal):
             return replies.page(body)
@@ -72,7 +71,7 @@ class Leadership:
         questions = [self._peers.ask(m.name, m.api_url or "", timeout=ASK_TIMEOUT_S) for m in members]
         return check_answers(asked, await asyncio.gather(*questions))
 
-    async def _await_outcome(self, asked: FailoverRequest, before: str | None) -> web.Response:
+    async def _await_outcome(self, asked: FailoverRequest, before: str | None) -> Response:
         """Look until the lock has moved, the request was refused, or twenty seconds (two loops) are over."""
         facts = self._face.facts()
         written, give_up = facts.now, facts.now + 2 * max(10.0, facts.settings.loop_wait)
@@ -94,7 +93,7 @@ class Leadership:
         late = timed_out(asked)
         return replies.text(late.status, late.text)
 
-    async def delete_switchover(self, request: web.BaseRequest) -> web.Response:
+    async def delete_switchover(self, request: Request) -> Response:
         """Take a scheduled switchover back."""
         view = self._face.facts().view
         if view is None or not view.request.pending or view.request.scheduled_at is None:

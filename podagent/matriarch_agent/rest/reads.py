@@ -6,8 +6,6 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from matriarch.ha.documents import (
     Refusal,
     cluster_document,
@@ -22,6 +20,7 @@ from matriarch.ha.documents import (
 from matriarch.words.errors import MatriarchError
 from matriarch_agent.rest import replies
 from matriarch_agent.rest.face import Face
+from matriarch_agent.rest.message import Request, Response
 
 if TYPE_CHECKING:
     from matriarch_agent.rest.exposition import Exposition
@@ -40,25 +39,25 @@ class Reads:
         self._exposition: Exposition | None = None
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def health(self, request: web.BaseRequest) -> web.Response:
+    async def health(self, request: Request) -> Response:
         """A health check by GET: the status, and the member's document as body."""
         facts = self._face.facts()
-        status = health(request.path, _first_values(request), facts)
+        status = health(request.path, request.query, facts)
         return replies.document(status, patroni_document(facts))
 
-    async def bare_health(self, request: web.BaseRequest) -> web.Response:
+    async def bare_health(self, request: Request) -> Response:
         """A health check by HEAD or OPTIONS: the status and nothing else."""
-        return replies.bare(health(request.path, _first_values(request), self._face.facts()))
+        return replies.bare(health(request.path, request.query, self._face.facts()))
 
-    async def liveness(self, request: web.BaseRequest) -> web.Response:
+    async def liveness(self, request: Request) -> Response:
         """Whether the loop turns."""
         return replies.bare(liveness(self._face.facts()))
 
-    async def readiness(self, request: web.BaseRequest) -> web.Response:
+    async def readiness(self, request: Request) -> Response:
         """Whether traffic may come."""
-        return replies.bare(readiness(_first_values(request), self._face.facts()))
+        return replies.bare(readiness(request.query, self._face.facts()))
 
-    async def patroni(self, request: web.BaseRequest) -> web.Response:
+    async def patroni(self, request: Request) -> Response:
         """This member, looked at afresh."""
         asked_at = self._face.facts().now
         await self._freshen()
@@ -85,29 +84,29 @@ class Reads:
             self._refreshing.cancel()
             await asyncio.wait({self._refreshing})
 
-    async def cluster(self, request: web.BaseRequest) -> web.Response:
+    async def cluster(self, request: Request) -> Response:
         """All members."""
         return replies.document(200, cluster_document(self._face.facts()))
 
-    async def config(self, request: web.BaseRequest) -> web.Response:
+    async def config(self, request: Request) -> Response:
         """The cluster settings, byte for byte."""
         text = config_text(self._face.settings_source().text)
         if text is None:
             return replies.page(Refusal(502, "There are no cluster settings"))
         return replies.raw_json(200, text)
 
-    async def history(self, request: web.BaseRequest) -> web.Response:
+    async def history(self, request: Request) -> Response:
         """The past timelines."""
         return replies.document(200, history_document(self._face.facts()))
 
-    async def failsafe(self, request: web.BaseRequest) -> web.Response:
+    async def failsafe(self, request: Request) -> Response:
         """Who is asked when the API server is unreachable."""
         topology = failsafe_document(self._face.facts())
         if topology is None:
             return replies.page(Refusal(502, "There is no failsafe topology"))
         return replies.document(200, topology)
 
-    async def metrics(self, request: web.BaseRequest) -> web.Response:
+    async def metrics(self, request: Request) -> Response:
         """Metrics."""
         if self._exposition is None:
             # Only a member that is scraped pays for the metrics' library.
@@ -116,14 +115,9 @@ class Reads:
             self._exposition = Exposition(self._face)
         return replies.plain(self._exposition.text())
 
-    async def decisions(self, request: web.BaseRequest) -> web.Response:
+    async def decisions(self, request: Request) -> Response:
         """The last decisions with their reasons, oldest first; `limit` of them at most."""
         wanted = request.query.get("limit", "")
         limit = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 6 else MAX_DECISIONS
         kept = list(self._face.decisions())
         return replies.document(200, kept[max(0, len(kept) - limit) :])
-
-
-def _first_values(request: web.BaseRequest) -> dict[str, str]:
-    """The query; of a repeated parameter the first value counts."""
-    return {key: request.query.getone(key) for key in request.query}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-
-from aiohttp import web
 
 from matriarch.ha.documents import Refusal
 from matriarch.ha.documents.access import Credentials
@@ -17,12 +14,12 @@ from matriarch_agent.rest.configuration import RestConfiguration
 from matriarch_agent.rest.face import Face
 from matriarch_agent.rest.gate import Gate
 from matriarch_agent.rest.leadership import Leadership
-from matriarch_agent.rest.listener import HEAD_TIMEOUT_S, LINGER_S, Listener
+from matriarch_agent.rest.listener import BACKLOG, Listener
+from matriarch_agent.rest.message import Request, Response
 from matriarch_agent.rest.reads import Reads
 from matriarch_agent.rest.writes import Writes
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
-BACKLOG = 128
+Handler = Callable[[Request], Awaitable[Response]]
 PLAIN = RestConfiguration()
 
 
@@ -35,12 +32,10 @@ class RestServer:
         self._reads = Reads(face)
         self._routes = _routes(self._reads, Writes(face, protected=configuration.protected), Leadership(face, peers))
         self._gate = Gate(face, configuration)
-        self._headers = dict(configuration.headers)
+        self._listener = Listener(self._answer, configuration.headers)
         self._host = host
         self.port = port
         self._socket: socket.socket | None = None
-        self._runner: web.ServerRunner | None = None
-        self._server: asyncio.Server | None = None
 
     async def start(self, tls: ssl.SSLContext | None = None, credentials: Credentials | None = None) -> None:
         """Listen, or, when it listens already, go on with another certificate and other credentials.
@@ -52,22 +47,7 @@ class RestServer:
         if self._socket is None:
             self._socket = _listening(self._host, self.port)
             self.port = self._socket.getsockname()[1]
-            self._runner = web.ServerRunner(Listener(self._dispatch), shutdown_timeout=0.5)
-            await self._runner.setup()
-        former, self._server = self._server, await self._accept(self._socket.dup(), tls)
-        if former is not None:
-            former.close()
-
-    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
-        assert self._runner is not None and self._runner.server is not None
-        return await asyncio.get_running_loop().create_server(
-            self._runner.server,
-            sock=listening,
-            backlog=BACKLOG,
-            ssl=tls,
-            ssl_handshake_timeout=HEAD_TIMEOUT_S if tls is not None else None,
-            ssl_shutdown_timeout=LINGER_S if tls is not None else None,
-        )
+        await self._listener.listen(self._socket.dup(), tls)
 
     async def renew_names(self, credentials: Credentials | None) -> None:
         """Look the allowlist's host names up again."""
@@ -75,23 +55,13 @@ class RestServer:
 
     async def close(self) -> None:
         """Stop listening and drop what is under way."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._listener.close()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
         await self._reads.close()
 
-    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._answer(request)
-        response.headers.update(self._headers)
-        return response
-
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _answer(self, request: Request) -> Response:
         """By method and first path segment; what nobody claims is a health check, or not a method of ours (501)."""
         if request.method in ("HEAD", "OPTIONS"):
             return await self._reads.bare_health(request)
@@ -110,19 +80,19 @@ class ProbeServer:
     def __init__(self, face: Face, host: str, port: int) -> None:
         self._reads = Reads(face)
         self._host, self.port = host, port
-        self._runner = web.ServerRunner(Listener(self._dispatch), shutdown_timeout=0.5)
+        self._listener = Listener(self._answer)
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address cannot be had."""
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self.port, backlog=BACKLOG, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
+        listening = _listening(self._host, self.port)
+        self.port = listening.getsockname()[1]
+        await self._listener.listen(listening)
 
     async def close(self) -> None:
         """Stop listening."""
-        await self._runner.cleanup()
+        await self._listener.close()
 
-    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: Request) -> Response:
         handlers = {"/liveness": self._reads.liveness, "/readiness": self._reads.readiness}
         handler = handlers.get(request.path) if request.method == "GET" else None
         return await handler(request) if handler is not None else replies.bare(404)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
 from matriarch.ha.documents import (
     Refusal,
     check_commands,
@@ -21,6 +19,7 @@ from matriarch.words.errors import ConflictError, MatriarchError
 from matriarch_agent.ports import FailsafeClaim
 from matriarch_agent.rest import replies
 from matriarch_agent.rest.face import Face
+from matriarch_agent.rest.message import Request, Response
 
 LONGEST_CLAIM_S = 86400.0
 """A failsafe claim that asks for longer is none of ours."""
@@ -32,7 +31,7 @@ class Writes:
     def __init__(self, face: Face, *, protected: bool = False) -> None:
         self._face, self._protected = face, protected
 
-    async def patch_config(self, request: web.BaseRequest) -> web.Response:
+    async def patch_config(self, request: Request) -> Response:
         """Merge into the cluster settings, by compare-and-swap."""
         patch = await replies.read_object(request)
         if isinstance(patch, Refusal):
@@ -54,7 +53,7 @@ class Writes:
                 return replies.page(Refusal(503, "The cluster settings could not be written"))
         return replies.document(200, merged)
 
-    async def put_config(self, request: web.BaseRequest) -> web.Response:
+    async def put_config(self, request: Request) -> Response:
         """Replace the cluster settings, whatever they are."""
         wanted = await replies.read_object(request)
         if isinstance(wanted, Refusal):
@@ -70,7 +69,7 @@ class Writes:
                 return replies.page(Refusal(502, "The cluster settings could not be written"))
         return replies.document(200, wanted)
 
-    async def restart(self, request: web.BaseRequest) -> web.Response:
+    async def restart(self, request: Request) -> Response:
         """Restart Postgres now and answer when it is done, or at a time."""
         body = await replies.read_object(request, optional=True)
         if isinstance(body, Refusal):
@@ -88,18 +87,18 @@ class Writes:
             return replies.text(503, "restart failed")
         return replies.text(503, why_not) if why_not else replies.text(200, "restarted successfully")
 
-    async def delete_restart(self, request: web.BaseRequest) -> web.Response:
+    async def delete_restart(self, request: Request) -> Response:
         """Take a scheduled restart back."""
         if self._face.schedule_restart(None):
             return replies.text(200, "scheduled restart deleted")
         return replies.text(404, "no restarts are scheduled")
 
-    async def reload(self, request: web.BaseRequest) -> web.Response:
+    async def reload(self, request: Request) -> Response:
         """Apply the configuration again."""
         self._face.reload()
         return replies.text(202, "reload scheduled")
 
-    async def reinitialize(self, request: web.BaseRequest) -> web.Response:
+    async def reinitialize(self, request: Request) -> Response:
         """Copy this member's data anew."""
         body = await replies.read_object(request, optional=True)
         if isinstance(body, Refusal):
@@ -110,7 +109,7 @@ class Writes:
         self._face.reinitialize(force=asked.force, from_leader=asked.from_leader)
         return replies.text(200, "reinitialize started")
 
-    async def failsafe(self, request: web.BaseRequest) -> web.Response:
+    async def failsafe(self, request: Request) -> Response:
         """A primary that cannot reach the API server asks for leave to go on."""
         body = await replies.read_object(request)
         if isinstance(body, Refusal):
