@@ -121,8 +121,8 @@ class ServerControl:
     async def checkpoint(self, timeout: float) -> None:
         """CHECKPOINT, over a connection of its own."""
         where = (str(self._place.run), self._place.port, self._superuser)
-        async with asyncio.timeout(timeout), sql.short_session(*where, statement_timeout_s=timeout) as connection:
-            await sql.execute(connection, "CHECKPOINT")
+        async with asyncio.timeout(timeout), sql.short_session(*where, statement_timeout_s=timeout) as link:
+            await link.ask("CHECKPOINT")
 
     async def _stop(
         self, fast_within: float | None, on_shutdown_checkpoint: Callable[[int], Awaitable[None]] | None

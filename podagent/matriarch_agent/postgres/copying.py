@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from pathlib import Path
 
 from matriarch.config.files import Source, connection
@@ -70,7 +69,7 @@ class Copy:
         sysid = (await read_control(self._place, target)).data.sysid
         if source is None:
             return sysid
-        theirs = (await history.ask_history(source, 0, f"{self._place.member}-ask")).sysid
+        theirs = (await history.ask_history(self._place, source, 0)).sysid
         if theirs != sysid:
             raise ProgramFailed(f"its data has system identifier {sysid}, {source.member} has {theirs}")
         await asyncio.to_thread(cleaned, target)
@@ -79,6 +78,8 @@ class Copy:
 
 def cleaned(target: Path) -> None:
     """Take out of a copy what belonged to the server that it was copied from: its slots would hold WAL back here."""
+    import shutil  # rare, and it brings three compression libraries
+
     os.chmod(target, 0o700)
     for name in ("postmaster.pid", "postmaster.opts"):
         (target / name).unlink(missing_ok=True)

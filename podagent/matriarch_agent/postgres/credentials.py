@@ -6,8 +6,6 @@ import base64
 import hashlib
 import hmac
 import os
-import stringprep
-import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +73,9 @@ def _prepared(password: str) -> bytes:
     """SASLprep (RFC 4013) as far as Postgres does it; a password that it refuses is used as it is."""
     if password.isascii():
         return password.encode()
+    import stringprep  # tables of a megabyte that hardly anybody needs
+    import unicodedata
+
     mapped = "".join(
         " " if stringprep.in_table_c12(char) else char for char in password if not stringprep.in_table_b1(char)
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -171,6 +170,8 @@ class DataDirectory:
 
 def _remove(path: Path) -> None:
     if path.exists():
+        import shutil  # rare, and it brings three compression libraries
+
         shutil.rmtree(path)
 
 

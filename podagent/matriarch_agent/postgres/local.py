@@ -228,7 +228,7 @@ class LocalPostgres:
 
     async def ask_history(self, source: Upstream, epoch: int) -> RemoteHistory:
         """Timeline and history of another member's Postgres."""
-        return await history.ask_history(self._files.source(source), epoch, f"{self._place.member}-ask")
+        return await history.ask_history(self._place, self._files.source(source), epoch)
 
     async def run_command(self, command: tuple[str, ...], *, within: float) -> None:
         """Run a program of the settings; see the port."""

@@ -49,7 +49,7 @@ select json_build_object(
   'upstream', current_setting('{UPSTREAM_SETTING}', true),
   'version', current_setting('server_version_num')::int,
   'started', to_char(pg_postmaster_start_time() at time zone 'UTC', {_UTC}),
-  'pending', case when %s then (select coalesce(json_object_agg(name, json_build_array(current_setting(name), coalesce(
+  'pending', case when $1 then (select coalesce(json_object_agg(name, json_build_array(current_setting(name), coalesce(
       (select setting from pg_file_settings f where lower(f.name) = s.name order by seqno desc limit 1), boot_val))),
     '{{}}') from pg_settings s where pending_restart) else null end
 )::text

@@ -20,7 +20,7 @@ from matriarch_agent.postgres.sql import Session
 _LOOK_EVERY_S = 0.005
 _ROUNDS = 2
 """A process may have woken by itself, and slept again, between the count and the signal; hardly twice."""
-_PROCESSES = "select pid, coalesce(wait_event, '') from pg_stat_activity where backend_type = any(%s)"
+_PROCESSES = "select pid, coalesce(wait_event, '') from pg_stat_activity where backend_type = any($1)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from matriarch_agent.postgres.sql import Session
 
 _KINDS = (SUPERUSER, REPLICATION, APP)
 _RETRY_AFTER_S = 10.0
-_STORED = "select rolname, coalesce(rolpassword, '') from pg_authid where rolname = any(%s)"
-_MISSING = "select name from unnest(%s::text[]) name where not has_function_privilege(%s, name, 'execute')"
+_STORED = "select rolname, coalesce(rolpassword, '') from pg_authid where rolname = any($1)"
+_MISSING = "select name from unnest($1::text[]) name where not has_function_privilege($2, name, 'execute')"
 _SALT_PART = 1
 
 Stamp = tuple[int | None, ...]
@@ -69,7 +69,8 @@ class RolePasswords:
             # A cluster that was another agent's need not have an application's role of ours.
             kinds = [kind for kind in _KINDS if kind != APP or (self._place.secrets / kind).is_dir()]
             credentials = [read_credential(self._place, kind) for kind in kinds]
-            stored = dict(await self._session.rows(_STORED, ([one.username for one in credentials],)))
+            rows = await self._session.rows(_STORED, ([one.username for one in credentials],))
+            stored = {str(name): verifier for name, verifier in rows}
             for credential in credentials:
                 verifier = stored.get(credential.username)
                 if verifier is not None and not fits(str(verifier), credential.password):

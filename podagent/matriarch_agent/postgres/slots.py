@@ -63,8 +63,8 @@ async def create_logical(session: Session, slot: PermanentSlot) -> None:
     arguments = ", ".join([literal(slot.name), literal(slot.plugin or ""), "false", "false", "true"])
     async with sql.short_session(
         where["host"], int(where["port"]), where["user"], statement_timeout_s=CREATE_WITHIN_S, dbname=where["dbname"]
-    ) as connection:
-        await sql.execute(connection, f"select pg_create_logical_replication_slot({arguments})")
+    ) as link:
+        await link.ask(f"select pg_create_logical_replication_slot({arguments})")
 
 
 def slot_of(row: dict[str, Any]) -> Slot:
