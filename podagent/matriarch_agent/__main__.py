@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
@@ -30,6 +31,9 @@ from matriarch_agent.rest.configuration import RestConfiguration, read_configura
 from matriarch_agent.rest.server import ProbeServer, RestServer
 from matriarch_agent.rest.service import RestService
 from matriarch_agent.store import LOCK_SILENCE_S
+
+TLS_BUFFER = 32 * 1024
+"""Bytes that asyncio allots to each connection with TLS. Its own choice is 256 KB; a record has at most 16."""
 
 
 class WrongEnvironment(ValueError):
@@ -95,8 +99,9 @@ async def live(environ: Mapping[str, str]) -> None:
     async with AsyncExitStack() as stack:
         init = InitClient(os.path.join(environ.get("MATRIARCH_RUN", "/run/matriarch"), "init.sock"))
         stack.push_async_callback(init.close)
-        kube = await stack.enter_async_context(HttpKube(in_cluster()))
-        lock_kube = await stack.enter_async_context(HttpKube(in_cluster(), silence_s=LOCK_SILENCE_S))
+        server = in_cluster()
+        kube = await stack.enter_async_context(HttpKube(server))
+        lock_kube = await stack.enter_async_context(HttpKube(server, silence_s=LOCK_SILENCE_S))
         peers = await stack.enter_async_context(HttpPeers(me.cluster))
         postgres = postgres_from(environ, me, init, log)
         agent = Agent(me, namespace, kube, lock_kube, postgres, init, peers, now, time.time, log)
@@ -129,6 +134,7 @@ async def _serve(stack: AsyncExitStack, agent: Agent, peers: HttpPeers, rest: Re
 def main() -> None:
     """Run the agent."""
     configure()
+    SSLProtocol.max_size = TLS_BUFFER
     try:
         asyncio.run(live(os.environ))
     except WrongEnvironment as error:

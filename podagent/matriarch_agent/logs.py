@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
-
-import structlog
 
 from matriarch_agent.journal import Log
 
@@ -14,26 +14,21 @@ WARNINGS = frozenset({"action failed", "activity failed", "lock lost", "renewal 
 
 
 def configure() -> None:
-    """JSON lines for our own events and for the libraries'."""
+    """The libraries' own warnings go to the same place."""
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-    )
 
 
 def logger(member: str) -> Log:
     """The log port of one member's agent."""
-    bound = structlog.get_logger().bind(member=member)
 
     def write(event: str, **facts: Any) -> None:
-        if event in WARNINGS:
-            bound.warning(event, **facts)
-        else:
-            bound.info(event, **facts)
+        line = {
+            "member": member,
+            **facts,
+            "event": event,
+            "level": "warning" if event in WARNINGS else "info",
+            "timestamp": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        }
+        print(json.dumps(line, default=repr), flush=True)
 
     return write

@@ -6,11 +6,14 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 import sys
 from pathlib import Path
 
 import pytest
 from component.postgres.member import Members, children_of, eventually, free_port, programs, resident_kb
+
+from unit.rest.certificates import AUTHORITY, MEMBER
 
 from matriarch.kube.api import ENDPOINTS, PODS
 from matriarch.testing.fake_kube import FakeKubeServer
@@ -20,13 +23,14 @@ from matriarch.words import labels, names
 pytestmark = pytest.mark.component
 
 AGENT = """
+import ssl
 import sys
 from functools import partial
 import matriarch_agent.__main__ as program
 import matriarch_agent.postgres as adapter
 from matriarch.kube.auth import Connection
 
-program.in_cluster = lambda: Connection({address!r})
+program.in_cluster = lambda: Connection({address!r}, ssl.create_default_context(cafile={authority!r}))
 program.REST_PORT = {rest}
 adapter.Place = partial(adapter.Place, port={port}, listen="127.0.0.1")
 program.main()
@@ -39,6 +43,15 @@ IDLE_S = 6.0
 def pod(name: str) -> dict[str, object]:
     metadata = {"name": name, "namespace": "default", "uid": "uid-1", "labels": labels.cluster_labels("demo")}
     return {"metadata": metadata, "spec": {"nodeName": "node"}, "status": {"podIP": "127.0.0.1", "phase": "Running"}}
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    """The API server's; its authority is in `ca.crt`."""
+    for name, words in (("ca.crt", AUTHORITY), ("tls.pem", MEMBER.certificate + MEMBER.key)):
+        (folder / name).write_text(words)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "tls.pem")
+    return context
 
 
 def agent_of(init: int) -> int:
@@ -81,8 +94,9 @@ async def test_init_and_agent_are_small_while_nothing_happens(
         listed = server.store.list(ENDPOINTS, "default", "").items
         return any(item["metadata"]["name"] == names.lock_object("demo") for item in listed)
 
-    async with serve(server) as address:
-        script = AGENT.format(address=address, rest=free_port(), port=free_port())
+    async with serve(server, tls=certificate(members.base)) as address:
+        authority = str(members.base / "ca.crt")
+        script = AGENT.format(address=address, authority=authority, rest=free_port(), port=free_port())
         member = await members.make("demo-0", (sys.executable, "-c", script))
         await eventually(leads, 60.0)
         await asyncio.sleep(IDLE_S)
