@@ -86,7 +86,7 @@ UV_COMPILE = uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-f
 IMAGE_PLATFORM = --python-version 3.13 --python-platform x86_64-manylinux_2_28
 lock:
 	$(UV_COMPILE) pyproject.toml requirements/test.in --extra agent --extra operator --python-version 3.11 -o requirements/test.txt
-	$(UV_COMPILE) pyproject.toml requirements/image.in --extra agent $(IMAGE_PLATFORM) -o requirements/agent.txt
+	$(UV_COMPILE) pyproject.toml --extra agent $(IMAGE_PLATFORM) -o requirements/agent.txt
 	$(UV_COMPILE) pyproject.toml --extra operator $(IMAGE_PLATFORM) -o requirements/operator.txt
 	$(UV_COMPILE) requirements/clients.in --python-version 3.11 -o requirements/clients.txt
 

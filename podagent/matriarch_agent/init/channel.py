@@ -1,19 +1,16 @@
-"""The socket on which the agent asks: one JSON object a line, answers carry the `id` of the question.
+"""The socket on which the agent asks; answers carry the `id` of the question.
 
 A client that does not read (a stopped agent) is dropped: nothing that a client does or leaves undone may hold init up.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import socket
 from collections.abc import Callable
-from typing import Any
 
-_LONGEST_LINE = 1 << 20
-Request = dict[str, Any]
+from matriarch_agent.init.wire import Nonsense, Request, line, take_request
 
 
 class Client:
@@ -25,9 +22,9 @@ class Client:
         self.open = True
         self._read = b""
 
-    def send(self, message: Request) -> None:
+    def send(self, message: dict[str, object]) -> None:
         """Send at once or not at all."""
-        data = json.dumps(message).encode() + b"\n"
+        data = line(message)
         try:
             complete = self.open and self.connection.send(data) == len(data)
         except OSError:
@@ -43,19 +40,17 @@ class Client:
             return []
         except OSError:
             data = b""
-        lines = (self._read + data).split(b"\n")
-        self._read = lines.pop()
-        self.open = self.open and bool(data) and len(self._read) < _LONGEST_LINE
+        self._read += data
+        self.open = self.open and bool(data)
         found = []
-        for line in lines:
-            try:
-                request = json.loads(line)
-            except ValueError:
-                request = None
-            if not isinstance(request, dict):
-                self.open = False
-                break
-            found.append(request)
+        try:
+            while True:
+                request, self._read = take_request(self._read)
+                if request is None:
+                    break
+                found.append(request)
+        except Nonsense:
+            self.open = False
         return found
 
 
@@ -89,7 +84,7 @@ class Channel:
             self._answer(client, request)
         self.drop_closed()
 
-    def publish(self, event: Request) -> None:
+    def publish(self, event: dict[str, object]) -> None:
         """Tell every client that watches."""
         for client in self._clients.values():
             if client.watching:

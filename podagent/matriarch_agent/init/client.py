@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matriarch.words.errors import NotRunning, PostgresError, Unavailable
+from matriarch_agent.init.wire import request
 
 _REPLY_WITHIN_S = 2.0
 
@@ -47,7 +48,7 @@ class InitClient:
 
     async def set_lease(self, until: float | None) -> None:
         """Tell the end of the lease; None takes Postgres off the leash."""
-        await self._ask("lease", until=until)
+        await self._ask("lease", "" if until is None else repr(until))
 
     async def lease(self) -> float | None:
         """The end of the lease that init knows."""
@@ -67,13 +68,14 @@ class InitClient:
 
         Raises PostgresError when one is alive, the lease has ended or the program cannot be executed.
         """
-        answer = await self._ask("start", argv=list(argv), env=dict(env), log=log_file)
+        settings = (f"{name}={value}" for name, value in env.items())
+        answer = await self._ask("start", log_file or "", str(len(argv)), *argv, *settings)
         return int(answer["pid"])
 
     async def signal(self, name: str) -> None:
         """Send a signal (`HUP`, `INT`, `QUIT`, `TERM`) to the postmaster. Raises NotRunning when there is none."""
         try:
-            await self._ask("signal", signal=name)
+            await self._ask("signal", name)
         except PostgresError as error:
             raise NotRunning(str(error)) from error
 
@@ -111,14 +113,14 @@ class InitClient:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _ask(self, verb: str, *, timeout: float | None = _REPLY_WITHIN_S, **details: object) -> dict[str, Any]:
+    async def _ask(self, verb: str, *words: str, timeout: float | None = _REPLY_WITHIN_S) -> dict[str, Any]:
         writer = await self._connect()
         self._number += 1
         number = self._number
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._pending[number] = reply
         try:
-            writer.write(json.dumps({"id": number, "do": verb, **details}).encode() + b"\n")
+            writer.write(request(number, verb, *words))
             async with asyncio.timeout(timeout):
                 answer = await reply
         except (OSError, TimeoutError) as error:
@@ -138,7 +140,7 @@ class InitClient:
             except OSError as error:
                 raise Unavailable(f"init cannot be reached at {self._path}: {error}") from error
             self._writer = writer
-            writer.write(b'{"id":0,"do":"watch"}\n')
+            writer.write(request(0, "watch"))
             self._reader_task = asyncio.create_task(self._read(reader, writer), name="init-reader")
             self._note_change()
             return writer

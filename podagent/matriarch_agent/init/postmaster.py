@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from matriarch_agent.init import processes
 from matriarch_agent.init.kernel import now
@@ -22,12 +21,15 @@ class Refused(Exception):
     """A request that cannot be carried out now; the text goes to the asker."""
 
 
-class Exit(NamedTuple):
+class Exit:
     """How a postmaster ended. `status` as in subprocess: negative for a signal."""
 
-    pid: int
-    status: int
-    at: float
+    __slots__ = ("at", "pid", "status")
+
+    def __init__(self, pid: int, status: int, at: float) -> None:
+        self.pid = pid
+        self.status = status
+        self.at = at
 
 
 class Postmaster:

@@ -11,26 +11,31 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-class Process(NamedTuple):
+class Process:
     """A line of the process table."""
 
-    pid: int
-    state: str
-    parent: int
-    session: int
+    __slots__ = ("parent", "pid", "session", "state")
+
+    def __init__(self, pid: int, state: str, parent: int, session: int) -> None:
+        self.pid = pid
+        self.state = state
+        self.parent = parent
+        self.session = session
 
 
-class VolumeLock(NamedTuple):
+class VolumeLock:
     """An open descriptor of the lock file and the file's identity."""
 
-    fd: int
-    device: int
-    inode: int
+    __slots__ = ("device", "fd", "inode")
+
+    def __init__(self, fd: int, device: int, inode: int) -> None:
+        self.fd = fd
+        self.device = device
+        self.inode = inode
 
     def held_by(self, pid: int) -> bool:
         """Whether a process has inherited the descriptor."""

@@ -10,13 +10,15 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from typing import Any
 
 from matriarch_agent.init.agent import AgentProcess
-from matriarch_agent.init.channel import Channel, Client, Request
+from matriarch_agent.init.channel import Channel, Client
 from matriarch_agent.init.kernel import BootTimer, now
 from matriarch_agent.init.log import log
 from matriarch_agent.init.postmaster import Postmaster, Refused
+from matriarch_agent.init.wire import Request
+
+Answer = dict[str, object]
 
 STOP_WITHOUT_AGENT_S = 10.0
 """How long a fast shutdown may take that init itself orders, after which it kills."""
@@ -34,7 +36,7 @@ class Supervisor:
         self._leash_sprung = False
         self._terminating = False
         self._kill_at: float | None = None
-        self._waiting: list[tuple[Client, Any]] = []
+        self._waiting: list[tuple[Client, int]] = []
         self._timer = BootTimer()
         self._poll = select.poll()
         self._poll.register(self._timer.fd, select.POLLIN)
@@ -147,26 +149,26 @@ class Supervisor:
     def _answer(self, client: Client, request: Request) -> None:
         """Carry out one request; what is wrong with it becomes the answer."""
         try:
-            answer = self._carry_out(client, request)
+            answer: Answer | None = self._carry_out(client, request)
         except Refused as refusal:
             answer = {"ok": False, "error": str(refusal)}
-        except (KeyError, TypeError, ValueError) as error:
+        except (IndexError, KeyError, ValueError) as error:
             answer = {"ok": False, "error": f"bad request: {error!r}"}
         if answer is not None:
-            client.send({"id": request.get("id"), **answer})
+            client.send({"id": request.number, **answer})
 
-    def _carry_out(self, client: Client, request: Request) -> Request | None:
-        verb = request.get("do")
+    def _carry_out(self, client: Client, request: Request) -> Answer | None:
+        verb = request.verb
         if verb == "lease":
-            self._set_lease(request["until"])
+            self._set_lease(request.words[0])
         elif verb == "start":
-            self._start(request)
+            self._start(request.words)
         elif verb == "signal":
-            self._postmaster.send(signal.Signals[f"SIG{request['signal']}"])
+            self._postmaster.send(signal.Signals[f"SIG{request.words[0]}"])
         elif verb == "kill":
             if self._postmaster.alive:
                 self._postmaster.kill()
-                self._waiting.append((client, request.get("id")))
+                self._waiting.append((client, request.number))
                 return None
         elif verb == "watch":
             client.watching = True
@@ -177,23 +179,28 @@ class Supervisor:
             raise ValueError(f"unknown request {verb!r}")
         return {"ok": True, **self._status()}
 
-    def _set_lease(self, until: object) -> None:
-        if until is not None and (isinstance(until, bool) or not isinstance(until, int | float)):
-            raise ValueError("until is a number of seconds or null")
-        self._lease = None if until is None else float(until)
+    def _set_lease(self, until: str) -> None:
+        """Seconds on CLOCK_BOOTTIME; an empty word takes Postgres off the leash."""
+        lease = float(until) if until else None
+        if lease is not None and not 0 <= lease < float("inf"):
+            raise ValueError("until is a number of seconds")
+        self._lease = lease
         self._leash_sprung = False
 
-    def _start(self, request: Request) -> None:
+    def _start(self, words: list[str]) -> None:
+        """The log's file (empty: none), the number of arguments, these, and the environment."""
         if self._lease is not None and now() >= self._lease:
             raise Refused("the lease has ended")
         if self._terminating and self._agent.pid is None:
             raise Refused("init is ending")
-        argv = [str(word) for word in request["argv"]]
-        env = {str(key): str(value) for key, value in request["env"].items()}
-        self._postmaster.start(argv, env, request.get("log"))
+        log_file, count = words[0], int(words[1])
+        argv, env = words[2 : 2 + count], dict(word.split("=", 1) for word in words[2 + count :])
+        if count < 1 or len(argv) != count:
+            raise ValueError("fewer arguments than announced")
+        self._postmaster.start(argv, env, log_file or None)
         self._channel.publish({"event": "started", **self._status()})
 
-    def _status(self) -> Request:
+    def _status(self) -> Answer:
         last = self._postmaster.last_exit
         return {
             "pid": self._postmaster.pid,

@@ -90,7 +90,9 @@ class Exchange:
         return self._http.their_state in (h11.SEND_BODY, h11.ERROR)
 
     async def drain(self) -> None:
-        """Read and forget what still comes, until the client hangs up. Raises OSError."""
+        """Say that this was all; then read and forget what still comes, until the client hangs up. Raises OSError."""
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
         while await self._reader.read(_READ_AT_ONCE):
             pass
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from component.postgres.member import Members, children_of, eventually, free_port, programs, resident_kb
-
 from unit.rest.certificates import AUTHORITY, MEMBER
 
 from matriarch.kube.api import ENDPOINTS, PODS

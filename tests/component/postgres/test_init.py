@@ -14,6 +14,7 @@ from component.postgres.member import Member, Members, children_of, eventually, 
 
 from matriarch.words.errors import NotRunning, PostgresError
 from matriarch_agent.init import kernel
+from matriarch_agent.init.wire import request
 
 pytestmark = pytest.mark.component
 
@@ -209,16 +210,20 @@ async def test_nonsense_on_the_socket_harms_nobody(members: Members) -> None:
     for text in (
         b"nonsense\n",
         b"[1]\n",
-        b'{"do": "lease", "until": "x"}\n',
-        b'{"id": 1, "do": "start"}\n',
+        request(0, "lease", "x"),
+        request(1, "start"),
+        request(1, "start", "", "-1", "sleep"),
+        request(1, "start", "", "2", "sleep"),
+        b"10:0\0status,,",
+        b"99999999:",
         b"\xff" * 70000,
     ):
         _, writer = await asyncio.open_unix_connection(member.place.init_socket)
         writer.write(text)
         writer.close()
-    for request in ({"do": "lease", "until": True}, {"do": "start", "argv": ["no such program"], "env": {}}):
+    for words in (("lease", "True"), ("lease", "nan"), ("start", "", "1", "no such program"), ("signal", "X"), ("?",)):
         with pytest.raises(PostgresError):
-            await member.init._ask(request.pop("do"), **request)
+            await member.init._ask(*words)
     assert not (await member.init.status()).alive
 
 

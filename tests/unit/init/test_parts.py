@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from matriarch_agent.init import kernel, processes
-from matriarch_agent.init.channel import Channel, Client, Request
+from matriarch_agent.init.channel import Channel, Client
+from matriarch_agent.init.wire import Nonsense, Request, line, request, take_request
 
 
 def test_init_needs_nothing_but_the_standard_library() -> None:
@@ -25,7 +28,7 @@ def test_init_needs_nothing_but_the_standard_library() -> None:
     )
     loaded = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
     modules = set(loaded.stdout.split())
-    assert not {"asyncio", "typing_extensions", "matriarch", "psycopg", "aiohttp", "logging", "ssl"} & modules
+    assert not {"asyncio", "typing", "json", "re", "matriarch", "h11", "logging", "ssl"} & modules
     ours = {name for name in modules if name.startswith("matriarch")}
     assert all(name == "matriarch_agent" or name.startswith("matriarch_agent.init") for name in ours)
 
@@ -95,14 +98,14 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path) -> None:
     poll = select.poll()
     heard: list[Request] = []
 
-    def answer(client: Client, request: Request) -> None:
-        heard.append(request)
+    def answer(client: Client, asked: Request) -> None:
+        heard.append(asked)
         client.watching = True
 
     channel = Channel(str(tmp_path / "s"), poll, answer)
     with socket.socket(socket.AF_UNIX) as hung:
         hung.connect(str(tmp_path / "s"))
-        hung.sendall(json.dumps({"do": "watch"}).encode() + b"\n")
+        hung.sendall(request(1, "watch"))
         while not heard:
             for fd, _ in poll.poll(1000):
                 channel.handle(fd)
@@ -113,3 +116,61 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path) -> None:
         assert not channel._clients, "it was dropped, and nobody waited for it"
     channel.close()
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_requests_are_read_in_any_pieces(size: int) -> None:
+    asked = [("status",), ("start", "", "2", "sleep", "1\n2", "A=b=c", "E=", "L=\udcff\u00e9"), ("lease", "12.5")]
+    data, rest, found = b"".join(request(number, *words) for number, words in enumerate(asked)), b"", []
+    for at in range(0, len(data), size):
+        rest += data[at : at + size]
+        while True:
+            one, rest = take_request(rest)
+            if one is None:
+                break
+            found.append((one.number, one.verb, *one.words))
+    assert found == [(number, *words) for number, words in enumerate(asked)] and rest == b""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b":",
+        b"-1:",
+        b"12345678",
+        b"x",
+        b"9999999:",
+        b"8:0\0status;",
+        b"1:0,",
+        b"8:x\0status,",
+        b"9:-1\0status,",
+        b"57:" + b"1" * 50 + b"\0status,",
+        "9:\u0661\0status,".encode(),
+        b"0:,",
+    ],
+)
+def test_what_is_no_request_is_told_at_once(data: bytes) -> None:
+    with pytest.raises(Nonsense):
+        take_request(data)
+    with pytest.raises(Nonsense):
+        request(1, "start", "a\0b")
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_harm_the_reader(data: bytes) -> None:
+    try:
+        one, rest = take_request(data)
+    except Nonsense:
+        return
+    assert one is not None or rest == data
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    )
+)
+def test_lines_are_json(told: dict[str, object]) -> None:
+    assert json.loads(line({"a": told, **told})) == {"a": told, **told}
+    assert line(told).count(b"\n") == 1
