@@ -14,8 +14,6 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 HEALTHY_AFTER_S = 10.0
 """An agent that lived this long is restarted without delay the next time."""
-NO_PUBLIC_CA = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
-"""The agent trusts the API server's own CA and nobody else; aiohttp would load all of the machine's, 2 MB of them."""
 
 
 class AgentProcess:
@@ -38,7 +36,7 @@ class AgentProcess:
         self._started_at = now()
         self.restart_at = None
         try:
-            self.pid = processes.spawn(self._argv, {**os.environ, **NO_PUBLIC_CA}, before_exec=self._before_exec)
+            self.pid = processes.spawn(self._argv, os.environ, before_exec=self._before_exec)
         except OSError as error:
             log("error", "agent cannot be executed", error=str(error))
             self._plan_restart()
