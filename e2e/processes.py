@@ -46,6 +46,11 @@ class Processes:
         """The agent's pid. Raises CommandFailed when there is none."""
         return self._only(lambda line: "-m matriarch_agent" in line and "matriarch_agent.init" not in line, "agent")
 
+    def resident_kb(self, pid: int) -> int:
+        """The memory that a process holds (VmRSS), in kB."""
+        words = self._kubectl.exec(self._namespace, self._member, "grep", "VmRSS:", f"/proc/{pid}/status").split()
+        return int(words[1])
+
     def identity(self, pid: int) -> tuple[int, str]:
         """What tells a process from a later one with the same pid."""
         return pid, self.all[pid][1]

@@ -12,9 +12,12 @@ from e2e import images
 from e2e.hostile import LOUD
 from e2e.kubectl import CORE, Kubectl, annotations_of
 from e2e.postgres_cluster import PostgresCluster
+from e2e.processes import Processes
 from e2e.shell import NotYet, eventually
 
 READY_WITHIN_S = 30.0
+AGENT_AND_INIT_KB = 45_000
+"""What both may hold together, in every member."""
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +141,15 @@ def test_what_is_deleted_comes_back(
     eventually(lambda: kubectl.get(version, plural, name, namespace=namespace), within=20, what=f"{name} again")
     assert cluster.wait_healthy() == cluster.primary()
     cluster.eventually_sql("select pg_is_in_recovery()", [(False,)], within=10)
+
+
+def test_agent_and_init_are_small(cluster: PostgresCluster) -> None:
+    """In the image's own Python, with everything that a member's life has brought so far."""
+    held = {}
+    for pod in cluster.pods():
+        name = pod["metadata"]["name"]
+        processes = Processes(cluster, name)
+        held[name] = {"init": processes.resident_kb(1), "agent": processes.resident_kb(processes.agent())}
+    print(f"resident kB: {held}, the primary is {cluster.primary()}")
+    large = {name: figures for name, figures in held.items() if sum(figures.values()) > AGENT_AND_INIT_KB}
+    assert not large
