@@ -44,7 +44,7 @@ class Processes:
 
     def agent(self) -> int:
         """The agent's pid. Raises CommandFailed when there is none."""
-        return self._only(lambda line: "-m matriarch_agent" in line and "matriarch_agent.init" not in line, "agent")
+        return self._only(lambda line: "from matriarch_agent.__main__ import main" in line, "agent")
 
     def resident_kb(self, pid: int) -> int:
         """The memory that a process holds (VmRSS), in kB."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import sys
 import time
 
 LOCK_FILE = ".matriarch.lock"
 SOCKET = "init.sock"
+AGENT = "from matriarch_agent.__main__ import main; main()"
+"""`-m` would bring a quarter of a megabyte of Python's own."""
 _LOOK_EVERY_S = 0.05
 _TELL_EVERY_S = 10.0
 
@@ -38,7 +39,7 @@ def run() -> None:
     die_with_me = kernel.parent_death_killer()
     lock = processes.VolumeLock(*_hold(os.path.join(data, LOCK_FILE)))
     os.environ["MATRIARCH_LOCK_FD"] = str(lock.fd)
-    agent = AgentProcess(sys.argv[1:] or [sys.executable, "-m", "matriarch_agent"], die_with_me)
+    agent = AgentProcess(sys.argv[1:] or [sys.executable, "-c", AGENT], die_with_me)
     postmaster = Postmaster(lock, lambda: agent.session, die_with_me)
     sys.exit(Supervisor(agent, postmaster, os.path.join(runtime, SOCKET)).run())
 
@@ -49,6 +50,7 @@ def _hold(path: str) -> tuple[int, int, int]:
     The descriptor is inheritable: every process started from here holds the lock too, so as long as any lives no
     other Postgres starts on this volume. A volume that is not there yet is waited for in the same way.
     """
+    from matriarch_agent.init.bare import signal
     from matriarch_agent.init.log import log
 
     for number in (signal.SIGTERM, signal.SIGINT):

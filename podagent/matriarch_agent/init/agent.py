@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Sequence
 
 from matriarch_agent.init import processes
+from matriarch_agent.init.bare import TYPE_CHECKING, signal
 from matriarch_agent.init.kernel import now
 from matriarch_agent.init.log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0

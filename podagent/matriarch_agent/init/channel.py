@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import select
-import socket
-from collections.abc import Callable
 
+from matriarch_agent.init.bare import TYPE_CHECKING, accept, socket
 from matriarch_agent.init.wire import Nonsense, Request, line, take_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Client:
@@ -109,10 +111,9 @@ class Channel:
 
     def _accept(self) -> None:
         try:
-            connection, _ = self._socket.accept()
+            connection = accept(self._socket)
         except OSError:
             return
-        connection.setblocking(False)
         self._clients[connection.fileno()] = Client(connection)
         self._poll.register(connection, select.POLLIN)
 

@@ -7,11 +7,11 @@ from 3.13 on; ctypes (1 MB) is loaded only where those are missing, and outside 
 from __future__ import annotations
 
 import os
-import signal
 import time
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # typing itself would cost init half a megabyte
+from matriarch_agent.init.bare import TYPE_CHECKING, signal
+
+if TYPE_CHECKING:
     from typing import Any
 
 _ABSOLUTE = 1

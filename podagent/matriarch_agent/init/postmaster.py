@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Mapping, Sequence
 
 from matriarch_agent.init import processes
+from matriarch_agent.init.bare import TYPE_CHECKING, signal
 from matriarch_agent.init.kernel import now
 from matriarch_agent.init.log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 SWEEP_EVERY_S = 0.002
 """Pause between two looks for remaining processes; grows to the next figure when they take long to die."""

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-from collections.abc import Callable
 
 from matriarch_agent.init.agent import AgentProcess
+from matriarch_agent.init.bare import TYPE_CHECKING, signal
 from matriarch_agent.init.channel import Channel, Client
 from matriarch_agent.init.kernel import BootTimer, now
 from matriarch_agent.init.log import log
 from matriarch_agent.init.postmaster import Postmaster, Refused
 from matriarch_agent.init.wire import Request
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 Answer = dict[str, object]
 
 STOP_WITHOUT_AGENT_S = 10.0
 """How long a fast shutdown may take that init itself orders, after which it kills."""
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_PASSED_ON = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT", signal.SIGHUP: "SIGHUP"}
+_FOR_THE_POSTMASTER = {
+    "HUP": signal.SIGHUP,
+    "INT": signal.SIGINT,
+    "QUIT": signal.SIGQUIT,
+    "TERM": signal.SIGTERM,
+    "USR1": signal.SIGUSR1,
+}
 _TERMINATING = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -121,9 +130,9 @@ class Supervisor:
             numbers = set(os.read(self._signals, 512))
         except BlockingIOError:
             return
-        for number in _PASSED_ON:
+        for number, name in _PASSED_ON.items():
             if number in numbers:
-                log("info", "signal passed on to the agent", signal=number.name)
+                log("info", "signal passed on to the agent", signal=name)
                 self._agent.send(number)
         if numbers.intersection(_TERMINATING):
             self._terminate()
@@ -164,7 +173,7 @@ class Supervisor:
         elif verb == "start":
             self._start(request.words)
         elif verb == "signal":
-            self._postmaster.send(signal.Signals[f"SIG{request.words[0]}"])
+            self._postmaster.send(_FOR_THE_POSTMASTER[request.words[0]])
         elif verb == "kill":
             if self._postmaster.alive:
                 self._postmaster.kill()
