@@ -125,8 +125,16 @@ class LocalPostgres:
         """pg_rewind against `source`; see the port."""
         if (await self._init.status()).alive:
             raise PostgresError("stop the server before a rewind")
-        self.last_rewind = await rewind(self._place, self._directory, self._files.source(source), options)
-        past.note_rewound(self._place, (await read_control(self._place)).data.sysid)
+        control = (await read_control(self._place)).data
+        before = past.unproven(self._place, control)
+        # Before the fact: a crash must not leave data that seems to be whole and waits for WAL without end.
+        past.note_rewound(self._place, control.sysid)
+        try:
+            self.last_rewind = await rewind(self._place, self._directory, self._files.source(source), options)
+        except ProgramFailed:
+            if not before and not self._directory.half_rewound:
+                past.forget_rewound(self._place)
+            raise
         past.forget_led(self._place)
         dropped = self.last_rewind
         self._log("rewound", source=source.member, fork_lsn=dropped.fork_lsn, dropped_wal_bytes=dropped.dropped_bytes)

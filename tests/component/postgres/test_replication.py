@@ -143,6 +143,7 @@ async def test_unreachable_source_leaves_the_data_as_it_was(members: Members) ->
     nobody = replace(primary.upstream, port=1)
     with pytest.raises(ProgramFailed):
         await primary.postgres.rewind(nobody)
+    assert not (await primary.postgres.observe()).unproven
     with pytest.raises(ProgramFailed, match="pg_basebackup"):
         await primary.postgres.clone(nobody, QUICK)
     with pytest.raises(PostgresError):
