@@ -212,6 +212,19 @@ async def test_volumes_grow(world: World) -> None:
     ] == {"requests": {"storage": "1Gi"}}
 
 
+async def test_volumes_grow_although_nobody_is_well(world: World) -> None:
+    """A disk that is full is what a larger volume is to cure: it waits for no healthy member and no procedure."""
+    world.broken = {"demo-0", "demo-1", "demo-2"}
+    await world.act()
+    await world.apply(storage={"size": "2Gi"}, image="matriarch/postgres:new")
+    for _ in range(3):
+        await world.look()
+        await world.act()
+    claims = await world.everything(api.CLAIMS)
+    assert {one["spec"]["resources"]["requests"]["storage"] for one in claims.values()} == {"2Gi"}
+    assert (await world.status())["phase"] != "Running"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "first"),
     [("100", "200", "demo-1"), ("200", "100", "demo-0")],
