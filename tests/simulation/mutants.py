@@ -147,7 +147,7 @@ MUTANTS: tuple[Mutant, ...] = (
         under(
             ("isolate", "split", "node-crash", "container-kill"),
             synchronous_mode=False,
-            postgresql={"parameters": {"max_connections": 100, "archive_mode": "on"}},
+            postgresql={"parameters": {"max_connections": 100, "archive_mode": "on", "archive_command": "true"}},
         ),
         frozenset({7}),
         seeds=150,

@@ -167,7 +167,7 @@ def _slots(rng: random.Random) -> dict[str, Any]:
 def _archive(rng: random.Random, plan: Plan) -> None:
     """A WAL archive in a quarter of the clusters; it may be slow, or refuse now and then."""
     if rng.random() < 0.25:
-        plan.settings["postgresql"]["parameters"]["archive_mode"] = "on"
+        plan.settings["postgresql"]["parameters"].update(archive_mode="on", archive_command="cp %p /archive/%f")
         plan.hazards.archive = rng.choice([(0.02, 0.3), (0.5, 3.0), (5.0, 60.0)])
         plan.hazards.archive_fails = rng.choice([0.0, 0.0, 0.3])
 

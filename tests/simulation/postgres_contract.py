@@ -31,6 +31,9 @@ class Party(Protocol):
     async def write(self) -> None:
         """One commit; returns when it is acknowledged."""
 
+    async def finish_segment(self) -> None:
+        """Let the WAL go on to its next segment."""
+
 
 class Stage(Protocol):
     """Makes members."""
@@ -298,6 +301,71 @@ async def an_unreachable_source_changes_nothing(stage: Stage) -> None:
     assert (await primary.postgres.observe()).sysid == before
 
 
+async def a_former_primarys_wal_waits_for_its_archive(stage: Stage) -> None:
+    """A primary archives by itself; what it had finished when it died is offered, and counted until it is taken."""
+    primary = await stage.primary()
+    await primary.postgres.stop(fast=True)
+    await primary.postgres.start(StartMode(primary=True), archiving("false"))
+    for _ in range(2):
+        await primary.finish_segment()
+    assert (await primary.postgres.observe()).unarchived == 0
+    await primary.postgres.kill()
+    waiting = (await seen(primary, lambda view: view.unarchived >= 2)).unarchived
+    refused = await primary.postgres.archive_wal(within=20.0)
+    assert (refused.done, refused.left) == (0, waiting) and "status 1" in refused.complaint
+    await primary.postgres.start(StartMode(primary=False), archiving("true"))
+    assert (await seen(primary, lambda view: view.running)).unarchived == waiting, "no archiver runs in recovery"
+    taken = await primary.postgres.archive_wal(within=20.0)
+    assert (taken.done, taken.left, taken.complaint) == (waiting, 0, "")
+    assert (await seen(primary, lambda view: view.unarchived == 0)).led_timeline == 1
+
+
+async def a_stopping_primary_that_still_archives_is_closed(stage: Stage) -> None:
+    """The last record is written and told; nothing is committed any more, and the server takes its time to end."""
+    primary = await stage.primary()
+    await primary.postgres.stop(fast=True)
+    await primary.postgres.start(StartMode(primary=True), archiving("sleep 5"))
+    await primary.finish_segment()
+    told: list[int] = []
+
+    async def tell(lsn: int) -> None:
+        told.append(lsn)
+
+    stopping = asyncio.ensure_future(primary.postgres.stop(fast=True, on_shutdown_checkpoint=tell))
+    view = await seen(primary, lambda view: view.closed, within_s=8.0)
+    assert not view.writable and not stopping.done()
+    assert view.control is not None and view.control.state == "shut down"
+    await stopping
+    assert (await primary.postgres.observe()).process == "stopped" and len(told) == 1
+
+
+async def rewound_data_is_proven_by_a_server_that_comes_up(stage: Stage) -> None:
+    primary = await stage.primary()
+    replica = await stage.replica(primary, "demo-1")
+    await seen(replica, lambda view: view.streaming)
+    await replica.postgres.follow(None, SETTINGS)
+    await primary.write()
+    await replica.postgres.promote()
+    await replica.postgres.sync_slots((primary.name.replace("-", "_"),), ())
+    await replica.write()
+    await primary.postgres.kill()
+    await primary.postgres.rewind(replica.upstream)
+    view = await primary.postgres.observe()
+    assert view.unproven and view.control is not None and not view.control.was_primary
+    assert view.control.timeline == 2 and (view.control.consistent_at or 0) <= ((await at(replica)) or 0)
+    await primary.postgres.start(StartMode(False, replica.upstream), SETTINGS)
+    assert not (await seen(primary, lambda view: view.streaming)).unproven
+
+
+async def at(party: Party) -> int | None:
+    return (await party.postgres.observe()).lsn
+
+
+def archiving(command: str) -> ClusterSettings:
+    parameters = {**SETTINGS.parameters, "archive_mode": "on", "archive_command": command, "wal_keep_size": "1GB"}
+    return ClusterSettings(parameters=parameters)
+
+
 CONTRACT: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     a_replica_streams_and_is_promoted,
     a_diverged_primary_is_rewound,
@@ -312,4 +380,7 @@ CONTRACT: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     slots_on_a_replica_follow_positions,
     a_slot_in_use_stays_where_its_standby_is,
     an_unreachable_source_changes_nothing,
+    a_former_primarys_wal_waits_for_its_archive,
+    a_stopping_primary_that_still_archives_is_closed,
+    rewound_data_is_proven_by_a_server_that_comes_up,
 )

@@ -15,7 +15,7 @@ from simulation.world import World
 
 
 def archiving(**settings: object) -> Plan:
-    parameters = {"max_connections": 100, "archive_mode": "on"}
+    parameters = {"max_connections": 100, "archive_mode": "on", "archive_command": "true"}
     return a_plan(**{"postgresql": {"parameters": parameters}, "synchronous_mode": False, **settings})
 
 

@@ -14,7 +14,7 @@ from matriarch.testing.fake_network import FakeNetwork
 from matriarch.testing.fake_postgres import FakePostgres
 from matriarch.testing.fake_postgres_server import Server
 from matriarch.testing.fake_postgres_site import Hazards, Site
-from matriarch.testing.fake_postgres_wal import Branch, DataDir, Volume
+from matriarch.testing.fake_postgres_wal import SEGMENT, Branch, DataDir, Volume
 from matriarch.testing.virtual_time import run
 from matriarch_agent.ports import StartMode
 from simulation.postgres_contract import CONTRACT, SETTINGS, Party, Stage
@@ -57,6 +57,9 @@ class FakeParty:
     async def write(self) -> None:
         await self.server.commit(100)
 
+    async def finish_segment(self) -> None:
+        self.server.insert(SEGMENT - self.server.disk.flushed % SEGMENT)
+
 
 class FakeStage:
     def __init__(self) -> None:
@@ -87,6 +90,10 @@ class RealParty:
         # The adapter's own session commits with synchronous_commit=local: this one must wait.
         text = "set synchronous_commit = on; create table if not exists public.written as select 1"
         await self._member.sql(text.replace("written", f"written_{random.getrandbits(60)}"))
+
+    async def finish_segment(self) -> None:
+        await self._member.sql("select pg_logical_emit_message(false, 'x', 'y')::text")
+        await self._member.sql("select pg_switch_wal()::text")
 
 
 class RealStage:

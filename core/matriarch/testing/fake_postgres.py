@@ -158,7 +158,8 @@ class FakePostgres:
         disk.unborn = disk.unborn and not mode.primary
         self.applied = settings
         self._running_parameters = dict(settings.parameters)
-        disk.archiving = settings.parameters.get("archive_mode") == "on"
+        on = settings.parameters.get("archive_mode") == "on"
+        disk.archive_command = str(settings.parameters.get("archive_command", "")) if on else ""
         life = server.launch(sync=mode.sync_names, upstream=mode.upstream)
         await asyncio.shield(server.spawn(self._come_up(life, mode.primary)))
         if not self._alive(life):

@@ -32,7 +32,7 @@ class Archiver:
         """The server's WAL has grown from `before` on: note the segments that are finished by that."""
         disk = self._server.disk
         done = range(before // SEGMENT, disk.flushed // SEGMENT)
-        if disk.archiving and done:
+        if disk.archive_command and done:
             disk.ready += [(disk.branch.at((number + 1) * SEGMENT), number) for number in done]
             self._finished.ring()
 
@@ -59,7 +59,7 @@ class Archiver:
         server, until = self._server, asyncio.get_running_loop().time() + within
         async with self._turn:
             disk, life, done = server.disk, server.life, 0
-            complaint = "" if disk.archiving else "archive_mode is off"
+            complaint = "" if disk.archive_command else "archive_mode is off"
             try:
                 async with asyncio.timeout_at(until):
                     while disk.ready and not complaint and server.in_recovery is not False:
@@ -73,10 +73,15 @@ class Archiver:
             return Archived(done, len(disk.ready), complaint)
 
     async def _one(self, life: int) -> bool:
-        """One run of archive_command, for the oldest segment. It dies with its server."""
+        """One run of archive_command, for the oldest segment. It dies with its server. Of commands the fake knows
+        `false` and `sleep`; every other one archives."""
         server, disk = self._server, self._server.disk
-        await asyncio.sleep(between(self._rng, server.hazards.archive))
+        program, _, seconds = disk.archive_command.partition(" ")
+        longer = float(seconds) if program == "sleep" else 0.0
+        await asyncio.sleep(between(self._rng, server.hazards.archive) + longer)
         if life != server.life or not disk.ready or self._rng.random() < server.hazards.archive_fails:
+            return False
+        if program == "false":
             return False
         server.site.archive.add(disk.ready.pop(0))
         return True

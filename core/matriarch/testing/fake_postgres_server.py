@@ -180,7 +180,7 @@ class Server:
         disk.led_timeline = disk.branch.timeline
         disk.unborn = False
         self.process, self.in_recovery = "running", False
-        if disk.archiving:
+        if disk.archive_command:
             self.spawn(self.archiver.run(self.life))
         self.insert(RECORD)
         self.sync_lsn = disk.flushed

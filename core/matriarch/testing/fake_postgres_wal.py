@@ -129,8 +129,8 @@ class DataDir:
     """A rewind's source was here at its end; a server needs the WAL up to there before it can be used."""
     unproven: bool = False
     """It was rewound, and no server has come up on it since."""
-    archiving: bool = False
-    """archive_mode of the configuration that is here."""
+    archive_command: str = ""
+    """That of the configuration that is here; empty: archive_mode is off."""
     ready: list[tuple[Branch, int]] = field(default_factory=list)
     """Finished segments, by branch and number, that are not archived yet."""
     offered: bool = False
