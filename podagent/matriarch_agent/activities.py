@@ -69,7 +69,7 @@ def _note_followed(agent: Agent, upstream: Upstream | None) -> None:
 
 async def _start_primary(agent: Agent, action: StartPrimary) -> None:
     await agent.keeper.arm()
-    agent.remember(followed=None, followed_epoch=None, restart=False, archive_tried_at=None)
+    agent.remember(followed=None, followed_epoch=None, restart=False, archive_tried_at=None, archive_complaint="")
     replays, began = bytes_to_replay(agent.observer.build()), agent.now()
     mode = StartMode(True, None, action.sync_names)
     await agent.postgres.start(mode, agent.settings())
@@ -112,7 +112,7 @@ async def _promote(agent: Agent) -> None:
     known = tuple(agent.store.lock().slots)
     # Nor may a new copy that was asked for be made once this is the data that counts.
     agent.remember(checkpointed=False, followed=None, followed_epoch=None, remote=None, reinitialize=False)
-    agent.remember(slots_of_predecessor=known, primary_seen=None, archive_tried_at=None)
+    agent.remember(slots_of_predecessor=known, primary_seen=None, archive_tried_at=None, archive_complaint="")
     await agent.postgres.promote()
     agent.callbacks.serves("primary", "on_role_change")
     agent.announcer.say("Promoted", f"{agent.me.name} is primary, epoch {agent.store.lock().epoch}")

@@ -50,6 +50,7 @@ async def _clone(agent: Agent, source: Upstream | None) -> None:
         rewound_from=member,
         rewind_failed=False,
         archive_tried_at=None,
+        archive_complaint="",
         clones_failed=0,
         remote=None,
         reinitialize=False,
@@ -59,8 +60,9 @@ async def _clone(agent: Agent, source: Upstream | None) -> None:
 
 async def _archive_wal(agent: Agent) -> None:
     archived = await agent.postgres.archive_wal(within=ARCHIVE_S)
+    new = archived.complaint != agent.memory.archive_complaint
     agent.remember(archive_tried_at=agent.now(), archive_complaint=archived.complaint)
-    if archived.complaint:
+    if archived.complaint and new:
         words = f"{archived.left} finished WAL files of this former primary are not archived: {archived.complaint}"
         agent.announcer.say("NotArchived", words, warning=True)
     agent.log("former primary's WAL archived", files=archived.done, left=archived.left, complaint=archived.complaint)
@@ -80,7 +82,7 @@ async def _rewind(agent: Agent, source: Upstream) -> None:
     words = f"rewound to follow {source.member}: {dropped} bytes of WAL that only this member had were dropped"
     agent.announcer.say("Rewound", words, warning=dropped > 0)
     agent.remember(rewound_epoch=epoch, rewound_from=source.member, rewind_failed=False, remote=None)
-    agent.remember(archive_tried_at=None)
+    agent.remember(archive_tried_at=None, archive_complaint="")
 
 
 async def _still_there(agent: Agent, source: Upstream) -> bool:

@@ -12,6 +12,7 @@ from unit.ha.views import answer, leading, poll, remote
 
 from matriarch.ha.actions import (
     Action,
+    ArchiveWal,
     Checkpoint,
     CreateLogicalSlots,
     Decision,
@@ -27,6 +28,7 @@ from matriarch.ha.view import HistoryEntry, LockView, Memory, Poll, PostgresView
 from matriarch.words.errors import NotRunning, ProgramFailed
 from matriarch_agent.activities import carry_out
 from matriarch_agent.execute import execute
+from matriarch_agent.ports import Archived
 
 SOURCE = Upstream("demo-0", "10.0.0.0")
 
@@ -213,3 +215,17 @@ async def test_a_handover_writes_dirty_pages_while_writes_go_on_and_lets_go_last
     await act(hand, HandOver(None, 0.0))
     order = [did for did in hand.did if did.startswith(("postgres.", "keeper.release"))]
     assert order == ["postgres.checkpoint", "postgres.stop", "keeper.release None"]
+
+
+async def test_what_the_archive_does_not_take_is_told_once() -> None:
+    for known, said in (("", ["NotArchived"]), ("status 1", [])):
+        hand = Hand()
+        hand.memory = Memory(archive_complaint=known)
+        hand.reply["archive_wal"] = Archived(1, 2, "status 1")
+        await act(hand, ArchiveWal())
+        assert hand.said == said
+        assert hand.noted["archive_complaint"] == "status 1" and hand.noted["archive_tried_at"] > 0
+    hand = Hand()
+    hand.reply["archive_wal"] = Archived(3, 0)
+    await act(hand, ArchiveWal(aside=True))
+    assert hand.said == [] and hand.noted["archive_complaint"] == ""
