@@ -10,7 +10,7 @@ from matriarch.ha.actions import Fence, Release, StopPostgres
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import Activity, Memory, Request, SyncView, Tags, Upstream, View
+from matriarch.ha.view import Activity, Memory, PostgresView, Request, SyncView, Tags, Upstream, View
 
 ASYNC = ClusterSettings(synchronous_mode="off")
 
@@ -76,3 +76,15 @@ def test_a_start_that_waits_for_wal_of_a_source_that_is_gone_is_broken_off() -> 
         {"lock": lock(None)},
     ):
         assert decide(replace(waiting, **goes_on)).actions == ()  # type: ignore[arg-type]
+
+
+def test_a_leader_on_rewound_data_that_does_not_come_up_lets_others_lead() -> None:
+    """It holds the lock of what was a standby cluster, and nobody sends the WAL that it may need."""
+    assert decide(at("StartReplica", 9, postgres=unproven())).actions == ()
+    assert decide(at("StartReplica", 11, postgres=unproven())).actions == (Fence(), Release())
+    fed = Memory(followed=Upstream("far", "far", remote=True))
+    assert decide(at("StartReplica", 11, postgres=unproven(), memory=fed)).actions == ()
+
+
+def unproven() -> PostgresView:
+    return replace(stopped(), process="starting", in_recovery=True, unproven=True)

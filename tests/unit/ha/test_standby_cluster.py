@@ -48,8 +48,8 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings, parse_settings
 from matriarch.ha.standby_cluster import StandbyCluster
 from matriarch.ha.view import (
-    Activity,
     ConfigView,
+    ControlData,
     Memory,
     PostgresView,
     RemoteHistory,
@@ -170,30 +170,16 @@ def test_stopped_data_starts_following_nobody_until_it_is_judged() -> None:
     assert decide(replace(view, memory=matched)).actions == (StartReplica(REMOTE),)
 
 
-def rewound(consistent_at: int = 900) -> PostgresView:
-    """Data that pg_rewind has made and on which no server has come up: it needs the remote's WAL for that."""
-    data = stopped("in archive recovery")
-    assert data.control is not None
-    control = replace(data.control, was_primary=False, consistent_at=consistent_at)
-    return replace(data, unproven=True, control=control)
-
-
-def test_rewound_data_starts_with_the_remote_at_once_or_is_copied() -> None:
-    """A server that follows nobody would never come up on it."""
-    view = standby_leading(postgres=rewound(), memory=Memory(sync_unsure=False))
+def test_rewound_data_on_which_nothing_came_up_is_judged_before_its_start() -> None:
+    """A new agent does not know any more that it was rewound to the remote, and no server comes up without its WAL."""
+    control = ControlData("in archive recovery", SYSID, 2, 900, consistent_at=1000)
+    view = standby_leading(postgres=stopped(control=control, unproven=True), memory=Memory(sync_unsure=False))
     assert decide(view).actions == (AskLeader(REMOTE),)
-    view = replace(view, memory=Memory(sync_unsure=False, remote=said(2, t1=1000)))
-    assert decide(view).actions == (StartReplica(REMOTE),)
-    view = replace(view, memory=Memory(sync_unsure=False, remote=said(2, t1=500)))
-    assert decide(view).actions == (Clone(REMOTE),)
-
-
-def test_a_start_that_follows_nobody_on_rewound_data_is_broken_off() -> None:
-    """It was begun while nobody could tell whom to follow, without the API server."""
-    postgres = replace(rewound(), process="starting", in_recovery=True)
-    view = standby_leading(postgres=postgres, memory=Memory(sync_unsure=False))
-    assert decide(replace(view, activity=Activity("StartReplica", NOW - 9))).actions == ()
-    assert decide(replace(view, activity=Activity("StartReplica", NOW - 11))).actions == (Fence(),)
+    known = replace(view, memory=replace(view.memory, remote=said(3, t2=1000)))
+    assert decide(known).actions == (StartReplica(REMOTE),)
+    past = replace(view, memory=replace(view.memory, remote=said(3, t2=999)))
+    assert decide(past).actions == (Clone(REMOTE),)
+    assert decide(past).lead and decide(known).lead
 
 
 def test_a_free_lock_is_taken_without_a_promotion() -> None:

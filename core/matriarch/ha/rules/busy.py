@@ -10,7 +10,8 @@ from matriarch.ha.rules.upstream import leader_upstream, remote_upstream
 from matriarch.ha.view import MemberView, View
 
 PATIENCE_S = 10.0
-"""Seconds for a replica's start on rewound data while its source is not the leader any more."""
+"""Seconds for a replica's start on rewound data whose source is not the leader any more, or of a leader on such data:
+whoever else has data may lead."""
 BECOMING_PRIMARY = frozenset({"StartPrimary", "StartReplica", "Promote", "Restart"})
 """What a leader may be at when it has no primary to show: bounded, or a server that hangs would keep the lock."""
 
@@ -33,6 +34,9 @@ def busy(view: View) -> Decision | None:
     if activity.name == "StartReplica" and age > PATIENCE_S and _waits_in_vain(view):
         return Decision((Fence(),), Reason.START_FAILED, f"{facts}: its WAL is to come from somebody else", wake_in=0.1)
     bound = view.settings.primary_start_timeout if activity.within is None else activity.within
+    if activity.name == "StartReplica" and view.postgres.unproven and view.memory.followed is None:
+        # Nobody sends what a server on rewound data may need.
+        bound = PATIENCE_S
     late = activity.name in BECOMING_PRIMARY and age > bound > 0 and view.lock_is_mine
     if late and any(_can_lead(view, member) for member in view.peers()):
         return Decision((Fence(), Release()), Reason.START_FAILED, f"{facts}, not in time", wake_in=0.5)

@@ -81,6 +81,9 @@ def _start(view: View, remote: Upstream | None) -> Decision:
     if view.postgres.failures >= FAILURES_BEFORE_RECLONE and view.settings.reclone_on_diverged and remote is not None:
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(remote),), Reason.RECLONING, facts, lead=True, wake_in=1.0)
+    if remote is not None and view.postgres.unproven and not _made_to_match(view, remote):
+        # No server comes up on it without the remote's WAL.
+        return _judge(view, remote, (), settled=False)
     # Without the remote's word it follows nobody at first: where it stands is known best once it runs.
     source = remote if remote is not None and _made_to_match(view, remote) else None
     if remote is not None and source is None and view.postgres.unproven:
@@ -136,6 +139,9 @@ def _judge(view: View, remote: Upstream, keep: tuple[Action, ...], streams: Deci
         facts = f"{remote.member} has system identifier {known.sysid}, this cluster {view.postgres.sysid}"
         return Decision(keep, Reason.FOREIGN_DATA, facts, lead=True, wake_in=view.settings.loop_wait)
     verdict = judge(view.postgres, known, view.me.name, view.config.history)
+    if verdict is Verdict.STREAM and view.postgres.process == "stopped":
+        facts = f"following {remote.member}"
+        return Decision((StartReplica(remote),), Reason.STARTING_REPLICA, facts, lead=True, wake_in=0.5)
     if verdict is Verdict.STREAM:
         return streams
     if verdict is Verdict.UNKNOWN:
