@@ -22,7 +22,7 @@ from matriarch.ha.decide import decide
 from matriarch.ha.documents import Facts, patroni_document, status
 from matriarch.ha.failsafe import Verdict, judge_failsafe
 from matriarch.ha.records import Renewal
-from matriarch.ha.rules import slots
+from matriarch.ha.rules import slots, takeover
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, View
 from matriarch.kube.api import Kube
@@ -76,9 +76,11 @@ class Agent:
         self.store = ClusterStore(kube, lock_kube, me, namespace, now, self.wake)
         self.keeper = Keeper(self.store, init, now, self._renewal, self.settings, self.wake, log)
         self.keeper.bound_by_claim = self._bound_by_claim
+        self.store.heeds_renewals = self._heeds_renewals
+        self._listens = asyncio.Event()
         self.jobs = Jobs(self._carry_out, self._failed, now, self.wake, log)
         self.announcer = Announcer(kube, me, namespace, log, self.jobs)
-        self.publisher = Publisher(self.store, me, now, log, self.jobs)
+        self.publisher = Publisher(self.store, me, now, self.wake, log, self.jobs)
         self.journal = Journal(log)
         self.callbacks = Callbacks(self._call_back, self.settings, me.cluster, log)
         self.memory = Memory(started_at=now())
@@ -100,6 +102,7 @@ class Agent:
                 group.create_task(self.store.run(), name="store"),
                 group.create_task(self.keeper.run(), name="keeper"),
                 group.create_task(self._watch_postgres(), name="watch-postgres"),
+                group.create_task(self._watch_leader(), name="watch-leader"),
             ]
             try:
                 await self._loop()
@@ -131,9 +134,10 @@ class Agent:
             decision = decide(view)
             self.journal.record(decision, self.wall())
             self.keeper.set_lead(decision.lead)
+            self._listen(view)
             wait = await execute(self, view, decision)
             if view.lock_is_mine or self.jobs.activity is None:
-                self.publisher.publish(view)
+                wait = min(wait, self.publisher.publish(view))
             await self._sleep(max(SETTLE_S, wait))
 
     def _may_leave(self, view: View) -> bool:
@@ -155,6 +159,26 @@ class Agent:
         while True:
             await self.postgres.wait_for_change()
             self.wake()
+
+    def _listen(self, view: View) -> None:
+        """A member that watches the leader closely is woken when the WAL stream falls silent."""
+        if takeover.watches_closely(view):
+            self._listens.set()
+        else:
+            self._listens.clear()
+
+    async def _watch_leader(self) -> None:
+        while True:
+            await self._listens.wait()
+            await self.postgres.wait_for_silence(takeover.ASK_AFTER_S)
+            self.wake()
+
+    def _heeds_renewals(self) -> bool:
+        """Whether it matters that the leader has renewed its lock once more, besides that it will be overdue later."""
+        view = self.view
+        if view is None or view.lock.leader is None or not view.api_ok:
+            return True
+        return view.promise_binds or view.may_have_promised or view.claim_binds
 
     # --- observe --------------------------------------------------------------------------------------------------
 

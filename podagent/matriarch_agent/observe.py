@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matriarch.ha.documents import scheduled_restart_from, status_of
+from matriarch.ha.lease import OVERDUE_S
 from matriarch.ha.rules import slots, takeover, upstream
-from matriarch.ha.rules.sync import LEAVE_S
+from matriarch.ha.scheduled import LEAD_S
 from matriarch.ha.view import LockView, MemberView, PostgresView, PrimarySeen, View
 from matriarch.words.errors import MatriarchError
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
 
-ASK_AFTER_S = 0.9
-"""Seconds without a WAL message after which a synchronous standby asks the leader over REST whether it lives."""
 LISTEN_TIMEOUT_S = 0.5
 
 
@@ -103,11 +102,11 @@ class Observer:
     async def _check_lock_is_fresh(self) -> None:
         """A lock that was not renewed when it should have been: is it the holder, or our watch? Read it directly."""
         lock, settings, now = self._agent.store.lock(), self._agent.settings(), self._agent.now()
-        overdue = now - lock.seen_at > settings.loop_wait + 0.75 and lock.holder not in (None, self._agent.me.name)
-        silent = now - self._agent.store.contact > settings.loop_wait + 0.75
+        overdue = now - lock.seen_at > settings.loop_wait + OVERDUE_S and lock.holder not in (None, self._agent.me.name)
+        silent = now - self._agent.store.contact > settings.loop_wait + OVERDUE_S
         # The renewals tell a leader, and its loop has failsafe rounds to hold in time: it waits for no other answer.
         leads = self._agent.keeper.lead and now < (self._agent.keeper.lease_until or now)
-        if (overdue or silent) and not leads and now - self._probed_at > 0.75:
+        if (overdue or silent) and not leads and now - self._probed_at > OVERDUE_S:
             self._probed_at = now
             try:
                 await self._agent.store.read_lock_object(timeout=min(1.0, settings.retry_timeout))
@@ -118,7 +117,7 @@ class Observer:
         """Since when a replica has had a reason to stop that does not press."""
         memory, follows = self._agent.memory, self.postgres.running and self.postgres.in_recovery is True
         planned, paused = memory.scheduled_restart, self._agent.settings().pause
-        soon = planned is not None and planned.at - self._agent.wall() < LEAVE_S / 2 and not paused
+        soon = planned is not None and planned.at - self._agent.wall() < LEAD_S and not paused
         leaves = follows and (memory.terminating or memory.restart or memory.reinitialize or soon)
         if leaves != (memory.leaving_since is not None):
             self._agent.remember(leaving_since=now if leaves else None)
@@ -197,7 +196,7 @@ class Observer:
             heard = max(heard, now - age)
             self._agent.remember(leader_heard_at=heard, leader_refused_since=None)
         lost = followed is not None and followed.member == leader and not self.postgres.streaming
-        if (lost or now - heard > ASK_AFTER_S) and not self._asking and takeover.watches_closely(self.build()):
+        if (lost or now - heard > takeover.ASK_AFTER_S) and not self._asking and takeover.watches_closely(self.build()):
             self._asking = True
             self._agent.jobs.aside(self._ask_leader(leader), "ask-leader")
 

@@ -49,7 +49,14 @@ class Postgres(Protocol):
         ...
 
     async def wait_for_change(self) -> None:
-        """Return when the postmaster has started or ended, or its WAL stream has ended, since the last call."""
+        """Return when the postmaster has started or ended, or its WAL stream has ended, since the last call; where
+        commits wait for standbys, within half a second after one of those came, went or caught up, or after so much WAL
+        was written that the last look tells little of a crash recovery."""
+        ...
+
+    async def wait_for_silence(self, seconds: float) -> None:
+        """Return when the WAL receiver has had no message for so long; once for each silence. Returns as well when the
+        server does not tell."""
         ...
 
     async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:

@@ -6,6 +6,8 @@ positions that move all the time.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from matriarch.ha.documents.status import status_document
@@ -33,46 +35,64 @@ Service, kube-proxy applies at most one change a second, and the first has to be
 class Publisher:
     """Writes the pod's label and annotation when they differ from what the pod shows."""
 
-    def __init__(self, store: ClusterStore, me: Me, now: Now, log: Log, jobs: Jobs) -> None:
-        self._store, self._me, self._now, self._log, self._jobs = store, me, now, log, jobs
+    def __init__(self, store: ClusterStore, me: Me, now: Now, wake: Callable[[], None], log: Log, jobs: Jobs) -> None:
+        self._store, self._me, self._now, self._wake, self._log, self._jobs = store, me, now, wake, log, jobs
         self._written_at = self._failed_at = -1e9
-        self._busy = False
+        self._busy = self._passed_over = False
         self.last_label_change = -1e9
 
-    def publish(self, view: View) -> None:
-        """Start a write when one is due; never waits for it."""
+    def publish(self, view: View) -> float:
+        """Start a write when one is due; never waits for it. Returns the seconds until one will be due; for ever when
+        nothing is left to tell."""
         pod = self._store.pod()
-        if pod is None or self._busy or not view.api_ok or self._now() - self._failed_at < AGAIN_S:
-            return
-        body = self._difference(pod, view)
-        if body is None:
-            return
-        self._busy = True
-        self._jobs.aside(self._write(body), "publish")
+        if self._busy:
+            self._passed_over = True
+        if pod is None or self._busy or not view.api_ok:
+            return math.inf
+        again = self._failed_at + AGAIN_S - self._now()
+        if again > 0:
+            return again
+        body, due_in = self._difference(pod, view)
+        if body is not None:
+            self._busy = True
+            self._jobs.aside(self._write(body), "publish")
+        return due_in
 
-    def _difference(self, pod: Object, view: View) -> Object | None:
+    def _difference(self, pod: Object, view: View) -> tuple[Object | None, float]:
+        """What to write now, and in how many seconds there will be more."""
         wanted = status_document(view)
         present = self._store.own_status()
         metadata: dict[str, Any] = {}
+        due_in = math.inf
         role = member_labels(view)
         shown = (pod.get("metadata") or {}).get("labels") or {}
-        moving = role[labels.ROLE] is not None and self._now() - view.memory.lock_moved_at < QUIET_S
-        if not moving and any(shown.get(key) != value for key, value in role.items()):
-            metadata["labels"] = role
+        if any(shown.get(key) != value for key, value in role.items()):
+            quiet_for = view.memory.lock_moved_at + QUIET_S - self._now()
+            if role[labels.ROLE] is None or quiet_for <= 0:
+                metadata["labels"] = role
+            else:
+                due_in = quiet_for
         changed = {key for key in wanted.keys() | present.keys() if wanted.get(key) != present.get(key)}
-        due = self._now() - self._written_at >= view.settings.loop_wait
-        if changed and (due or changed - MOVING):
+        early = self._written_at + view.settings.loop_wait - self._now()
+        if changed and (early <= 0 or changed - MOVING):
             metadata["annotations"] = {labels.STATUS: encode(wanted)}
-        return {"metadata": metadata} if metadata else None
+        elif changed:
+            due_in = min(due_in, early)
+        return ({"metadata": metadata} if metadata else None), due_in
 
     async def _write(self, body: Object) -> None:
+        began = self._now()
         try:
             await self._store.patch_pod(body, timeout=2.0)
-            self._written_at = self._now()
+            self._written_at = began
             if "labels" in body["metadata"]:
                 self.last_label_change = self._now()
         except MatriarchError as error:
             self._failed_at = self._now()
+            self._passed_over = True
             self._log("own pod not updated", error=str(error))
         finally:
             self._busy = False
+            if self._passed_over:
+                self._passed_over = False
+                self._wake()

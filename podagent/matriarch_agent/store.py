@@ -60,9 +60,11 @@ class ClusterStore:
         self._members: tuple[MemberView, ...] | None = None
         self._lock_state: object = None
         self._lock_view = LockView()
-        self._seen_heartbeat: object = None
+        self._seen_heartbeat: records.Heartbeat | None = None
         self._seen_at = now()
         self._settings = ClusterSettings()
+        self.heeds_renewals: Callable[[], bool] = lambda: True
+        """Whether another member's mere renewal of its lock is worth a look."""
         self.last_contact = -1e9
         """When the API server last answered this member, on `now`'s clock."""
 
@@ -372,8 +374,8 @@ class ClusterStore:
             heartbeat = record.heartbeat if record is not None else None
             if heartbeat != self._seen_heartbeat:
                 previous, self._seen_heartbeat, self._seen_at = self._seen_heartbeat, heartbeat, self._now()
-                holder = heartbeat[0] if heartbeat else None
-                if holder != self._me.name or not isinstance(previous, tuple) or previous[0] != holder:
+                mine = heartbeat is not None and heartbeat.holder == self._me.name
+                if not _renewed(previous, heartbeat) or (not mine and self.heeds_renewals()):
                     self._wake()
         elif name in (self._config_name, self._request_name, self._sync_name):
             self._wake()
@@ -383,6 +385,11 @@ class ClusterStore:
         reading = self._decoded.setdefault((new or old or {})["metadata"]["name"], Reading(member_from_pod, None))
         if _looks(reading.of(old)) != _looks(reading.of(new)):
             self._wake()
+
+
+def _renewed(before: records.Heartbeat | None, after: records.Heartbeat | None) -> bool:
+    """Whether a holder has done no more than renew its lock."""
+    return before is not None and after is not None and (before.holder, before.epoch) == (after.holder, after.epoch)
 
 
 def _looks(member: MemberView | None) -> object:

@@ -8,6 +8,9 @@ MARGIN_S = 0.25
 """Least time between the end of a lease and the earliest moment at which an observer may act, in seconds: the leash
 needs some milliseconds to kill."""
 
+OVERDUE_S = 0.75
+"""Seconds for which a renewal may be late before it is worth a question whether the holder is, or the watch."""
+
 
 def lease_end(sent: float, ttl: float) -> float:
     """End of a lease whose renewal was sent at `sent`.

@@ -11,13 +11,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from matriarch.ha.view import ConfigView, HistoryEntry, Me, Request, SyncView
 from matriarch.ha.written import LARGEST
 from matriarch.words import labels, names
 
 Object = dict[str, Any]
+
+
+class Heartbeat(NamedTuple):
+    """What changes with every renewal."""
+
+    holder: str | None
+    acquire_time: str | None
+    ttl: int | None
+    renew_time: str | None
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +48,9 @@ class LockRecord:
     address_node: str | None
 
     @property
-    def heartbeat(self) -> tuple[str | None, str | None, int | None, str | None, int]:
+    def heartbeat(self) -> Heartbeat:
         """What changes with every renewal; an observer's TTL counts from when it saw this change."""
-        return (self.holder, self.acquire_time, self.ttl, self.renew_time, self.epoch)
+        return Heartbeat(self.holder, self.acquire_time, self.ttl, self.renew_time, self.epoch)
 
 
 @dataclass(frozen=True, slots=True)

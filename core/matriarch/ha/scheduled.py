@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SOON_S = 0.05
 """What is due this soon, in seconds, is due."""
+LEAD_S = 1.0
+"""Seconds before its restart from which a replica tells the primary that it is about to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def too_late(at: float, view: View) -> bool:
 def wake_for(view: View, wake_in: float) -> float:
     """`wake_in`, or the seconds until what is scheduled next here, when that is sooner."""
     restart, request = view.memory.scheduled_restart, view.request
-    times = [restart.at] if restart is not None else []
+    times = [restart.at, restart.at - LEAD_S] if restart is not None else []
     if request.pending and request.scheduled_at is not None:
         times.append(request.scheduled_at)
     ahead = [early(at, view) for at in times if early(at, view) > SOON_S]

@@ -19,6 +19,8 @@ from matriarch.words.sync_names import SyncNames
 from matriarch_agent.ports import Archived, StartMode
 
 QUERY_TIMEOUT_S = 2.0
+INSTANT_S = 1e-6
+"""A wait that is shorter may not move the clock at all."""
 STOP_TIMEOUT_S = 10.0
 """Seconds of a fast shutdown after which the adapter kills."""
 
@@ -32,7 +34,9 @@ class FakePostgres:
         self.applied: ClusterSettings | None = None
         self.failures = 0
         self.last_error = ""
-        self._seen = server.transitions
+        self._seen = (server.transitions, 0)
+        self._silent_since = -1.0
+        """Since when the stream was silent when that was last told."""
         self._running_parameters: dict[str, Any] = {}
 
     # --- looking --------------------------------------------------------------------------------------------------
@@ -59,10 +63,28 @@ class FakePostgres:
         return {} if wanted == have else {"max_connections": {"old_value": str(have), "new_value": str(wanted)}}
 
     async def wait_for_change(self) -> None:
-        """Return when the postmaster has started or ended, or its WAL stream has ended, since the last call."""
-        while self._seen == self.server.transitions:
-            await self.server.stirred.wait()
-        self._seen = self.server.transitions
+        """Return at the news that an agent is told without asking."""
+        while self._seen == self._news():
+            await self.server.told.wait()
+        self._seen = self._news()
+
+    def _news(self) -> tuple[int, int]:
+        synchronous = self.applied is not None and self.applied.synchronous
+        return self.server.transitions, self.server.standby_news if synchronous else 0
+
+    async def wait_for_silence(self, seconds: float) -> None:
+        """Return when the walreceiver has had no message for so long; once for each silence."""
+        while True:
+            link = self.server.intake.link
+            if link is None or not link.receiver_open:
+                await self.server.stirred.wait()
+                continue
+            left = seconds - link.silent_for
+            over = left < INSTANT_S
+            if over and self._silent_since != link.heard_at:
+                self._silent_since = link.heard_at
+                return
+            await asyncio.sleep(seconds if over else left)
 
     async def local_history(self) -> tuple[HistoryEntry, ...]:
         """The timeline history of the data directory."""

@@ -21,6 +21,8 @@ from matriarch.words.sync_names import NOBODY, SyncNames
 
 RECORD = 120
 """Bytes of a checkpoint, an end-of-recovery or a shutdown record."""
+MUCH_WAL = 64 * 1024 * 1024
+"""Bytes after which an agent is told that a primary has written on."""
 
 
 Reply = Callable[[tuple[Branch, int] | None], None]
@@ -53,6 +55,12 @@ class Server:
         self.life = 0
         self.transitions = 0
         """Starts and ends of the postmaster, and ends of its WAL stream."""
+        self.standby_news = 0
+        """How often an adapter would have noticed that standbys or the amount of WAL had changed."""
+        self.told = Bell()
+        """Rings with each of both."""
+        self.told_lsn = 0
+        """How far it had written when that was last told."""
         self._stops = 0
         self._loop = asyncio.get_running_loop()
         self.started = ""
@@ -135,7 +143,7 @@ class Server:
         self.upstream = upstream
         self.intake.forget()
         self.started = f"{self._loop.time():.6f}"
-        self.transitions += 1
+        self.turn()
         self.notify()
         return self.life
 
@@ -200,7 +208,7 @@ class Server:
         self.life += 1
         self.process, self.in_recovery, self._stops = "stopped", None, 0
         self.deaf, self._unusable_since = False, None
-        self.transitions += 1
+        self.turn()
         if self.volume.data is not None:
             self.volume.data.crash(machine=machine)
         self.abort_commits()
@@ -231,6 +239,20 @@ class Server:
             self._unusable_since = None
         elif self._unusable_since is None:
             self._unusable_since = self._loop.time()
+
+    def turn(self) -> None:
+        """The postmaster has started or ended, or its WAL stream has ended."""
+        self.transitions += 1
+        self.told.ring()
+
+    def _tell_soon(self) -> None:
+        """Of standbys and of much WAL the adapter learns by asking now and then."""
+        if self.in_recovery is False:
+            self._loop.call_later(between(self.rng, self.hazards.notice), self._tell)
+
+    def _tell(self) -> None:
+        self.standby_news += 1
+        self.told.ring()
 
     def notify(self) -> None:
         """Something a watcher or a waiting method may care for has changed."""
@@ -290,6 +312,9 @@ class Server:
             link.pump()
         if disk.flushed - disk.checkpoint > CHECKPOINT_EVERY:
             self.checkpoint()
+        if disk.flushed - self.told_lsn > MUCH_WAL:
+            self.told_lsn = disk.flushed
+            self._tell_soon()
 
     def checkpoint(self) -> None:
         """A checkpoint, or a restartpoint in recovery: WAL that neither crash recovery nor standbys need goes."""
@@ -361,6 +386,7 @@ class Server:
 
     def link_changed(self, link: Link) -> None:
         """A standby caught up."""
+        self._tell_soon()
         self.notify()
         self.release()
 
@@ -368,6 +394,7 @@ class Server:
         """A walsender ended."""
         if self.links.get(link.name) is link:
             del self.links[link.name]
+            self._tell_soon()
         self.notify()
 
     def confirmed(self, link: Link) -> None:

@@ -36,6 +36,8 @@ class Hazards:
     reload: Range = (0.005, 0.1)
     archive: Range = (0.02, 0.3)
     """For one segment."""
+    notice: Range = (0.0, 0.5)
+    """Until the agent is told that a standby came, went or caught up."""
     replay_delay: Range = (0.001, 0.05)
     wal_keep: int = 128 * 1024 * 1024
     """wal_keep_size: bytes that stay without any slot."""

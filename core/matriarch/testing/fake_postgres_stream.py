@@ -46,7 +46,7 @@ class Link:
         """Rings when the sender hears from the receiver or gives it up."""
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._flying = False
-        self._heard_by_sender = self._heard_by_receiver = self._loop.time()
+        self._heard_by_sender = self.heard_at = self._loop.time()
         self._loop.call_later(STATUS_S, self._tick)
 
     def pump(self) -> None:
@@ -75,7 +75,7 @@ class Link:
             if self.sender_open:
                 self._loop.call_later(RETRANSMIT_S, self._arrive, branch, upto)
             return
-        self._heard_by_receiver = self._loop.time()
+        self.heard_at = self._loop.time()
         if self.receiver.volume.full:
             self.close_receiver()
             return
@@ -107,7 +107,7 @@ class Link:
     @property
     def silent_for(self) -> float:
         """Seconds since the walreceiver last had a message."""
-        return self._loop.time() - self._heard_by_receiver
+        return self._loop.time() - self.heard_at
 
     def _passes_down(self) -> bool:
         return self.sender.site.network.passes(self.sender.host, self.receiver.host)
@@ -118,16 +118,16 @@ class Link:
     def _tick(self) -> None:
         """Keepalives in both directions, and both timeouts."""
         now = self._loop.time()
-        idle = now - self._heard_by_receiver >= TIMEOUT_S / 2
+        idle = now - self.heard_at >= TIMEOUT_S / 2
         if idle and self.sender_open and not self.sender.hung and self._passes_down():
             # A walreceiver asks for a sign of life when half of its timeout is over, not before.
-            self._heard_by_receiver = now
+            self.heard_at = now
         if self.receiver_open and not self.receiver.hung and self._passes_up():
             self._heard_by_sender = now
             self.receiver.intake.replay()
             self.replayed = self.receiver.disk.replayed if self.receiver.volume.data else self.replayed
             self._follow_up()
-        if self.receiver_open and not self.receiver.hung and now - self._heard_by_receiver > TIMEOUT_S:
+        if self.receiver_open and not self.receiver.hung and now - self.heard_at > TIMEOUT_S:
             self.close_receiver()
         if self.sender_open and not self.sender.hung and now - self._heard_by_sender > TIMEOUT_S:
             self.close_sender()

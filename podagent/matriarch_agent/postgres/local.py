@@ -68,16 +68,22 @@ class LocalPostgres:
         return await self._watcher.observe()
 
     async def wait_for_change(self) -> None:
-        """Return when the postmaster has started or ended, or its WAL stream has ended, since the last call."""
+        """Return when something has happened that the agent is told without asking; see the port."""
         life = asyncio.ensure_future(self._init.wait_for_change(self._changes_seen))
         stream = asyncio.ensure_future(self._watcher.receiver.ended())
+        standbys = asyncio.ensure_future(self._watcher.listening.standbys_changed())
         try:
-            await asyncio.wait({life, stream}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({life, stream, standbys}, return_when=asyncio.FIRST_COMPLETED)
             if life.done():
                 self._changes_seen = life.result()
         finally:
             life.cancel()
             stream.cancel()
+            standbys.cancel()
+
+    async def wait_for_silence(self, seconds: float) -> None:
+        """Return when the WAL stream has been silent for so long; see the port."""
+        await self._watcher.listening.silence(seconds)
 
     async def bootstrap(self, settings: ClusterSettings, standbys: tuple[str, ...]) -> str:
         """initdb, roles and database; the server stays stopped; see the port."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from matriarch_agent.init import kernel
 from matriarch_agent.postgres.place import Place
 
-EVERY_S = 3.0
-"""Seconds between two sessions while all is well."""
+EVERY_S = 2.5
+"""Seconds between two sessions while all is well; a little less than between two looks, which begin them."""
 AGAIN_S = 1.0
 """Seconds between two when the last one got nowhere, or something else looks wrong."""
 GIVE_UP_S = 30.0

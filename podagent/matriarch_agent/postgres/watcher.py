@@ -20,6 +20,7 @@ from matriarch_agent.postgres.conf_files import ConfFiles
 from matriarch_agent.postgres.control import ServerControl, known_status
 from matriarch_agent.postgres.controldata import ControlCache
 from matriarch_agent.postgres.directory import DataDirectory, DataState
+from matriarch_agent.postgres.listening import Listening
 from matriarch_agent.postgres.observe import QUERY, Facts, read_facts
 from matriarch_agent.postgres.place import Place
 from matriarch_agent.postgres.probe import Probe
@@ -61,6 +62,7 @@ class Watcher:
         self._roles = roles
         self._archive = archive
         self.receiver = ReceiverWatch()
+        self.listening = Listening(session)
         self.failures = 0
         self.has_copies = False
         """The server has copies of logical slots."""
@@ -192,6 +194,7 @@ class Watcher:
     def close(self) -> None:
         """End what is under way."""
         self._probe.forget()
+        self.listening.close()
 
     async def _data_state(self) -> DataState:
         """The directory's state, from a thread: a volume that hangs must not hang the agent."""
@@ -224,6 +227,7 @@ class Watcher:
 
     def _note_stopped(self) -> None:
         self.receiver.note(None)
+        self.listening.heed_standbys(False)
         self._in_force, self._proven = None, False
         self._changing_sync = False
         self._upstream = None
@@ -243,6 +247,8 @@ class Watcher:
         except PostgresError as error:
             return replace(view, last_error=str(error))
         self.receiver.note(facts.receiver)
+        waited_for = self._applied is not None and self._applied.synchronous
+        self.listening.heed_standbys(waited_for and not facts.in_recovery)
         self._take_pending(facts, now)
         self.has_copies = any(slot.synced for slot in facts.slots)
         if self._files.copies_linger and not self.has_copies:

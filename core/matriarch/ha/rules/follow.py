@@ -12,7 +12,7 @@ from matriarch.ha.rules.restart import dropped, wish
 from matriarch.ha.rules.sync import relied_on
 from matriarch.ha.rules.takeover import next_look, watches_closely
 from matriarch.ha.rules.upstream import leader_pod_gone, leader_upstream, stream_source, waits_for_leader
-from matriarch.ha.scheduled import wake_for
+from matriarch.ha.rules.waking import lock_wake
 from matriarch.ha.view import Upstream, View
 
 STARVED_S = 10.0
@@ -100,9 +100,5 @@ def _upkeep(view: View) -> tuple[Action, ...]:
 
 
 def _wake(view: View) -> float:
-    """Look again when the lock would expire, if it is not renewed before."""
-    left = view.lock.seen_at + view.lock.ttl - view.now
-    ahead = wake_for(view, left - 1.4 if left > 1.4 else left)
-    if not watches_closely(view):
-        return max(0.05, min(view.settings.loop_wait, ahead))
-    return max(0.02, min(next_look(view), ahead))
+    wait = view.settings.loop_wait
+    return lock_wake(view, min(next_look(view), wait) if watches_closely(view) else wait)

@@ -19,11 +19,12 @@ from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import reconsider, sync_active, unlisted
 from matriarch.ha.rules.recover import reclaim
 from matriarch.ha.rules.restart import dropped, wish
-from matriarch.ha.scheduled import wake_for
+from matriarch.ha.rules.waking import upkeep_wake
 from matriarch.ha.view import View
 
-SYNC_LOOK_S = 0.5
-"""Seconds between looks at the standbys in synchronous mode: while a lost standby is still named, commits wait."""
+LOOK_S = 0.5
+"""Seconds between looks while something is under way that nobody tells of: a standby that catches up, an answer to a
+request. The loss of a standby is told (`Postgres.wait_for_change`)."""
 
 
 def hold(view: View) -> Decision | None:
@@ -87,8 +88,10 @@ def _lead(view: View) -> Decision:
         return answer
     steps = sync.step(view)
     reason = Reason.CHANGING_SYNC if steps else Reason.LEADING
-    wake = SYNC_LOOK_S if view.settings.synchronous else view.settings.loop_wait
-    return Decision((*records, *chores, *steps), reason, _facts(view), lead=True, wake_in=wake_for(view, wake))
+    actions = (*records, *chores, *steps)
+    under_way = view.due_request.pending or (view.settings.synchronous and (actions or not sync.settled(view)))
+    wake = upkeep_wake(view, LOOK_S if under_way else view.settings.loop_wait)
+    return Decision(actions, reason, _facts(view), lead=True, wake_in=wake)
 
 
 def _records(view: View) -> tuple[Action, ...]:

@@ -28,7 +28,7 @@ from matriarch.ha.rules.race import reconsider
 from matriarch.ha.rules.recover import FAILURES_BEFORE_RECLONE, diverged, reclaim
 from matriarch.ha.rules.restart import wish
 from matriarch.ha.rules.upstream import remote_upstream
-from matriarch.ha.scheduled import wake_for
+from matriarch.ha.rules.waking import upkeep_wake
 from matriarch.ha.view import RemoteHistory, Upstream, View
 
 FRESH_S = 10.0
@@ -122,7 +122,7 @@ def _lead(view: View, remote: Upstream | None) -> Decision:
     settled = view.memory.followed == remote and view.memory.followed_epoch == view.lock.epoch
     starved = view.memory.starved_since
     if settled and (starved is None or view.now - starved <= FRESH_S or view.settings.pause):
-        wake = wake_for(view, view.settings.loop_wait)
+        wake = upkeep_wake(view, view.settings.loop_wait)
         return Decision(keep, Reason.LEADING_STANDBY, f"following {remote.member}", lead=True, wake_in=wake)
     steps = keep if settled else (*keep, Follow(remote))
     facts = f"waiting for WAL from {remote.member}" if settled else f"to {remote.member}"

@@ -99,6 +99,18 @@ def step(view: View) -> tuple[Action, ...]:
     return _towards(view, goal_of(view), in_force)
 
 
+def settled(view: View) -> bool:
+    """Whether the wanted standbys are listed and in force, so that only another wish would change anything. A limit on
+    their lag may be passed at any time."""
+    if view.settings.maximum_lag_on_syncnode > 0 or view.postgres.sync_names is None:
+        return False
+    goal, (listed, quorum), names = goal_of(view), _listed(view), view.postgres.sync_names
+    if not goal.names:
+        return not listed or view.settings.synchronous_mode_strict
+    there = frozenset(listed) == frozenset(names.names) == goal.names
+    return there and names.count == goal.count and quorum == len(goal.names) - goal.count
+
+
 def relied_on(view: View) -> bool:
     """Whether commits wait for this standby, which has told that it is about to stop. The primary is given a moment to
     rely on others; not more, since it may be alone or may not hear."""

@@ -32,6 +32,8 @@ CAPABILITY = "takeover"
 """Told in the pod's status: where the leader or a listed standby does not speak it, the TTL is waited out."""
 QUORUM_CAPABILITY = "promise"
 """The same where a quorum decides: promises are told, and outlive the agent."""
+ASK_AFTER_S = 0.9
+"""Seconds without a WAL message after which a synchronous standby asks the leader over REST whether it lives."""
 SILENCE_S = 2.0
 """Seconds without a WAL message and without an answer over REST before the leader counts as silent."""
 GONE_S = 0.2
@@ -95,11 +97,17 @@ def _with_a_quorum(view: View, poll: Poll, version: str, listed_at: str) -> Deci
 
 
 def next_look(view: View) -> float:
-    """Seconds until a member that watches the leader closely has to look again."""
+    """Seconds until a member that watches the leader closely has to look again, if nothing wakes it."""
     refused, lost = view.memory.leader_refused_since, view.memory.starved_since
     moments = [moment for moment in (refused and refused + GONE_S, lost and lost + POD_GONE_S) if moment is not None]
-    due = [moment - view.now for moment in moments]
-    return min([LOOK_CLOSELY_S if moments else LOOK_S, *(left for left in due if left > 0)])
+    if moments:
+        return min([LOOK_CLOSELY_S, *(moment - view.now for moment in moments if moment > view.now)])
+    age = view.postgres.heard_age
+    if view.postgres.streaming and age is not None and age < ASK_AFTER_S:
+        # The silence of the stream is told when it comes.
+        return view.settings.loop_wait
+    silent = _silent_for(view)
+    return min((after - silent for after in (ASK_AFTER_S, SILENCE_S) if after > silent), default=LOOK_S)
 
 
 def _applies(view: View) -> bool:
