@@ -25,15 +25,26 @@ class Spy(Protocol):
 
 
 class Gate:
-    """Open, shut (SIGSTOP) or gone (SIGKILL). Several who stop it must all let it go on."""
+    """Open, shut (SIGSTOP) or gone (SIGKILL). Several who stop it must all let it go on. `free`: everything passes at
+    once."""
 
     def __init__(self) -> None:
         self._stops = 0
         self._open = asyncio.Event()
         self._open.set()
+        self._drag: Callable[[], float] | None = None
         self.dead = False
-        self.drag: Callable[[], float] | None = None
+        self.free = True
+
+    @property
+    def drag(self) -> Callable[[], float] | None:
         """Seconds that each pass takes: a process that hardly gets the processor."""
+        return self._drag
+
+    @drag.setter
+    def drag(self, drag: Callable[[], float] | None) -> None:
+        self._drag = drag
+        self._weigh()
 
     @property
     def shut(self) -> bool:
@@ -44,22 +55,23 @@ class Gate:
         """SIGSTOP."""
         self._stops += 1
         self._open.clear()
+        self._weigh()
 
     def go_on(self) -> None:
         """SIGCONT."""
         self._stops -= 1
         if self._stops <= 0:
             self._open.set()
+        self._weigh()
 
     def end(self) -> None:
         """SIGKILL."""
         self.dead = True
         self._open.set()
+        self._weigh()
 
-    @property
-    def free(self) -> bool:
-        """Whether everything passes at once."""
-        return not self.dead and self.drag is None and self._open.is_set()
+    def _weigh(self) -> None:
+        self.free = not self.dead and self._drag is None and self._open.is_set()
 
     async def opened(self) -> None:
         """Wait until the gate is not shut."""
@@ -82,14 +94,13 @@ class Gated:
         self._inner = inner
         self._gate = gate
         self._spy = spy
-        self._wrapped: dict[str, Callable[..., Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
-        known = self._wrapped.get(name)
-        if known is None:
-            method = getattr(self._inner, name)
-            known = self._wrapped[name] = self._stream(method) if name == "watch" else self._call(name, method)
-        return known
+        """Asked once for each name: the wrapped method is an attribute from then on."""
+        method = getattr(self._inner, name)
+        wrapped = self._stream(method) if name == "watch" else self._call(name, method)
+        self.__dict__[name] = wrapped
+        return wrapped
 
     def _call(self, name: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         gate, spy = self._gate, self._spy

@@ -22,7 +22,7 @@ class Result:
     acknowledged: int
     faults: Counter[str] = field(default_factory=Counter)
     trace: list[str] = field(default_factory=list)
-    digest: str = ""
+    """The timeline, of a run that broke a rule or was asked for it."""
     profile: str = "mixed"
     cpu_s: float = 0.0
 

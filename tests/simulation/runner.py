@@ -20,7 +20,4 @@ def run_all(work: list[Job], processes: int) -> Iterator[Result]:
 
 
 def _simulate(job: Job) -> Result:
-    result = simulate(*job)
-    if result.violation is None:
-        result.trace = []
-    return result
+    return simulate(*job)

@@ -9,7 +9,6 @@ server holds from now on, `X` a violation. A gap of some seconds is a blank line
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +26,7 @@ class Trace:
 
     def __init__(self, keep: int | None = 400) -> None:
         self._entries: deque[Entry] = deque(maxlen=keep)
+        self.whole = keep is None
         self.count = 0
         self._time = asyncio.get_running_loop().time
 
@@ -46,10 +46,6 @@ class Trace:
             before = entry[0]
             lines.append(_line(entry))
         return lines
-
-    def digest(self) -> str:
-        """A fingerprint of what is kept."""
-        return hashlib.sha256("\n".join(self.lines()).encode()).hexdigest()
 
 
 def _line(entry: Entry) -> str:

@@ -356,8 +356,8 @@ class World:
 
     def _result(self, at: float, converged: float | None) -> Result:
         acknowledged = sum(len(client.acks) for client in self.clients)
-        lines = self.trace.lines()
-        return Result(self.seed, self.found, at, converged, acknowledged, self.faults, lines, self.trace.digest())
+        lines = self.trace.lines() if self.found is not None or self.trace.whole else []
+        return Result(self.seed, self.found, at, converged, acknowledged, self.faults, lines)
 
 
 def simulate(

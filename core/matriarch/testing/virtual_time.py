@@ -7,6 +7,8 @@ it: whatever needs the outside world fails at once instead of making a run depen
 Two sources of accidental disorder are removed as well. asyncio keeps tasks in sets, whose order follows the tasks'
 addresses in memory; here a task's hash is its serial number, so the order in which a TaskGroup cancels its children is
 the same in every run. Default task names count from 1 in each loop, not in each process.
+
+Context variables are not kept apart: everything runs in the context of whoever runs the loop.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, copy_context
+from contextvars import Context
 from heapq import heappop, heappush
 from typing import Any, Never, TypeVar
 
@@ -34,31 +36,26 @@ class VirtualTask(asyncio.Task[T]):
         return self.serial
 
 
-class _Call:
-    """A callback that is to run, now or at a moment: what asyncio knows as Handle and TimerHandle, and nothing else."""
+class _Call(list[Any]):
+    """A callback that is to run, now or at a moment: what asyncio knows as Handle and TimerHandle, and nothing else.
 
-    __slots__ = ("args", "callback", "cancelled_", "context", "moment")
+    A list of the moment, a serial number, the callback and its arguments: lists are made and compared in C. A callback
+    of None was cancelled.
+    """
 
-    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, moment: float) -> None:
-        self.callback, self.args, self.context, self.moment = callback, args, context, moment
-        self.cancelled_ = False
+    __slots__ = ()
 
     def cancel(self) -> None:
         """Do not run it."""
-        self.cancelled_ = True
-        self.callback, self.args = _nothing, ()
+        self[2:] = (None, ())
 
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
-        return self.cancelled_
+        return self[2] is None
 
     def when(self) -> float:
         """The loop's time at which it is due."""
-        return self.moment
-
-
-def _nothing() -> None:
-    """What is left of a cancelled call."""
+        return float(self[0])
 
 
 class VirtualTimeLoop(asyncio.BaseEventLoop):
@@ -72,7 +69,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._now = start
         self._due: deque[_Call] = deque()
-        self._timers: list[tuple[float, int, _Call]] = []
+        self._timers: list[_Call] = []
         self._timers_set = 0
         self._serial = 0
         self.set_task_factory(_numbered_task)
@@ -90,7 +87,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Call:
         """Run `callback` after what is due already."""
-        call = _Call(callback, args, context if context is not None else copy_context(), self._now)
+        call = _Call((self._now, 0, callback, args))
         self._due.append(call)
         return call
 
@@ -100,19 +97,18 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Call:
         """Run `callback` at the loop's time `when`."""
-        call = _Call(callback, args, context if context is not None else copy_context(), when)
-        self._timers_set += 1
-        heappush(self._timers, (when, self._timers_set, call))
+        self._timers_set = serial = self._timers_set + 1
+        call = _Call((when, serial, callback, args))
+        heappush(self._timers, call)
         return call
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Call:
         """Run `callback` after `delay` seconds."""
-        when = self._now + delay
-        call = _Call(callback, args, context if context is not None else copy_context(), when)
-        self._timers_set += 1
-        heappush(self._timers, (when, self._timers_set, call))
+        self._timers_set = serial = self._timers_set + 1
+        call = _Call((self._now + delay, serial, callback, args))
+        heappush(self._timers, call)
         return call
 
     def run_forever(self) -> None:
@@ -136,22 +132,25 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         it began; the clock moves when a round leaves nothing to do."""
         due, timers = self._due, self._timers
         while not self._stopping:  # type: ignore[attr-defined]
-            while timers and timers[0][2].cancelled_:
+            while timers and timers[0][2] is None:
                 heappop(timers)
             if not due:
                 if not timers:
                     raise DeadlockError
                 self._now = max(self._now, timers[0][0])
-            while timers and timers[0][0] <= self._now:
-                due.append(heappop(timers)[2])
+            now = self._now
+            while timers and timers[0][0] <= now:
+                due.append(heappop(timers))
             for _ in range(len(due)):
-                call = due.popleft()
+                _, _, callback, args = due.popleft()
+                if callback is None:
+                    continue
                 try:
-                    call.context.run(call.callback, *call.args)
+                    callback(*args)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:  # noqa: BLE001  the loop's exception handler is who judges
-                    self.call_exception_handler({"message": f"exception in {call.callback!r}", "exception": error})
+                    self.call_exception_handler({"message": f"exception in {callback!r}", "exception": error})
 
 
 def _numbered_task(

@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from matriarch.testing.fake_postgres_server import Server
 from simulation.checkers.base import Checker
 
 if TYPE_CHECKING:
@@ -89,6 +88,3 @@ class AsyncLag(Checker):
 
     def _timeline(self, member: Member) -> int:
         return member.volume.data.branch.timeline if member.volume.data is not None else 0
-
-    def changed(self, server: Server) -> None:
-        """Nothing to see in a single server."""

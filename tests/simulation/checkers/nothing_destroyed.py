@@ -29,6 +29,7 @@ class NothingDestroyed(Checker):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
+        self._pods = world.kube.store.table(PODS)
         self._seen_at: dict[str, float] = {}
         self._back: dict[str, tuple[float, float]] = {}
         """When a member came back, and how long it had been away."""
@@ -78,8 +79,8 @@ class NothingDestroyed(Checker):
     def tick(self) -> None:
         """Remember when each member's pod was last there."""
         now = asyncio.get_running_loop().time()
-        for pod in self.world.kube.store.list(PODS, self.world.namespace).items:
-            slot = slot_name(pod["metadata"]["name"])
+        for _, name in self._pods.objects:
+            slot = slot_name(name)
             away = now - self._seen_at.get(slot, now)
             if away > ABSENT_S:
                 self._back[slot] = (now, away)
