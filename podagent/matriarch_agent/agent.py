@@ -27,6 +27,7 @@ from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Failsafe, Me, MemberView, Memory, PeerAnswer, Poll, View
 from matriarch.kube.api import Kube
 from matriarch.words.errors import MatriarchError
+from matriarch.words.facts import with_changes
 from matriarch_agent.activities import carry_out
 from matriarch_agent.announce import Announcer
 from matriarch_agent.callbacks import WITHIN_S as CALLBACK_WITHIN_S
@@ -235,8 +236,10 @@ class Agent:
     def remember(self, **changes: Any) -> None:
         """Change this member's memory."""
         memory = self.memory
-        if any(getattr(memory, name) != value for name, value in changes.items()):
-            self.memory = replace(memory, **changes)
+        for name, value in changes.items():
+            if getattr(memory, name) != value:
+                self.memory = with_changes(memory, **changes)
+                return
 
     async def restart(self, within: float | None = None) -> None:
         """Ask for a restart of Postgres in its role, and return when it has ended."""

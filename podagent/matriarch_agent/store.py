@@ -383,8 +383,18 @@ class ClusterStore:
     def _saw_pod(self, old: Object | None, new: Object | None) -> None:
         self._members = None
         reading = self._decoded.setdefault((new or old or {})["metadata"]["name"], Reading(member_from_pod, None))
-        if _looks(reading.of(old)) != _looks(reading.of(new)):
+        before, after = reading.of(old), reading.of(new)
+        if _place(before) != _place(after) or (self._concerns(after) and _role(before) != _role(after)):
             self._wake()
+
+    def _concerns(self, member: MemberView | None) -> bool:
+        """Whether a member's role and state are this one's business: the leader's are everybody's, and everybody's are
+        the leader's."""
+        record = self.lock_record()
+        holder = record.holder if record is not None else None
+        if member is None or member.name == self._me.name:
+            return False
+        return holder in (None, self._me.name, member.name)
 
 
 def _renewed(before: records.Heartbeat | None, after: records.Heartbeat | None) -> bool:
@@ -392,7 +402,10 @@ def _renewed(before: records.Heartbeat | None, after: records.Heartbeat | None) 
     return before is not None and after is not None and (before.holder, before.epoch) == (after.holder, after.epoch)
 
 
-def _looks(member: MemberView | None) -> object:
-    """What of a member is worth a look when it changes."""
-    place = (member.pod_uid, member.pod_ip, member.api_url) if member else ()
-    return member and (member.name, *place, member.state, member.role, member.tags)
+def _place(member: MemberView | None) -> object:
+    """What of a member is worth everybody's look when it changes."""
+    return member and (member.name, member.pod_uid, member.pod_ip, member.api_url, member.tags)
+
+
+def _role(member: MemberView | None) -> object:
+    return member and (member.state, member.role)

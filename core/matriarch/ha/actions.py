@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from matriarch.ha.reasons import Reason
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import Listed, Upstream
+from matriarch.words.facts import fact
 from matriarch.words.sync_names import NOBODY, SyncNames
 
 # --- lock and other records: compare-and-swap on the versions that the view showed -------------------------------
@@ -310,7 +311,7 @@ LONG: tuple[type, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class Decision:
     """The answer to a view.
 

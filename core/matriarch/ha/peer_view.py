@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matriarch.words.facts import fact
 
-@dataclass(frozen=True, slots=True)
+
+@fact(frozen=True, slots=True)
 class PeerAnswer:
     """A peer's own word, asked for over REST. `reachable` False: no answer; everything else is then unknown."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from matriarch.words.facts import fact
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class Slot:
     """One row of pg_replication_slots. LSNs in bytes; None: the server has none."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from matriarch.ha.postgres_slots import Slot
 from matriarch.ha.settings import ClusterSettings
+from matriarch.words.facts import fact
 from matriarch.words.sync_names import SyncNames
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class Standby:
     """One row of pg_stat_replication. LSNs in bytes."""
 
@@ -26,7 +27,7 @@ class Standby:
     sync_priority: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class ControlData:
     """What pg_controldata says of a data directory."""
 
@@ -57,7 +58,7 @@ DISK_FULL_BYTES = 32 * 1024 * 1024
 """A volume with less room counts as full: crash recovery and a promotion write a segment or two of WAL."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class PostgresView:
     """The local Postgres. `data` is `unknown` when the directory cannot be read: then nothing may be concluded."""
 

@@ -16,14 +16,13 @@ Neither the leader nor its own name is counted: it has everything of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from matriarch.words.facts import fact
 from matriarch.words.sync_names import SyncNames
 
 Names = frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class Promise:
     """The sync object: any `quorum` + 1 of `voters` together have every acknowledged commit."""
 
@@ -31,7 +30,7 @@ class Promise:
     quorum: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class Goal:
     """What is wanted: that commits wait for `count` of `names`, and each of those is a voter."""
 
@@ -44,7 +43,7 @@ class Goal:
         return tuple(sorted(self.names))
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class State:
     """Where things stand: the object, what commits wait for, and the standbys that are sure."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from matriarch.ha.view import ConfigView, HistoryEntry, Me, Request, SyncView
 from matriarch.ha.written import LARGEST
 from matriarch.words import labels, names
+from matriarch.words.facts import fact
 
 Object = dict[str, Any]
 
@@ -30,7 +30,7 @@ class Heartbeat(NamedTuple):
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class LockRecord:
     """The lock object's content, without any judgement about time."""
 
@@ -53,7 +53,7 @@ class LockRecord:
         return Heartbeat(self.holder, self.acquire_time, self.ttl, self.renew_time, self.epoch)
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class Renewal:
     """What a holder writes besides its name."""
 

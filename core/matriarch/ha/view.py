@@ -22,6 +22,7 @@ from matriarch.ha.standby_cluster import StandbyCluster
 from matriarch.ha.sync_view import Listed as Listed
 from matriarch.ha.sync_view import SyncView as SyncView
 from matriarch.ha.tags import Tags as Tags
+from matriarch.words.facts import fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Upstream:
     slot: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class LockView:
     """The lock as this member sees it.
 
@@ -112,7 +113,7 @@ class Request:
         return self.leader is not None or self.candidate is not None
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class MemberView:
     """Another member (or this one), as its pod tells."""
 
@@ -183,7 +184,7 @@ class Failsafe:
     """For how long the claim asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class PrimarySeen:
     """This member's own Postgres when it was last seen as a primary: how far it was, and who streamed from it."""
 
@@ -191,7 +192,7 @@ class PrimarySeen:
     standbys: tuple[Standby, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class Memory:
     """What the member remembers of its own doings."""
 
@@ -285,7 +286,7 @@ class Memory:
     """The slots that the lock named when this member was promoted."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class View:
     """Everything that a decision may depend on."""
 

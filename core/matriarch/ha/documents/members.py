@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +19,7 @@ from matriarch.ha.documents.wire import (
 )
 from matriarch.ha.tags import tags_from
 from matriarch.ha.view import MemberView, PeerAnswer
+from matriarch.words.facts import with_changes
 from matriarch.words.labels import STATUS
 
 
@@ -32,7 +32,9 @@ def status_of(pod: Mapping[str, Any]) -> Document:
     return _document(text) if isinstance(text, str) else {}
 
 
+@lru_cache(maxsize=64)
 def _document(text: str) -> Document:
+    """Asked for several times for each text; nobody may change what it gives."""
     if text.startswith("postgres"):
         return _legacy_status(text)
     return decode_object(text) or {}
@@ -61,7 +63,7 @@ def member_from_pod(pod: Mapping[str, Any]) -> MemberView:
     name, text = metadata.get("name"), _inner(metadata, "annotations").get(STATUS)
     where = text_of(_inner(pod, "status"), "podIP")
     member = _member(name if isinstance(name, str) else "", text if isinstance(text, str) else "", where)
-    return replace(member, pod_uid=text_of(metadata, "uid"), grace_s=_grace(metadata))
+    return with_changes(member, pod_uid=text_of(metadata, "uid"), grace_s=_grace(metadata))
 
 
 def _grace(metadata: Mapping[str, Any]) -> float | None:

@@ -27,7 +27,7 @@ def decode_object(text: object) -> Document | None:
     if not isinstance(text, str) or len(text) > MAX_TEXT:
         return None
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and sound(document) else None
@@ -35,6 +35,10 @@ def decode_object(text: object) -> Document | None:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def sound(value: object, depth: int = MAX_DEPTH) -> bool:
@@ -55,7 +59,7 @@ def sound(value: object, depth: int = MAX_DEPTH) -> bool:
 
 def encode(document: object) -> str:
     """Compact JSON, as Patroni writes its annotations."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(document)
 
 
 def text_of(document: Mapping[str, Any], key: str) -> str | None:

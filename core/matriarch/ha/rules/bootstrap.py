@@ -9,8 +9,9 @@ from __future__ import annotations
 from matriarch.ha.actions import Acquire, Bootstrap, Clone, Decision, PollPeers, Reclaim, Release, WriteInitialize
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid, never_used
-from matriarch.ha.rules.polling import fresh_poll
+from matriarch.ha.rules.polling import FRESH_S, fresh_poll
 from matriarch.ha.rules.upstream import copy_source, upstream_of
+from matriarch.ha.rules.waking import lock_wake
 from matriarch.ha.view import View
 
 
@@ -55,7 +56,8 @@ def _copy(view: View) -> Decision:
     source = upstream_of(leader)
     ready = leader is not None and leader.state == "running" and leader.role in ("primary", "standby_leader")
     if source is None or not ready or not is_sysid(view.config.initialize):
-        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, f"{view.lock.leader} is not ready to be copied", wake_in=0.5)
+        facts = f"{view.lock.leader} is not ready to be copied"
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=lock_wake(view, view.settings.loop_wait))
     source = copy_source(view, source)
     return Decision((Clone(source),), Reason.CLONING, f"from {source.member}", wake_in=1.0)
 
@@ -69,7 +71,7 @@ def _race(view: View) -> Decision:
     with_data = [answer.name for answer in poll.answers if answer.reachable and not answer.empty]
     if with_data:
         facts = f"{', '.join(with_data)} has data and will lead"
-        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=poll.at + FRESH_S - view.now)
     if view.claim_binds:
         facts = f"{view.failsafe.leader} is primary under failsafe"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)

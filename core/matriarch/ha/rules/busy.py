@@ -15,6 +15,8 @@ whoever else has data may lead."""
 BECOMING_PRIMARY = frozenset({"StartPrimary", "StartReplica", "Promote", "Restart"})
 """What a leader may be at when it has no primary to show: bounded, or a server that hangs would keep the lock."""
 
+LOOK_S = 1.0
+
 
 def busy(view: View) -> Decision | None:
     """Wait for the activity; cancel one that has lost its purpose."""
@@ -42,7 +44,8 @@ def busy(view: View) -> Decision | None:
         return Decision((Fence(), Release()), Reason.START_FAILED, f"{facts}, not in time", wake_in=0.5)
     if view.memory.terminating and activity.name not in ("HandOver", "StopPostgres", "Promote", "StartPrimary"):
         return Decision((StopPostgres(),), Reason.TERMINATING, f"cancelling {activity.name}", lead, 0.5)
-    return Decision((), Reason.BUSY, facts, lead, wake_in=1.0)
+    # Its end wakes this member; only a holder has a limit to look at.
+    return Decision((), Reason.BUSY, facts, lead, wake_in=LOOK_S if view.lock_is_mine else view.settings.loop_wait)
 
 
 def _waits_in_vain(view: View) -> bool:

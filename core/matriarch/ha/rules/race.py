@@ -33,7 +33,9 @@ def race(view: View) -> Decision | None:
         return None
     why = _not_eligible(view)
     if why is not None:
-        return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=AGAIN_S)
+        # A record that changes wakes this member; time and its own position do not.
+        wake = view.settings.loop_wait if why == _barred(view) else AGAIN_S
+        return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=wake)
     needed = votes_needed(view)
     if not needed and view.asked_for:
         return _take(view, "candidate of the pending request")
@@ -82,22 +84,28 @@ def unlisted(view: View) -> str | None:
 
 
 def _not_eligible(view: View) -> str | None:
+    barred = _barred(view)
+    if barred is not None:
+        return barred
+    if view.claim_binds:
+        return f"{view.failsafe.leader} is primary under failsafe"
+    if view.postgres.unusable_for is not None and view.postgres.unusable_for > UNFIT_AFTER_S:
+        return f"its own Postgres is of no use: {view.postgres.unusable_why}"
+    if view.just_handed_over:
+        return "just handed over"
+    return _stale(view)
+
+
+def _barred(view: View) -> str | None:
+    """What bars this member as long as the records are what they are."""
     if not view.me.tags.may_lead:
         return "tag nofailover"
     if view.settings.pause and not view.asked_for:
         return "paused"
     if view.settings.failsafe_mode and view.lock.holder and view.lock.failsafe and not failsafe_applies(view):
         return "not in the failsafe topology"
-    if view.claim_binds:
-        return f"{view.failsafe.leader} is primary under failsafe"
-    if unlisted(view):
-        # Not even when a person names it: they switch synchronous mode off first, and so say that they accept the loss.
-        return unlisted(view)
-    if view.postgres.unusable_for is not None and view.postgres.unusable_for > UNFIT_AFTER_S:
-        return f"its own Postgres is of no use: {view.postgres.unusable_why}"
-    if view.just_handed_over:
-        return "just handed over"
-    return _stale(view)
+    # Not even when a person names it: they switch synchronous mode off first, and so say that they accept the loss.
+    return unlisted(view)
 
 
 def _stale(view: View) -> str | None:
