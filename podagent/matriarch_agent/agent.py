@@ -227,7 +227,7 @@ class Agent:
         tags = self.settings().member_tags.get(self.me.name, self.me.tags)
         if self.memory.leaving_since is not None:
             tags = replace(tags, nosync=True, sync_priority=0)
-        if self._tagged.tags != tags:
+        if self._tagged.tags is not tags and self._tagged.tags != tags:
             self._tagged = replace(self.me, tags=tags)
         return self._tagged
 

@@ -8,6 +8,7 @@ from matriarch.ha.documents import scheduled_restart_from, status_of
 from matriarch.ha.lease import OVERDUE_S
 from matriarch.ha.rules import slots, takeover, upstream
 from matriarch.ha.scheduled import LEAD_S
+from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import LockView, MemberView, PostgresView, PrimarySeen, View
 from matriarch.words.errors import MatriarchError
 
@@ -55,43 +56,54 @@ class Observer:
 
     def build(self) -> View:
         """The view from what was last observed; no I/O."""
-        now, lock = self._agent.now(), self._agent.store.lock()
-        if lock.leader is None and lock.holder != self._agent.me.name:
-            if self._agent.memory.unlocked_since is None:
-                self._agent.remember(unlocked_since=now)
-        elif self._agent.memory.unlocked_since is not None:
-            self._agent.remember(unlocked_since=None)
-        if lock.leader not in (None, self._agent.me.name) and self._agent.memory.handover_done_at is not None:
-            # Somebody else has led since: what this member once handed over counts no more.
-            self._agent.remember(handover_done_at=None)
-        if self._agent.memory.first_lock_version is None and self._agent.store.synced:
-            self._agent.remember(first_lock_version=lock.version)
-        members = self._agent.store.members()
-        self._note_leaving(now)
-        self._note_move(lock.holder, now)
+        agent, store = self._agent, self._agent.store
+        now, wall, lock, members, settings = agent.now(), agent.wall(), store.lock(), store.members(), store.settings()
+        self._note_lock(lock, now)
+        self._note_leaving(now, wall)
         self._note_capable(lock, members)
         self._note_starvation(now)
         self._note_request(now)
-        self._note_slots(slots.unclaimed(self.postgres, members, self._agent.settings()), now)
-        self._agent.remember(last_label_change=self._agent.publisher.last_label_change)
+        self._note_slots(members, settings, now)
+        if agent.memory.last_label_change != agent.publisher.last_label_change:
+            agent.remember(last_label_change=agent.publisher.last_label_change)
         return View(
             now=now,
-            wall=self._agent.wall(),
-            me=self._agent.identity(),
-            settings=self._agent.store.settings(),
+            wall=wall,
+            me=agent.identity(),
+            settings=settings,
             lock=lock,
-            config=self._agent.store.config(),
-            sync=self._agent.store.sync(),
-            request=self._agent.store.request(),
+            config=store.config(),
+            sync=store.sync(),
+            request=store.request(),
             members=members,
             postgres=self.postgres,
-            lease_until=self._agent.keeper.lease_until,
+            lease_until=agent.keeper.lease_until,
             api_ok=self._api_ok(now),
-            activity=self._agent.jobs.activity,
-            poll=self._agent.poll,
-            failsafe=self._agent.failsafe,
-            memory=self._agent.memory,
+            activity=agent.jobs.activity,
+            poll=agent.poll,
+            failsafe=agent.failsafe,
+            memory=agent.memory,
         )
+
+    def _note_lock(self, lock: LockView, now: float) -> None:
+        """Since when the lock is free, when it moved, and what no longer counts once somebody else has led."""
+        agent, memory, mine = self._agent, self._agent.memory, self._agent.me.name
+        leader, holder = lock.leader, lock.holder
+        if leader is None and holder != mine:
+            if memory.unlocked_since is None:
+                agent.remember(unlocked_since=now)
+        elif memory.unlocked_since is not None:
+            agent.remember(unlocked_since=None)
+        if memory.handover_done_at is not None and leader not in (None, mine):
+            # Somebody else has led since: what this member once handed over counts no more.
+            agent.remember(handover_done_at=None)
+        if memory.first_lock_version is None and agent.store.synced:
+            agent.remember(first_lock_version=lock.version)
+        if holder is not None and holder != self._holder:
+            # A release in between is part of the move.
+            if self._holder is not None:
+                agent.remember(lock_moved_at=now)
+            self._holder = holder
 
     def _api_ok(self, now: float) -> bool:
         settings = self._agent.settings()
@@ -113,11 +125,11 @@ class Observer:
             except MatriarchError as error:
                 self._agent.log("the API server does not answer", error=str(error))
 
-    def _note_leaving(self, now: float) -> None:
+    def _note_leaving(self, now: float, wall: float) -> None:
         """Since when a replica has had a reason to stop that does not press."""
         memory, follows = self._agent.memory, self.postgres.running and self.postgres.in_recovery is True
-        planned, paused = memory.scheduled_restart, self._agent.settings().pause
-        soon = planned is not None and planned.at - self._agent.wall() < LEAD_S and not paused
+        planned = memory.scheduled_restart
+        soon = planned is not None and planned.at - wall < LEAD_S and not self._agent.settings().pause
         leaves = follows and (memory.terminating or memory.restart or memory.reinitialize or soon)
         if leaves != (memory.leaving_since is not None):
             self._agent.remember(leaving_since=now if leaves else None)
@@ -145,14 +157,6 @@ class Observer:
                 self._agent.remember(full_deaths=0)
         elif before.running and self.postgres.process == "stopped":
             self._agent.remember(full_deaths=memory.full_deaths + 1, start_failed_at=now)
-
-    def _note_move(self, holder: str | None, now: float) -> None:
-        """When the lock went from one member to another; a release in between is part of the move."""
-        if holder is None or holder == self._holder:
-            return
-        if self._holder is not None:
-            self._agent.remember(lock_moved_at=now)
-        self._holder = holder
 
     def _note_capable(self, lock: LockView, members: tuple[MemberView, ...]) -> None:
         """What the pod that took the lock can do is to be known also when that pod is gone."""
@@ -196,9 +200,13 @@ class Observer:
             heard = max(heard, now - age)
             self._agent.remember(leader_heard_at=heard, leader_refused_since=None)
         lost = followed is not None and followed.member == leader and not self.postgres.streaming
-        if (lost or now - heard > takeover.ASK_AFTER_S) and not self._asking and takeover.watches_closely(self.build()):
+        if (lost or now - heard > takeover.ASK_AFTER_S) and not self._asking and self._watches_closely(lock):
             self._asking = True
             self._agent.jobs.aside(self._ask_leader(leader), "ask-leader")
+
+    def _watches_closely(self, lock: LockView) -> bool:
+        store = self._agent.store
+        return takeover.relies_on(store.settings(), store.sync(), lock, self._agent.me.name)
 
     async def _ask_leader(self, leader: str) -> None:
         """Beside the loop: a leader that does not answer must not delay what follows from its silence."""
@@ -231,11 +239,11 @@ class Observer:
         if found is not None and self._agent.memory.scheduled_restart is None:
             self._agent.remember(scheduled_restart=found)
 
-    def _note_slots(self, unclaimed: set[str], now: float) -> None:
+    def _note_slots(self, members: tuple[MemberView, ...], settings: ClusterSettings, now: float) -> None:
         """Since when nobody has accounted for a slot; only while the pod list is trustworthy (rule 7)."""
-        if not self._agent.store.synced or self.postgres.slots is None:
+        if self.postgres.slots is None or not self._agent.store.synced:
             return
         missing = self._agent.memory.slots_missing_since
-        fresh = {name: missing.get(name, now) for name in unclaimed}
+        fresh = {name: missing.get(name, now) for name in slots.unclaimed(self.postgres, members, settings)}
         if fresh != missing:
             self._agent.remember(slots_missing_since=fresh)

@@ -16,14 +16,15 @@ from typing import Any
 from matriarch.ha import records
 from matriarch.ha.documents.members import member_from_pod, status_of
 from matriarch.ha.lease import expired
-from matriarch.ha.settings import ClusterSettings, parse_settings
+from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import ConfigView, LockView, Me, MemberView, Request, SyncView
 from matriarch.kube.api import ENDPOINTS, PODS, SERVICES, Kube, Object
 from matriarch.kube.informer import Informer
-from matriarch.words import labels, names
+from matriarch.words import labels
 from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound
 from matriarch_agent.ports import Now
 from matriarch_agent.reading import Reading
+from matriarch_agent.seen import Seen
 
 LOCK_SILENCE_S = 15.0
 """The lock's stream carries a renewal every `loop_wait`: silent for so long, it is dead or nobody leads."""
@@ -48,13 +49,7 @@ class ClusterStore:
             idle_timeout=LOCK_SILENCE_S,
         )
         self._pods = Informer(kube, PODS, namespace, labels=chosen, on_change=self._saw_pod, now=now)
-        self._lock_name, self._sync_name = names.lock_object(me.cluster), names.sync_object(me.cluster)
-        self._config_name, self._request_name = names.config_object(me.cluster), names.failover_object(me.cluster)
-        self._read_lock: Reading[records.LockRecord | None] = Reading(records.read_lock, None)
-        self._read_sync = Reading(records.read_sync, SyncView())
-        self._read_config = Reading(records.read_config, ConfigView())
-        self._read_request = Reading(records.read_request, Request(None, None, None, None))
-        self._read_settings = Reading(self._parse_settings, ClusterSettings())
+        self._seen = Seen(me.cluster)
         self._read_status: Reading[dict[str, Any]] = Reading(status_of, {})
         self._decoded: dict[str, Reading[MemberView | None]] = {}
         self._members: tuple[MemberView, ...] | None = None
@@ -62,7 +57,6 @@ class ClusterStore:
         self._lock_view = LockView()
         self._seen_heartbeat: records.Heartbeat | None = None
         self._seen_at = now()
-        self._settings = ClusterSettings()
         self.heeds_renewals: Callable[[], bool] = lambda: True
         """Whether another member's mere renewal of its lock is worth a look."""
         self.last_contact = -1e9
@@ -88,31 +82,24 @@ class ClusterStore:
 
     def settings(self) -> ClusterSettings:
         """The cluster settings; the last readable ones."""
-        obj = self._object(self._config_name)
-        return self._read_settings.of(obj) if obj is not None else self._settings
-
-    def _parse_settings(self, obj: Object) -> ClusterSettings:
-        parsed = parse_settings(records.annotations_of(obj).get("config"), self._settings)
-        if parsed != self._settings:
-            self._settings = parsed
-        return self._settings
+        return self._seen.settings
 
     def settings_text(self) -> str | None:
         """The `config` annotation as it stands."""
-        obj = self._object(self._config_name)
+        obj = self._object(self._seen.config_name)
         return records.annotations_of(obj).get("config") if obj is not None else None
 
     def config_source(self) -> Object | None:
         """The config object as it stands."""
-        return self._object(self._config_name)
+        return self._object(self._seen.config_name)
 
     def lock_record(self) -> records.LockRecord | None:
         """The lock's content; None when the object does not exist."""
-        return self._read_lock.of(self._object(self._lock_name))
+        return self._seen.lock
 
     def lock(self) -> LockView:
         """The lock, with expiry judged on this member's clock."""
-        record = self.lock_record()
+        record = self._seen.lock
         if record is None:
             return LockView(seen_at=self._seen_at)
         ttl = float(record.ttl) if record.ttl is not None else self.settings().ttl
@@ -138,15 +125,15 @@ class ClusterStore:
 
     def config(self) -> ConfigView:
         """`initialize` and history."""
-        return self._read_config.of(self._object(self._config_name))
+        return self._seen.config
 
     def sync(self) -> SyncView:
         """The sync object."""
-        return self._read_sync.of(self._object(self._sync_name))
+        return self._seen.sync
 
     def request(self) -> Request:
         """The pending request."""
-        return self._read_request.of(self._object(self._request_name))
+        return self._seen.request
 
     def members(self) -> tuple[MemberView, ...]:
         """All members whose pods exist, by name."""
@@ -183,7 +170,7 @@ class ClusterStore:
     async def renew_lock(self, renewal: records.Renewal, timeout: float) -> None:
         """Renew. Raises ConflictError when the lock is no longer this member's; it re-bases once on a new version
         that still names it (somebody else's annotation, not somebody else's lock)."""
-        obj = self._object(self._lock_name)
+        obj = self._object(self._seen.lock_name)
         if obj is None:
             # Somebody deleted the object. Whoever creates it next holds the lock, so be the one, or find out.
             await self.take_lock(None, renewal, timeout)
@@ -194,7 +181,7 @@ class ClusterStore:
         try:
             await self._swap_lock(body, records.version_of(obj), renewal, timeout)
         except ConflictError:
-            fresh = self._object(self._lock_name)
+            fresh = self._object(self._seen.lock_name)
             record = records.read_lock(fresh) if fresh is not None else None
             # A newer pod of the same name that took the lock up is somebody else.
             if fresh is None or record is None or record.holder != self._me.name:
@@ -207,13 +194,13 @@ class ClusterStore:
         """Give the lock up, with the primary's address already that of the successor. Raises ConflictError when it was
         not this member's any more."""
         for _ in range(2):
-            obj = self._object(self._lock_name)
+            obj = self._object(self._seen.lock_name)
             if obj is None or records.read_lock(obj).holder != self._me.name:
                 raise ConflictError("the lock names another member")
             body = records.release_body(optime, self._identity(successor))
             body = records.with_version(body, records.version_of(obj))
             try:
-                await self._patch(self._lock_name, body, timeout)
+                await self._patch(self._seen.lock_name, body, timeout)
             except ConflictError:
                 await self.read_lock_object(timeout)
                 continue
@@ -223,11 +210,11 @@ class ClusterStore:
     async def write_position(self, lsn: int, timeout: float) -> None:
         """Tell where the WAL of this member's time ends, and leave all else as it stands. Raises ConflictError when the
         lock is not this member's any more."""
-        obj = self._object(self._lock_name)
+        obj = self._object(self._seen.lock_name)
         if obj is None or records.read_lock(obj).holder != self._me.name:
             raise ConflictError("the lock names another member")
         body = records.with_version({"metadata": {"annotations": {"optime": str(lsn)}}}, records.version_of(obj))
-        await self._patch(self._lock_name, body, timeout)
+        await self._patch(self._seen.lock_name, body, timeout)
 
     def _identity(self, name: str | None) -> Me | None:
         """Another member as it will name itself in the lock; None while its pod has no address."""
@@ -242,7 +229,7 @@ class ClusterStore:
     async def read_lock_object(self, timeout: float) -> None:
         """Read the lock past the watch, which may be silent or late."""
         try:
-            found = await self._lock_kube.get(ENDPOINTS, self._namespace, self._lock_name, timeout=timeout)
+            found = await self._lock_kube.get(ENDPOINTS, self._namespace, self._seen.lock_name, timeout=timeout)
         except NotFound:
             self.last_contact = self._now()
             return
@@ -259,18 +246,18 @@ class ClusterStore:
         """Write the sync object by compare-and-swap."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")
         body = records.sync_body(self._me.cluster_labels, leader, standbys, quorum, stamp)
-        await self._swap(self._sync_name, body, version)
+        await self._swap(self._seen.sync_name, body, version)
 
     async def write_claim(self, version: str) -> None:
         """Claim the sync object by compare-and-swap."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")
-        await self._swap(self._sync_name, records.claim_body(self._me.name, stamp), version)
+        await self._swap(self._seen.sync_name, records.claim_body(self._me.name, stamp), version)
 
     async def write_config(self, version: str | None, **notes: str | None) -> None:
         """Write annotations of the config object by compare-and-swap; creates its Service first when it is new."""
         if version is None:
             await self._config_service()
-        await self._swap(self._config_name, records.config_body(self._me.cluster_labels, **notes), version)
+        await self._swap(self._seen.config_name, records.config_body(self._me.cluster_labels, **notes), version)
 
     async def write_request(
         self, leader: str | None, candidate: str | None, scheduled_at: str | None = None, version: str | None = None
@@ -278,15 +265,15 @@ class ClusterStore:
         """Ask for a switchover or failover; all None empties the object. `version` None: whatever is there."""
         body = records.request_body(self._me.cluster_labels, leader, candidate, scheduled_at)
         body["metadata"]["annotations"][labels.REFUSED] = None
-        obj = self._object(self._request_name)
+        obj = self._object(self._seen.request_name)
         present = records.version_of(obj) if obj is not None else None
-        await self._swap(self._request_name, body, version or present)
+        await self._swap(self._seen.request_name, body, version or present)
 
     async def clear_request(self, version: str | None, why: str) -> None:
         """Empty the failover object and leave word why it was refused."""
         body = records.request_body(self._me.cluster_labels, None, None)
         body["metadata"]["annotations"][labels.REFUSED] = why or None
-        await self._swap(self._request_name, body, version)
+        await self._swap(self._seen.request_name, body, version)
 
     async def patch_pod(self, body: Object, timeout: float) -> None:
         """Change this member's own pod."""
@@ -310,7 +297,7 @@ class ClusterStore:
         return self._endpoints.cache.get((self._namespace, name))
 
     async def _swap_lock(self, body: Object, version: str | None, renewal: records.Renewal, timeout: float) -> None:
-        name = self._lock_name
+        name = self._seen.lock_name
         try:
             if version is None:
                 await self._create(name, body, timeout)
@@ -347,7 +334,7 @@ class ClusterStore:
 
     async def _create(self, name: str, body: Object, timeout: float) -> None:
         metadata = {**records.without_nulls(body)["metadata"], "name": name, "namespace": self._namespace}
-        if name != self._lock_name:
+        if name != self._seen.lock_name:
             # Without it the endpoints controller deletes, whenever it starts, what has no Service of its name. Never on
             # the lock: it would stop the mirroring of its address into EndpointSlices.
             metadata["annotations"] = {**metadata["annotations"], labels.KEEP_ENDPOINTS: "{}"}
@@ -358,7 +345,7 @@ class ClusterStore:
 
     async def _config_service(self) -> None:
         """Without a Service of its name the control plane deletes orphan Endpoints, and with it `initialize`."""
-        name = self._config_name
+        name = self._seen.config_name
         metadata = {"name": name, "namespace": self._namespace, "labels": dict(self._me.cluster_labels)}
         body: Object = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "None"}}
         try:
@@ -367,18 +354,19 @@ class ClusterStore:
             return
 
     def _saw_endpoints(self, old: Object | None, new: Object | None) -> None:
-        obj = new or old
-        name = (obj or {}).get("metadata", {}).get("name")
-        if name == self._lock_name:
-            record = self._read_lock.of(new)
-            heartbeat = record.heartbeat if record is not None else None
-            if heartbeat != self._seen_heartbeat:
-                previous, self._seen_heartbeat, self._seen_at = self._seen_heartbeat, heartbeat, self._now()
-                mine = heartbeat is not None and heartbeat.holder == self._me.name
-                if not _renewed(previous, heartbeat) or (not mine and self.heeds_renewals()):
-                    self._wake()
-        elif name in (self._config_name, self._request_name, self._sync_name):
+        name = (new or old or {}).get("metadata", {}).get("name")
+        if self._seen.note(name, new) and (name != self._seen.lock_name or self._lock_says_more()):
             self._wake()
+
+    def _lock_says_more(self) -> bool:
+        """Note when the lock changed, and tell whether that is worth a look."""
+        record, previous = self._seen.lock, self._seen_heartbeat
+        heartbeat = record.heartbeat if record is not None else None
+        if heartbeat == previous:
+            return False
+        self._seen_heartbeat, self._seen_at = heartbeat, self._now()
+        mine = heartbeat is not None and heartbeat.holder == self._me.name
+        return not _renewed(previous, heartbeat) or (not mine and self.heeds_renewals())
 
     def _saw_pod(self, old: Object | None, new: Object | None) -> None:
         self._members = None

@@ -22,7 +22,7 @@ from simulation.plan import Plan
 
 
 async def _renew_blindly(self: ClusterStore, renewal: records.Renewal, timeout: float) -> None:
-    await self._patch(self._lock_name, records.renew_body(self._me, renewal, True), timeout)
+    await self._patch(self._seen.lock_name, records.renew_body(self._me, renewal, True), timeout)
 
 
 def _from_the_answer(method: Any) -> Any:

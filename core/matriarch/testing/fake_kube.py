@@ -177,14 +177,16 @@ class FakeKubeClient:
 
         await self._call("delete", kind, step, timeout)
 
-    async def watch(
+    def watch(
         self, kind: Kind, namespace: str | None, *, labels: str = "", version: str, idle_timeout: float = 75.0
     ) -> AsyncGenerator[WatchEvent, None]:
         """See `Kube.watch`."""
         selection = Selection(kind, namespace, parse_selector(labels))
-        position = await self._call("watch", kind, lambda: self._start_watch(kind, version), min(10.0, idle_timeout))
-        async for event in stream(self.server.feed, self.identity, self._faults, selection, position, idle_timeout):
-            yield event
+
+        async def start() -> int:
+            return await self._call("watch", kind, lambda: self._start_watch(kind, version), min(10.0, idle_timeout))
+
+        return stream(self.server.feed, self.identity, self._faults, selection, start, idle_timeout)
 
     def _start_watch(self, kind: Kind, version: str) -> int:
         if self._faults.gone > 0 and self.server.rng.random() < self._faults.gone:

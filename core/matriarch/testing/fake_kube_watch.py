@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from matriarch.kube.api import Kind, Object, WatchEvent
@@ -79,64 +79,103 @@ class Feed:
             for sleeper in waiting:
                 sleeper.wake()
 
-    async def wait(self, reader: _Reader, until: float) -> None:
+    async def wait(self, sleeper: _Sleeper, until: float) -> None:
         """Return when the reader has something to bring, a stream was broken, or at the loop's time `until`."""
-        sleeper = _Sleeper(reader, until)
-        waiting = self._waiting.setdefault(id(reader.table), {})
+        waiting = self._waiting.setdefault(id(sleeper.reader.table), {})
         waiting[sleeper] = None
         try:
-            await sleeper.woken
+            await sleeper.sleep(until)
         finally:
-            sleeper.alarm.cancel()
             waiting.pop(sleeper, None)
 
 
 class _Sleeper:
-    """A stream that waits, with its alarm clock."""
+    """A stream that waits, with an alarm clock that it sets seldom: one that rings too early is set anew then."""
 
-    def __init__(self, reader: _Reader, until: float) -> None:
+    def __init__(self, reader: _Reader) -> None:
         self._loop = asyncio.get_running_loop()
-        self._reader, self._until = reader, until
-        self.woken: asyncio.Future[None] = self._loop.create_future()
-        self.alarm = self._loop.call_at(until, self.wake)
+        self.reader = reader
+        self._until = self._rings_at = math.inf
+        self._alarm: asyncio.TimerHandle | None = None
+        self._woken: asyncio.Future[None] | None = None
+
+    async def sleep(self, until: float) -> None:
+        """Until woken, or until then."""
+        self._until = until
+        self._set_alarm()
+        self._woken = self._loop.create_future()
+        try:
+            await self._woken
+        finally:
+            self._woken = None
 
     def wake(self) -> None:
         """Wake now."""
-        if not self.woken.done():
-            self.woken.set_result(None)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
 
     def expect(self) -> None:
-        """There is something new: set the alarm to when it arrives, if that is earlier."""
-        due = self._reader.due()
+        """There is something new: wake when it arrives, if that is earlier."""
+        due = self.reader.due()
         if due < self._until:
-            self.alarm.cancel()
             self._until = due
-            self.alarm = self._loop.call_at(due, self.wake)
+            self._set_alarm()
+
+    def end(self) -> None:
+        """No alarm any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None and self._rings_at <= self._until:
+            return
+        self.end()
+        self._rings_at = self._until
+        self._alarm = self._loop.call_at(self._until, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._woken is None:
+            return
+        if self._loop.time() >= self._until:
+            self.wake()
+        else:
+            self._set_alarm()
 
 
 async def stream(
-    feed: Feed, identity: str, faults: ApiFaults, selection: Selection, position: int, idle_timeout: float
+    feed: Feed,
+    identity: str,
+    faults: ApiFaults,
+    selection: Selection,
+    start: Callable[[], Awaitable[int]],
+    idle_timeout: float,
 ) -> AsyncGenerator[WatchEvent, None]:
-    """The events after `position` in the history, late, silent or broken as the caller's faults have it."""
+    """The events after the position in the history that `start` answers, late, silent or broken as the caller's faults
+    have it."""
     loop, table = asyncio.get_running_loop(), feed.store.table(selection.kind)
-    reader = _Reader(feed, faults, selection, table, position)
+    reader = _Reader(feed, faults, selection, table, await start())
+    sleeper = _Sleeper(reader)
     breaks = feed.breaks(identity)[0]
     last_sign = loop.time()
-    while True:
-        count, cleanly = feed.breaks(identity)
-        if count != breaks:
-            if cleanly:
-                return
-            raise Unavailable("the watch was reset by peer")
-        deadline = last_sign + idle_timeout
-        if loop.time() >= deadline:
-            raise Unavailable(f"the watch brought nothing for {idle_timeout} s")
-        event, look_again = reader.next(loop.time(), last_sign + feed.bookmark_interval)
-        if event is None:
-            await feed.wait(reader, min(deadline, look_again))
-        else:
-            yield event
-            last_sign = loop.time()
+    try:
+        while True:
+            count, cleanly = feed.breaks(identity)
+            if count != breaks:
+                if cleanly:
+                    return
+                raise Unavailable("the watch was reset by peer")
+            deadline = last_sign + idle_timeout
+            if loop.time() >= deadline:
+                raise Unavailable(f"the watch brought nothing for {idle_timeout} s")
+            event, look_again = reader.next(loop.time(), last_sign + feed.bookmark_interval)
+            if event is None:
+                await feed.wait(sleeper, min(deadline, look_again))
+            else:
+                yield event
+                last_sign = loop.time()
+    finally:
+        sleeper.end()
 
 
 class _Reader:

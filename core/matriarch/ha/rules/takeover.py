@@ -23,10 +23,10 @@ from __future__ import annotations
 from matriarch.ha.actions import Acquire, Claim, Decision, PollPeers, Promise
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.polling import fresh_poll
-from matriarch.ha.rules.race import sync_active
 from matriarch.ha.rules.upstream import leader_pod_gone
 from matriarch.ha.rules.votes import short_of_promises
-from matriarch.ha.view import Poll, View
+from matriarch.ha.settings import ClusterSettings
+from matriarch.ha.view import LockView, Poll, SyncView, View
 
 CAPABILITY = "takeover"
 """Told in the pod's status: where the leader or a listed standby does not speak it, the TTL is waited out."""
@@ -78,7 +78,12 @@ def takeover(view: View) -> Decision | None:
 
 def watches_closely(view: View) -> bool:
     """Whether this member has to know within fractions of a second that the leader fell silent."""
-    return sync_active(view) and view.me.name in view.sync.standbys and view.sync.leader == view.lock.holder
+    return relies_on(view.settings, view.sync, view.lock, view.me.name)
+
+
+def relies_on(settings: ClusterSettings, sync: SyncView, lock: LockView, name: str) -> bool:
+    """Whether the commits of the lock's holder wait for this member."""
+    return settings.synchronous and sync.leader is not None and sync.leader == lock.holder and name in sync.standbys
 
 
 def _with_a_quorum(view: View, poll: Poll, version: str, listed_at: str) -> Decision:

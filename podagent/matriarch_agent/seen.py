@@ -1,0 +1,52 @@
+"""The four lock objects as last seen, decoded once for each change: a member looks at them far more often than they
+change."""
+
+from __future__ import annotations
+
+from matriarch.ha import records
+from matriarch.ha.settings import ClusterSettings, parse_settings
+from matriarch.ha.view import ConfigView, Request, SyncView
+from matriarch.kube.api import Object
+from matriarch.words import names
+
+NO_REQUEST = Request(None, None, None, None)
+
+
+class Seen:
+    """What the objects of one cluster say. Nobody may change what is read here."""
+
+    def __init__(self, cluster: str) -> None:
+        self.lock_name, self.sync_name = names.lock_object(cluster), names.sync_object(cluster)
+        self.config_name, self.request_name = names.config_object(cluster), names.failover_object(cluster)
+        self.lock: records.LockRecord | None = None
+        """None when the object does not exist."""
+        self.sync = SyncView()
+        self.config = ConfigView()
+        self.request = NO_REQUEST
+        self.settings = ClusterSettings()
+        """The last readable ones."""
+        self._text: str | None = None
+
+    def note(self, name: str, found: Object | None) -> bool:
+        """An object has changed, or is gone (None). Whether it is one of the four."""
+        if name == self.lock_name:
+            self.lock = records.read_lock(found) if found is not None else None
+        elif name == self.sync_name:
+            self.sync = records.read_sync(found) if found is not None else SyncView()
+        elif name == self.config_name:
+            self.config = records.read_config(found) if found is not None else ConfigView()
+            self._note_settings(found)
+        elif name == self.request_name:
+            self.request = records.read_request(found) if found is not None else NO_REQUEST
+        else:
+            return False
+        return True
+
+    def _note_settings(self, found: Object | None) -> None:
+        text = records.annotations_of(found).get("config") if found is not None else None
+        if text == self._text:
+            return
+        self._text = text
+        parsed = parse_settings(text, self.settings)
+        if parsed != self.settings:
+            self.settings = parsed
