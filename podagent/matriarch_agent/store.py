@@ -175,14 +175,13 @@ class ClusterStore:
             # Somebody deleted the object. Whoever creates it next holds the lock, so be the one, or find out.
             await self.take_lock(None, renewal, timeout)
             return
-        if records.read_lock(obj).holder != self._me.name:
+        if not self._named():
             raise ConflictError("the lock names another member")
         body = records.renew_body(self._me, renewal, records.subset_is_mine(obj, self._me))
         try:
             await self._swap_lock(body, records.version_of(obj), renewal, timeout)
         except ConflictError:
-            fresh = self._object(self._seen.lock_name)
-            record = records.read_lock(fresh) if fresh is not None else None
+            fresh, record = self._object(self._seen.lock_name), self._seen.lock
             # A newer pod of the same name that took the lock up is somebody else.
             if fresh is None or record is None or record.holder != self._me.name:
                 raise
@@ -195,7 +194,7 @@ class ClusterStore:
         not this member's any more."""
         for _ in range(2):
             obj = self._object(self._seen.lock_name)
-            if obj is None or records.read_lock(obj).holder != self._me.name:
+            if obj is None or not self._named():
                 raise ConflictError("the lock names another member")
             body = records.release_body(optime, self._identity(successor))
             body = records.with_version(body, records.version_of(obj))
@@ -211,10 +210,13 @@ class ClusterStore:
         """Tell where the WAL of this member's time ends, and leave all else as it stands. Raises ConflictError when the
         lock is not this member's any more."""
         obj = self._object(self._seen.lock_name)
-        if obj is None or records.read_lock(obj).holder != self._me.name:
+        if obj is None or not self._named():
             raise ConflictError("the lock names another member")
         body = records.with_version({"metadata": {"annotations": {"optime": str(lsn)}}}, records.version_of(obj))
         await self._patch(self._seen.lock_name, body, timeout)
+
+    def _named(self) -> bool:
+        return self._seen.lock is not None and self._seen.lock.holder == self._me.name
 
     def _identity(self, name: str | None) -> Me | None:
         """Another member as it will name itself in the lock; None while its pod has no address."""
@@ -365,8 +367,9 @@ class ClusterStore:
         if heartbeat == previous:
             return False
         self._seen_heartbeat, self._seen_at = heartbeat, self._now()
-        mine = heartbeat is not None and heartbeat.holder == self._me.name
-        return not _renewed(previous, heartbeat) or (not mine and self.heeds_renewals())
+        if heartbeat is None or not heartbeat.renews(previous):
+            return True
+        return heartbeat.holder != self._me.name and self.heeds_renewals()
 
     def _saw_pod(self, old: Object | None, new: Object | None) -> None:
         self._members = None
@@ -383,11 +386,6 @@ class ClusterStore:
         if member is None or member.name == self._me.name:
             return False
         return holder in (None, self._me.name, member.name)
-
-
-def _renewed(before: records.Heartbeat | None, after: records.Heartbeat | None) -> bool:
-    """Whether a holder has done no more than renew its lock."""
-    return before is not None and after is not None and (before.holder, before.epoch) == (after.holder, after.epoch)
 
 
 def _place(member: MemberView | None) -> object:

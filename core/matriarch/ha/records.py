@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from matriarch.ha.view import ConfigView, HistoryEntry, Me, Request, SyncView
@@ -28,6 +29,10 @@ class Heartbeat(NamedTuple):
     ttl: int | None
     renew_time: str | None
     epoch: int
+
+    def renews(self, before: Heartbeat | None) -> bool:
+        """Whether a holder has done no more than renew its lock."""
+        return before is not None and (before.holder, before.epoch) == (self.holder, self.epoch)
 
 
 @fact(frozen=True, slots=True)
@@ -304,19 +309,22 @@ def _integer(text: str | None) -> int | None:
         return None
 
 
-def _string_map(text: str | None) -> dict[str, str] | None:
+@lru_cache(maxsize=64)
+def _string_map(text: str | None) -> Mapping[str, str] | None:
     value = _json(text)
     if not isinstance(value, dict):
         return None
     return {str(key): str(item) for key, item in value.items()}
 
 
-def _positions(text: str | None) -> dict[str, int]:
+@lru_cache(maxsize=64)
+def _positions(text: str | None) -> Mapping[str, int]:
     value = _json(text)
     rows = value.items() if isinstance(value, dict) else ()
     return {name: lsn for name, lsn in rows if type(lsn) is int and 0 < lsn <= LARGEST}
 
 
+@lru_cache(maxsize=64)
 def _names(text: str | None) -> tuple[str, ...]:
     value = _json(text)
     return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list) else ()

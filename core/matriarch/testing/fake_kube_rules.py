@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import lru_cache
 from typing import Any
 
 from matriarch.kube.api import Kind, Object
@@ -67,8 +68,13 @@ def validate(kind: Kind, item: Object) -> None:
         for key, value in entries.items():
             if not isinstance(value, str):
                 raise Invalid(f"metadata.{field}[{key}] must be a string, not {type(value).__name__}")
-            if not _LABEL_KEY.match(key) or (field == "labels" and not _LABEL_VALUE.match(value)):
+            if not _allowed(key, value if field == "labels" else ""):
                 raise Invalid(f"metadata.{field}: {key!r}: {value!r} is not allowed")
+
+
+@lru_cache(maxsize=4096)
+def _allowed(key: str, label: str) -> bool:
+    return bool(_LABEL_KEY.match(key) and _LABEL_VALUE.match(label))
 
 
 def stored_form(kind: Kind, item: Object) -> Object:

@@ -59,6 +59,11 @@ class FakeNetwork:
         self._dark.clear()
         self.loss = 0.0
 
+    @property
+    def whole(self) -> bool:
+        """Whether every host reaches every other."""
+        return not self._dark and not self._cuts
+
     def passes(self, source: str, target: str) -> bool:
         """Whether a packet from `source` arrives at `target` now. A host always reaches itself."""
         if not self._dark and not self._cuts:

@@ -333,11 +333,11 @@ class Server:
         """Acknowledge every commit that has what it waits for under any of the settings in force."""
         if not self._waiters or not self.writable:
             return
-        horizon = max(self._horizon(sync) for sync in self.sync)
-        ready = [waiter for waiter in self._waiters if waiter.lsn <= horizon]
-        if not ready:
+        horizon = self._horizon(self.sync[0]) if len(self.sync) == 1 else max(map(self._horizon, self.sync))
+        if self._waiters[0].lsn > horizon:
             return
-        self._waiters = [waiter for waiter in self._waiters if waiter.lsn > horizon]
+        ready = [waiter for waiter in self._waiters if waiter.lsn <= horizon]
+        self._waiters = self._waiters[len(ready) :]
         for waiter in ready:
             self.site.watcher.acknowledged(self, waiter.branch, waiter.lsn)
             waiter.reply((waiter.branch, waiter.lsn))

@@ -28,12 +28,15 @@ class AsyncLag(Checker):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._steady: dict[tuple[str, str], float] = {}
+        self._whole: tuple[str, ...] | None = None
+        """Who was fit at the last tick, if all of them were in reach of each other."""
         self._samples: dict[str, deque[tuple[float, int]]] = {m.name: deque(maxlen=40) for m in world.members}
 
     def tick(self) -> None:
         """Sample who is in reach of whom, and where; of no use while only synchronous members may win."""
         if self.world.truth.sync.leader is not None:
             self._steady.clear()
+            self._whole = None
             return
         now = asyncio.get_running_loop().time()
         fit = [member for member in self.world.members if self._fit(member)]
@@ -45,8 +48,11 @@ class AsyncLag(Checker):
                 samples.clear()
         network = self.world.network
         brisk = not network.loss and network.delay[1] + self.world.plan.hazards.query[1] < BRISK_S
-        pairs = {(a.name, b.name) for a in fit for b in fit if brisk and network.both_ways(a.ip, b.ip)}
-        self._steady = {pair: self._steady.get(pair, now) for pair in sorted(pairs)}
+        whole = tuple(member.name for member in fit) if brisk and network.whole else None
+        if whole is None or whole != self._whole:
+            pairs = {(a.name, b.name) for a in fit for b in fit if brisk and network.both_ways(a.ip, b.ip)}
+            self._steady = {pair: self._steady.get(pair, now) for pair in sorted(pairs)}
+        self._whole = whole
 
     def holder_changed(self, before: str | None, after: str | None) -> None:
         """Somebody took the lock."""

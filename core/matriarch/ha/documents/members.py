@@ -61,9 +61,9 @@ def member_from_pod(pod: Mapping[str, Any]) -> MemberView:
     """What a pod tells about its member. Never raises; what cannot be read is unknown."""
     metadata = _inner(pod, "metadata")
     name, text = metadata.get("name"), _inner(metadata, "annotations").get(STATUS)
-    where = text_of(_inner(pod, "status"), "podIP")
-    member = _member(name if isinstance(name, str) else "", text if isinstance(text, str) else "", where)
-    return with_changes(member, pod_uid=text_of(metadata, "uid"), grace_s=_grace(metadata))
+    where, uid = text_of(_inner(pod, "status"), "podIP"), text_of(metadata, "uid")
+    name, text = name if isinstance(name, str) else "", text if isinstance(text, str) else ""
+    return _member(name, text, where, uid, _grace(metadata))
 
 
 def _grace(metadata: Mapping[str, Any]) -> float | None:
@@ -71,9 +71,9 @@ def _grace(metadata: Mapping[str, Any]) -> float | None:
 
 
 @lru_cache(maxsize=256)
-def _member(name: str, text: str, pod_ip: str | None) -> MemberView:
+def _member(name: str, text: str, pod_ip: str | None, uid: str | None, grace_s: float | None) -> MemberView:
     """A pod changes more often than its member's `status`, and decoding that is dear."""
-    return member_from_status(name, _document(text), pod_ip)
+    return with_changes(member_from_status(name, _document(text), pod_ip), pod_uid=uid, grace_s=grace_s)
 
 
 def member_from_status(name: str, document: Mapping[str, Any], pod_ip: str | None = None) -> MemberView:
