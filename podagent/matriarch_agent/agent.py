@@ -73,7 +73,9 @@ class Agent:
         self.me, self.postgres, self.init, self.peers = me, postgres, init, peers
         self.now, self.wall, self.log = now, wall, log
         self._tagged = me
-        self._awake = asyncio.Event()
+        self._woken = False
+        self._stirred: asyncio.Future[None] | None = None
+        self._settling: asyncio.TimerHandle | None = None
         self.store = ClusterStore(kube, lock_kube, me, namespace, now, self.wake)
         self.keeper = Keeper(self.store, init, now, self._renewal, self.settings, self.wake, log)
         self.keeper.bound_by_claim = self._bound_by_claim
@@ -115,7 +117,8 @@ class Agent:
 
     def wake(self) -> None:
         """Look again now."""
-        self._awake.set()
+        self._woken = True
+        self._stir()
 
     def terminate(self) -> None:
         """SIGTERM: hand over, stop Postgres, then return from `run`."""
@@ -124,7 +127,7 @@ class Agent:
 
     async def _loop(self) -> None:
         while True:
-            self._awake.clear()
+            self._woken = False
             view = await self.look()
             if view.memory.terminating and self._may_leave(view):
                 await self.callbacks.settle(SETTLE_CALLBACKS_S)
@@ -149,12 +152,26 @@ class Agent:
         return self.store.synced or view.holds_lease or view.postgres.writable
 
     async def _sleep(self, seconds: float) -> None:
-        alarm = asyncio.get_running_loop().call_later(seconds, self._awake.set)
+        """Until there is something to see, and then a moment more, for all that comes with it."""
+        loop = asyncio.get_running_loop()
+        alarm = loop.call_later(0.0 if self._woken else seconds, self._stir)
+        self._stirred = loop.create_future()
         try:
-            await self._awake.wait()
+            await self._stirred
         finally:
             alarm.cancel()
-        await asyncio.sleep(SETTLE_S)
+            if self._settling is not None:
+                self._settling.cancel()
+            self._stirred = self._settling = None
+
+    def _stir(self) -> None:
+        """End the sleep in a moment."""
+        if self._stirred is not None and self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(SETTLE_S, self._get_up)
+
+    def _get_up(self) -> None:
+        if self._stirred is not None and not self._stirred.done():
+            self._stirred.set_result(None)
 
     async def _watch_postgres(self) -> None:
         while True:

@@ -71,7 +71,7 @@ class Client:
 
     def _begin(self, tell: Reply) -> None:
         """Send a commit. `tell` is called once: with its end, or with None after the timeout or a broken session."""
-        size = self._rng.randint(80, 3000)
+        size = 80 + int(self._rng.random() * 2920)
         if self._rng.random() < self.bulk:
             size = self._rng.randint(1, 40) * 1024 * 1024
         self._asked += 1

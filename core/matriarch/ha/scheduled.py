@@ -87,6 +87,8 @@ def too_late(at: float, view: View) -> bool:
 def wake_for(view: View, wake_in: float) -> float:
     """`wake_in`, or the seconds until what is scheduled next here, when that is sooner."""
     restart, request = view.memory.scheduled_restart, view.request
+    if restart is None and request.scheduled_at is None:
+        return wake_in
     times = [restart.at, restart.at - LEAD_S] if restart is not None else []
     if request.pending and request.scheduled_at is not None:
         times.append(request.scheduled_at)

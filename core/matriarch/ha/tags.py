@@ -53,6 +53,9 @@ class Tags:
         return not self.nofailover and self.failover_priority > 0
 
 
+_NONE = Tags()
+
+
 def tags_from(value: object) -> Tags:
     """Tags as a person may have written them. The boolean wins over the priority that says the same."""
     tags = value if isinstance(value, Mapping) else {}
@@ -84,6 +87,8 @@ def _is_plain(value: object) -> bool:
 
 def tags_document(tags: Tags) -> dict[str, Any]:
     """The tags that differ from their defaults."""
+    if tags == _NONE:
+        return {}
     document: dict[str, Any] = {name: True for name in _FLAGS if getattr(tags, name)}
     document.update({name: getattr(tags, name) for name in _NUMBERS if getattr(tags, name) != 1})
     if tags.replicatefrom is not None:

@@ -371,8 +371,12 @@ class View:
 
     def member(self, name: str | None) -> MemberView | None:
         """A member by name."""
-        return next((member for member in self.members if member.name == name), None)
+        for member in self.members:
+            if member.name == name:
+                return member
+        return None
 
     def peers(self) -> tuple[MemberView, ...]:
         """All members but this one."""
-        return tuple(member for member in self.members if member.name != self.me.name)
+        mine = self.me.name
+        return tuple([member for member in self.members if member.name != mine])

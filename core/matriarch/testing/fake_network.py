@@ -79,7 +79,8 @@ class FakeNetwork:
 
     def latency(self) -> float:
         """One way, in seconds."""
-        return self._rng.uniform(*self.delay)
+        low, high = self.delay
+        return low + (high - low) * self._rng.random()
 
     async def ask(self, source: str, target: str, serve: Callable[[], Awaitable[T]]) -> T:
         """A request and its answer. Hangs for ever when either is lost: the caller has a timeout of its own.

@@ -113,6 +113,8 @@ class Intake:
     def _check_lineage(self, branch: Branch, upto: int, doing: str) -> None:
         """Rule 5: what is here must be part of what the sender has."""
         server, disk = self._server, self._server.disk
+        if branch is disk.branch and disk.flushed <= upto:
+            return
         if not branch.holds(upto, disk.branch, disk.flushed):
             what = f"{doing}, at {branch}@{upto:X}, but has {disk}: diverged"
             server.site.watcher.violation(5, server.member, what)

@@ -62,6 +62,8 @@ class Server:
         self.told_lsn = 0
         """How far it had written when that was last told."""
         self._stops = 0
+        self.hung = False
+        """Stopped by a signal: a process is there and does nothing."""
         self._loop = asyncio.get_running_loop()
         self.started = ""
         """pg_postmaster_start_time."""
@@ -98,11 +100,6 @@ class Server:
         return self.process == "running" and self.in_recovery is False and not self.hung
 
     @property
-    def hung(self) -> bool:
-        """Stopped by a signal: a process is there and does nothing."""
-        return self._stops > 0
-
-    @property
     def unusable_for(self) -> float | None:
         """Seconds for which it has hung or been deaf."""
         return None if self._unusable_since is None else self._loop.time() - self._unusable_since
@@ -137,7 +134,7 @@ class Server:
         self.life += 1
         self.process = "starting"
         self.in_recovery = None
-        self._stops, self.deaf, self._unusable_since = 0, False, None
+        self._stops, self.hung, self.deaf, self._unusable_since = 0, False, False, None
         self.sync = [sync]
         self.sync_lsn = 0
         self.upstream = upstream
@@ -206,8 +203,8 @@ class Server:
             return
         self.intake.replay()
         self.life += 1
-        self.process, self.in_recovery, self._stops = "stopped", None, 0
-        self.deaf, self._unusable_since = False, None
+        self.process, self.in_recovery = "stopped", None
+        self._stops, self.hung, self.deaf, self._unusable_since = 0, False, False, None
         self.turn()
         if self.volume.data is not None:
             self.volume.data.crash(machine=machine)
@@ -222,6 +219,7 @@ class Server:
         """SIGSTOP or SIGCONT to every process of the postmaster; several who stop it must all let it go on."""
         if self.process != "stopped":
             self._stops = max(0, self._stops + (1 if frozen else -1))
+            self.hung = self._stops > 0
             self._note_use()
             self.notify()
             self.release()

@@ -93,4 +93,5 @@ class Site:
 
 def between(rng: random.Random, bounds: Range) -> float:
     """A random duration."""
-    return rng.uniform(*bounds)
+    low, high = bounds
+    return low + (high - low) * rng.random()

@@ -17,6 +17,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any, Never, TypeVar
 
@@ -73,6 +74,10 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self._timers_set = 0
         self._serial = 0
         self.set_task_factory(_numbered_task)
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
+
+    get_debug = staticmethod(bool)
+    """Never. Every future asks for it, and this answer needs no Python."""
 
     def time(self) -> float:
         """Virtual seconds."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from matriarch.testing.fake_postgres_server import Server
 from matriarch.testing.fake_postgres_wal import Branch
 from simulation.checkers.base import Checker
+
+if TYPE_CHECKING:
+    from simulation.world import World
 
 SLACK_S = 1e-3
 CLOCKS = 0.03
@@ -18,6 +22,10 @@ class Lease(Checker):
     when its renewal was applied is the longest that anybody could defend."""
 
     rule = 2
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._time = asyncio.get_running_loop().time
 
     def changed(self, server: Server) -> None:
         """A server came up."""
@@ -55,7 +63,10 @@ class Lease(Checker):
     def _check(self, server: Server, doing: str) -> None:
         if not server.writable:
             return
-        over = asyncio.get_running_loop().time() - self.world.truth.right_until(server.member)
+        now, truth = self._time(), self.world.truth
+        if now <= truth.granted.get(server.member, -1e9):
+            return
+        over = now - truth.right_until(server.member)
         if over > SLACK_S:
             since = f"{over:.3f} s after its right ended" if over < 1e6 else "without ever having had a lease"
             self.broken(server.member, f"{doing} {since}")

@@ -21,7 +21,10 @@ class SingleWriter(Checker):
     def acknowledged(self, server: Server, branch: Branch, lsn: int) -> None:
         """An acknowledgement while somebody else could give one as well, unless that one has the commit: then it is
         the late word on a commit from before the change of primaries."""
-        others = [m.server for m in self.world.members if m.server is not server and m.server.can_acknowledge()]
+        writable = [member.server for member in self.world.members if member.server.in_recovery is False]
+        if writable == [server]:
+            return
+        others = [other for other in writable if other is not server and other.can_acknowledge()]
         unaware = [other for other in others if not other.disk.holds(branch, lsn)]
         if unaware:
             self._complain([server, *unaware])

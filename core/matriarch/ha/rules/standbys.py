@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from matriarch.ha.quorum import Goal, Names
-from matriarch.ha.tags import Tags
-from matriarch.ha.view import Standby, View
+from matriarch.ha.view import MemberView, Standby, View
 
 
 def goal_of(view: View) -> Goal:
@@ -20,12 +21,13 @@ def choose(view: View) -> Names:
     Who may not be promoted is a last resort: it keeps a second copy, but nobody could take over with it. Quorum mode
     takes such members only to fill up to the count (after Patroni).
     """
-    rows = _eligible(view)
+    members = {member.name: member for member in view.members}
+    rows = _eligible(view, members)
     wanted = (view.due_request.candidate or "") if view.due_request.pending else ""
     named = view.postgres.sync_names.names if view.postgres.sync_names is not None else ()
 
     def order(row: Standby) -> tuple[bool, bool, int, bool, bool, int, str]:
-        tags = _tags(view, row)
+        tags = members[row.name].tags
         listed, known = row.name in view.sync.standbys, row.name in named
         last = (not listed, not known, -(row.flush_lsn or 0), row.name)
         return (row.name != wanted, not tags.may_lead, -tags.sync_priority, *last)
@@ -33,8 +35,8 @@ def choose(view: View) -> Names:
     rows.sort(key=order)
     count = view.settings.synchronous_node_count
     if view.settings.quorum:
-        count = max(count, sum(_tags(view, row).may_lead for row in rows))
-    return frozenset(row.name for row in rows[:count])
+        count = max(count, sum(members[row.name].tags.may_lead for row in rows))
+    return frozenset([row.name for row in rows[:count]])
 
 
 def sure(view: View) -> Names:
@@ -42,8 +44,8 @@ def sure(view: View) -> Names:
     return frozenset(row.name for row in view.postgres.standbys if _is_sure(view, row))
 
 
-def _eligible(view: View) -> list[Standby]:
-    rows = [row for row in view.postgres.standbys if row.name != view.me.name and _streams(view, row)]
+def _eligible(view: View, members: Mapping[str, MemberView]) -> list[Standby]:
+    rows = [row for row in view.postgres.standbys if row.name != view.me.name and _streams(members.get(row.name), row)]
     most = view.settings.maximum_lag_on_syncnode
     if most <= 0 or not rows:
         return rows
@@ -53,16 +55,10 @@ def _eligible(view: View) -> list[Standby]:
     return [row for row, lsn in zip(rows, flushed, strict=True) if end - lsn <= most]
 
 
-def _streams(view: View, row: Standby) -> bool:
-    if view.member(row.name) is None or row.state != "streaming" or row.flush_lsn is None:
+def _streams(member: MemberView | None, row: Standby) -> bool:
+    if member is None or row.state != "streaming" or row.flush_lsn is None:
         return False
-    tags = _tags(view, row)
-    return not tags.nosync and tags.sync_priority > 0
-
-
-def _tags(view: View, row: Standby) -> Tags:
-    member = view.member(row.name)
-    return member.tags if member is not None else Tags()
+    return not member.tags.nosync and member.tags.sync_priority > 0
 
 
 def _is_sure(view: View, row: Standby) -> bool:

@@ -7,8 +7,6 @@ which a decision may be another one although nothing else has changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from matriarch.ha.lease import OVERDUE_S
 from matriarch.ha.rules.race import POLL_AHEAD_S
 from matriarch.ha.rules.unusable import SHARE_OF_TTL
@@ -23,30 +21,23 @@ LEAST_S = 0.02
 
 
 def upkeep_wake(view: View, wake_in: float) -> float:
-    """`wake_in`, or the seconds to what this member itself has to do sooner."""
-    return max(LEAST_S, min(wake_for(view, wake_in), *_own(view), wake_in))
+    """`wake_in`, or the seconds to what this member itself has to do sooner: when its lease ends, and while nobody can
+    use its Postgres."""
+    wake = wake_for(view, wake_in)
+    if view.lease_until is not None and view.holds_lease:
+        wake = min(wake, view.lease_until - view.now)
+    if view.postgres.unusable_for is not None:
+        left = view.settings.ttl * SHARE_OF_TTL - view.postgres.unusable_for
+        wake = min(wake, left if left > 0 else UNUSABLE_LOOK_S, UNUSABLE_LOOK_S)
+    return max(LEAST_S, wake)
 
 
 def lock_wake(view: View, wake_in: float) -> float:
     """The same, and sooner when another member's lock will be overdue, or over, if nobody renews it before."""
-    return max(LEAST_S, min(upkeep_wake(view, wake_in), *_locks(view), wake_in))
-
-
-def _own(view: View) -> Iterator[float]:
-    """A lease that ends, and a Postgres that has been of no use for too long."""
-    if view.holds_lease and view.lease_until is not None:
-        yield view.lease_until - view.now
-    unusable = view.postgres.unusable_for
-    if unusable is not None:
-        left = view.settings.ttl * SHARE_OF_TTL - unusable
-        yield min(left, UNUSABLE_LOOK_S) if left > 0 else UNUSABLE_LOOK_S
-
-
-def _locks(view: View) -> Iterator[float]:
-    lock = view.lock
+    wake, lock = upkeep_wake(view, wake_in), view.lock
     if lock.leader is None or view.lock_is_mine:
-        return
+        return wake
     age = view.now - lock.seen_at
-    overdue = view.settings.loop_wait + OVERDUE_S - age
-    yield overdue if overdue > 0 else OVERDUE_S
-    yield lock.ttl - AHEAD_S - age if lock.ttl - AHEAD_S > age else lock.ttl - age
+    overdue, ahead = view.settings.loop_wait + OVERDUE_S - age, lock.ttl - AHEAD_S - age
+    wake = min(wake, overdue if overdue > 0 else OVERDUE_S, ahead if ahead > 0 else lock.ttl - age)
+    return max(LEAST_S, wake)
