@@ -153,6 +153,47 @@ async def the_end_of_the_wal_stream_is_told_at_once(stage: Stage) -> None:
         await ended
 
 
+async def a_silent_wal_stream_is_told(stage: Stage) -> None:
+    primary = await stage.primary()
+    replica = await stage.replica(primary, "demo-1")
+    await seen(replica, lambda view: view.streaming)
+    await primary.write()
+    silence = asyncio.ensure_future(replica.postgres.wait_for_silence(1.0))
+    for _ in range(15):
+        await asyncio.sleep(0.1)
+        await primary.write()
+    assert not silence.done(), "a message came every tenth of a second"
+    async with asyncio.timeout(3.0):
+        await silence
+    view = await replica.postgres.observe()
+    assert view.streaming and (view.heard_age or 0.0) >= 0.9
+    again = asyncio.ensure_future(replica.postgres.wait_for_silence(1.0))
+    await asyncio.sleep(0.5)
+    assert not again.done(), "told once"
+    again.cancel()
+
+
+async def standbys_that_come_and_go_are_told_where_commits_wait_for_them(stage: Stage) -> None:
+    primary = await stage.primary()
+
+    async def until_there_are(count: int) -> None:
+        while len((await primary.postgres.observe()).standbys) != count:
+            await primary.postgres.wait_for_change()
+
+    come = asyncio.ensure_future(until_there_are(1))
+    await asyncio.sleep(0.1)
+    replica = await stage.replica(primary, "demo-1")
+    await seen(replica, lambda view: view.streaming)
+    async with asyncio.timeout(2.0):
+        await come
+    gone = asyncio.ensure_future(until_there_are(0))
+    await asyncio.sleep(1.0)
+    assert not gone.done()
+    await replica.postgres.kill()
+    async with asyncio.timeout(2.0):
+        await gone
+
+
 async def a_fast_stop_tells_its_last_position(stage: Stage) -> None:
     primary = await stage.primary()
     replica = await stage.replica(primary, "demo-1")
@@ -372,6 +413,8 @@ CONTRACT: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     nothing_to_rewind_is_a_failure,
     a_killed_primary_comes_back,
     the_end_of_the_wal_stream_is_told_at_once,
+    a_silent_wal_stream_is_told,
+    standbys_that_come_and_go_are_told_where_commits_wait_for_them,
     a_fast_stop_tells_its_last_position,
     commits_wait_for_the_named_standby,
     any_of_the_named_standbys_will_do,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -10,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from matriarch.ha.view import Me
-from matriarch.kube.api import ENDPOINTS, SERVICES
+from matriarch.kube.api import ENDPOINTS, PODS, SERVICES
 from matriarch.testing.fake_kube import FakeKubeServer
 from matriarch.testing.virtual_time import run
 from matriarch.words.errors import ConflictError, MatriarchError, NotFound
@@ -27,7 +28,11 @@ class Party:
         self.server = server
         self.faults = server.faults_for(name)
         kube = server.client(name)
-        self.store = ClusterStore(kube, kube, self.me, NAMESPACE, asyncio.get_running_loop().time, lambda: None)
+        self.wakes = 0
+        self.store = ClusterStore(kube, kube, self.me, NAMESPACE, asyncio.get_running_loop().time, self._wake)
+
+    def _wake(self) -> None:
+        self.wakes += 1
 
     async def take(self, version: str | None) -> None:
         await self.store.take_lock(version, self.store.renewal(1000, {}), 3.0)
@@ -166,3 +171,49 @@ def test_annotations_of_every_record_are_strings() -> None:
     run(live())
 
 
+
+
+def test_a_mere_renewal_wakes_nobody_who_does_not_heed_it() -> None:
+    """The next look is planned for when the lock would be overdue; only its expiry counts from the renewal."""
+
+    async def live() -> None:
+        async with at_work("demo-0", "demo-1") as (leader, other):
+            await leader.take(None)
+            await asyncio.sleep(0.1)
+            seen, wakes = other.store.lock().seen_at, other.wakes
+            other.store.heeds_renewals = lambda: False
+            await leader.renew()
+            await asyncio.sleep(0.1)
+            assert other.store.lock().seen_at > seen and other.wakes == wakes
+            other.store.heeds_renewals = lambda: True
+            await leader.renew()
+            await asyncio.sleep(0.1)
+            assert other.wakes == wakes + 1
+            other.store.heeds_renewals = lambda: False
+            await leader.store.release_lock(1002, None, 3.0)
+            await asyncio.sleep(0.1)
+            assert other.wakes == wakes + 2, "another holder, or none, is everybody's business"
+
+    run(live())
+
+
+def test_a_members_state_is_the_leaders_business_and_the_leaders_is_everybodys() -> None:
+    async def live() -> None:
+        async with at_work("demo-0", "demo-1", "demo-2") as (leader, other, third):
+            for party in (leader, other, third):
+                metadata = {"name": party.me.name, "namespace": NAMESPACE, "labels": dict(party.me.cluster_labels)}
+                leader.server.store.seed(PODS, NAMESPACE, {"metadata": metadata, "status": {"podIP": party.me.pod_ip}})
+            await leader.take(None)
+            await asyncio.sleep(0.1)
+
+            async def woken_by(party: Party, state: str) -> list[int]:
+                before = [one.wakes for one in (leader, other, third)]
+                text = json.dumps({"state": state, "role": "replica"})
+                await party.store.patch_pod({"metadata": {"annotations": {"status": text}}}, 1.0)
+                await asyncio.sleep(0.1)
+                return [one.wakes - then for one, then in zip((leader, other, third), before, strict=True)]
+
+            assert await woken_by(other, "running") == [1, 0, 0]
+            assert await woken_by(leader, "running") == [0, 1, 1]
+
+    run(live())
