@@ -29,13 +29,13 @@ def test_nothing_goes_round_between_full_disks() -> None:
     """Everybody's disk is full: the lock stays where it is, and starts are tried now and then, not all the time."""
 
     async def story(world: World, primary: Member) -> None:
-        epoch, starts = world.truth.lock.epoch if world.truth.lock else 0, primary.server.transitions
+        epoch, starts = world.truth.lock.epoch if world.truth.lock else 0, primary.server.news.transitions
         for member in world.members:
             member.volume.full = True
         await asyncio.sleep(60.0)
         assert world.truth.holder == primary.name, "\n".join(world.trace.lines(60))
         assert world.truth.lock is not None and world.truth.lock.epoch == epoch
-        assert primary.server.transitions - starts <= 2 * 60 / 10 + 4
+        assert primary.server.news.transitions - starts <= 2 * 60 / 10 + 4
         for member in world.members:
             member.volume.full = False
 

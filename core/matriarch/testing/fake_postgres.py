@@ -10,6 +10,7 @@ from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory, Upstream
 from matriarch.testing.fake_postgres_copy import base_backup, initdb, rewound
+from matriarch.testing.fake_postgres_news import Listener
 from matriarch.testing.fake_postgres_server import RECORD, Server
 from matriarch.testing.fake_postgres_site import between
 from matriarch.testing.fake_postgres_view import busy_slots, history_of, view_of
@@ -19,8 +20,6 @@ from matriarch.words.sync_names import SyncNames
 from matriarch_agent.ports import Archived, StartMode
 
 QUERY_TIMEOUT_S = 2.0
-INSTANT_S = 1e-6
-"""A wait that is shorter may not move the clock at all."""
 STOP_TIMEOUT_S = 10.0
 """Seconds of a fast shutdown after which the adapter kills."""
 
@@ -34,9 +33,7 @@ class FakePostgres:
         self.applied: ClusterSettings | None = None
         self.failures = 0
         self.last_error = ""
-        self._seen = (server.transitions, 0)
-        self._silent_since = -1.0
-        """Since when the stream was silent when that was last told."""
+        self._listener = Listener(server, lambda: self.applied)
         self._running_parameters: dict[str, Any] = {}
 
     # --- looking --------------------------------------------------------------------------------------------------
@@ -64,27 +61,11 @@ class FakePostgres:
 
     async def wait_for_change(self) -> None:
         """Return at the news that an agent is told without asking."""
-        while self._seen == self._news():
-            await self.server.told.wait()
-        self._seen = self._news()
-
-    def _news(self) -> tuple[int, int]:
-        synchronous = self.applied is not None and self.applied.synchronous
-        return self.server.transitions, self.server.standby_news if synchronous else 0
+        await self._listener.change()
 
     async def wait_for_silence(self, seconds: float) -> None:
-        """Return when the walreceiver has had no message for so long; once for each silence."""
-        while True:
-            link = self.server.intake.link
-            if link is None or not link.receiver_open:
-                await self.server.stirred.wait()
-                continue
-            left = seconds - link.silent_for
-            over = left < INSTANT_S
-            if over and self._silent_since != link.heard_at:
-                self._silent_since = link.heard_at
-                return
-            await asyncio.sleep(seconds if over else left)
+        """Return when the walreceiver has had no message for so long."""
+        await self._listener.silence(seconds)
 
     async def local_history(self) -> tuple[HistoryEntry, ...]:
         """The timeline history of the data directory."""

@@ -33,7 +33,7 @@ class FakeInit:
         self._leash = leash
         self._until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._runs = server.transitions
+        self._runs = server.news.transitions
         self.frozen = False
         server.permitted = self._permits
 
@@ -48,7 +48,7 @@ class FakeInit:
 
     async def untouched(self) -> bool:
         """Whether no postmaster has run since this container started."""
-        return self._server.process == "stopped" and self._server.transitions == self._runs
+        return self._server.process == "stopped" and self._server.news.transitions == self._runs
 
     @property
     def armed(self) -> bool:

@@ -54,7 +54,7 @@ class Intake:
             if not problem and self.link is not None:
                 await self.link.closed
                 self.link = None
-                server.turn()
+                server.news.turn()
                 server.notify()
             await self._pause()
             if life == server.life:

@@ -13,6 +13,7 @@ from matriarch.ha.view import Upstream
 from matriarch.testing.bell import Bell
 from matriarch.testing.fake_postgres_archive import Archiver
 from matriarch.testing.fake_postgres_intake import Intake
+from matriarch.testing.fake_postgres_news import News
 from matriarch.testing.fake_postgres_site import Hazards, Site, between
 from matriarch.testing.fake_postgres_stream import Link
 from matriarch.testing.fake_postgres_wal import CHECKPOINT_EVERY, Branch, DataDir, Volume
@@ -21,8 +22,6 @@ from matriarch.words.sync_names import NOBODY, SyncNames
 
 RECORD = 120
 """Bytes of a checkpoint, an end-of-recovery or a shutdown record."""
-MUCH_WAL = 64 * 1024 * 1024
-"""Bytes after which an agent is told that a primary has written on."""
 
 
 Reply = Callable[[tuple[Branch, int] | None], None]
@@ -53,14 +52,6 @@ class Server:
         self.process: Literal["stopped", "starting", "running", "stopping"] = "stopped"
         self.in_recovery: bool | None = None
         self.life = 0
-        self.transitions = 0
-        """Starts and ends of the postmaster, and ends of its WAL stream."""
-        self.standby_news = 0
-        """How often an adapter would have noticed that standbys or the amount of WAL had changed."""
-        self.told = Bell()
-        """Rings with each of both."""
-        self.told_lsn = 0
-        """How far it had written when that was last told."""
         self._stops = 0
         self.hung = False
         """Stopped by a signal: a process is there and does nothing."""
@@ -78,6 +69,7 @@ class Server:
         self.upstream: Upstream | None = None
         self.links: dict[str, Link] = {}
         self.intake = Intake(self)
+        self.news = News(self)
         self.archiver = Archiver(self)
         self.stirred = Bell()
         """Rings at every change."""
@@ -140,7 +132,7 @@ class Server:
         self.upstream = upstream
         self.intake.forget()
         self.started = f"{self._loop.time():.6f}"
-        self.turn()
+        self.news.turn()
         self.notify()
         return self.life
 
@@ -205,7 +197,7 @@ class Server:
         self.life += 1
         self.process, self.in_recovery = "stopped", None
         self._stops, self.hung, self.deaf, self._unusable_since = 0, False, False, None
-        self.turn()
+        self.news.turn()
         if self.volume.data is not None:
             self.volume.data.crash(machine=machine)
         self.abort_commits()
@@ -237,20 +229,6 @@ class Server:
             self._unusable_since = None
         elif self._unusable_since is None:
             self._unusable_since = self._loop.time()
-
-    def turn(self) -> None:
-        """The postmaster has started or ended, or its WAL stream has ended."""
-        self.transitions += 1
-        self.told.ring()
-
-    def _tell_soon(self) -> None:
-        """Of standbys and of much WAL the adapter learns by asking now and then."""
-        if self.in_recovery is False:
-            self._loop.call_later(between(self.rng, self.hazards.notice), self._tell)
-
-    def _tell(self) -> None:
-        self.standby_news += 1
-        self.told.ring()
 
     def notify(self) -> None:
         """Something a watcher or a waiting method may care for has changed."""
@@ -310,9 +288,7 @@ class Server:
             link.pump()
         if disk.flushed - disk.checkpoint > CHECKPOINT_EVERY:
             self.checkpoint()
-        if disk.flushed - self.told_lsn > MUCH_WAL:
-            self.told_lsn = disk.flushed
-            self._tell_soon()
+        self.news.wrote(disk.flushed)
 
     def checkpoint(self) -> None:
         """A checkpoint, or a restartpoint in recovery: WAL that neither crash recovery nor standbys need goes."""
@@ -384,7 +360,7 @@ class Server:
 
     def link_changed(self, link: Link) -> None:
         """A standby caught up."""
-        self._tell_soon()
+        self.news.standbys_changed()
         self.notify()
         self.release()
 
@@ -392,7 +368,7 @@ class Server:
         """A walsender ended."""
         if self.links.get(link.name) is link:
             del self.links[link.name]
-            self._tell_soon()
+            self.news.standbys_changed()
         self.notify()
 
     def confirmed(self, link: Link) -> None:

@@ -93,6 +93,6 @@ def test_who_is_not_listed_waits_for_a_record_to_change() -> None:
 
 def test_an_activity_wakes_at_its_end_and_only_a_holder_looks_at_its_length() -> None:
     clone = a_view(activity=Activity("Clone", NOW - 2), members=members())
-    assert decide(clone).wake_in == pytest.approx(3.0)
+    assert decide(clone).wake_in == pytest.approx(2.75)
     start = settled(activity=Activity("Checkpoint", NOW - 2))
     assert decide(start).wake_in == pytest.approx(1.0)

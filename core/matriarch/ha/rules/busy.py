@@ -6,7 +6,8 @@ from matriarch.ha.actions import BreakOff, Decision, Fence, Release, StopPostgre
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import give_up_start
 from matriarch.ha.rules.race import sync_active
-from matriarch.ha.rules.upstream import leader_upstream, remote_upstream
+from matriarch.ha.rules.upstream import leader_upstream
+from matriarch.ha.rules.waking import lock_wake
 from matriarch.ha.view import MemberView, View
 
 PATIENCE_S = 10.0
@@ -44,8 +45,9 @@ def busy(view: View) -> Decision | None:
         return Decision((Fence(), Release()), Reason.START_FAILED, f"{facts}, not in time", wake_in=0.5)
     if view.memory.terminating and activity.name not in ("HandOver", "StopPostgres", "Promote", "StartPrimary"):
         return Decision((StopPostgres(),), Reason.TERMINATING, f"cancelling {activity.name}", lead, 0.5)
-    # Its end wakes this member; only a holder has a limit to look at.
-    return Decision((), Reason.BUSY, facts, lead, wake_in=LOOK_S if view.lock_is_mine else view.settings.loop_wait)
+    # Its end wakes this member. A holder has limits to look at, all others their lock's.
+    wake = LOOK_S if view.lock_is_mine else lock_wake(view, view.settings.loop_wait)
+    return Decision((), Reason.BUSY, facts, lead, wake_in=wake)
 
 
 def _waits_in_vain(view: View) -> bool:
