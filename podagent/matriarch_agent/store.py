@@ -51,7 +51,7 @@ class ClusterStore:
         self._pods = Informer(kube, PODS, namespace, labels=chosen, on_change=self._saw_pod, now=now)
         self._seen = Seen(me.cluster)
         self._read_status: Reading[dict[str, Any]] = Reading(status_of, {})
-        self._decoded: dict[str, Reading[MemberView | None]] = {}
+        self._by_name: dict[str, MemberView] = {}
         self._members: tuple[MemberView, ...] | None = None
         self._lock_state: object = None
         self._lock_view = LockView()
@@ -138,10 +138,7 @@ class ClusterStore:
     def members(self) -> tuple[MemberView, ...]:
         """All members whose pods exist, by name."""
         if self._members is None:
-            pods = {name: pod for (_, name), pod in self._pods.cache.items()}
-            self._decoded = {name: self._decoded[name] for name in sorted(pods)}
-            found = [reading.of(pods[name]) for name, reading in self._decoded.items()]
-            self._members = tuple(member for member in found if member is not None)
+            self._members = tuple([self._by_name[name] for name in sorted(self._by_name)])
         return self._members
 
     def statuses(self) -> dict[str, dict[str, Any]]:
@@ -372,9 +369,11 @@ class ClusterStore:
         return heartbeat.holder != self._me.name and self.heeds_renewals()
 
     def _saw_pod(self, old: Object | None, new: Object | None) -> None:
+        name = (new or old or {})["metadata"]["name"]
+        before, after = self._by_name.pop(name, None), None
+        if new is not None:
+            after = self._by_name[name] = member_from_pod(new)
         self._members = None
-        reading = self._decoded.setdefault((new or old or {})["metadata"]["name"], Reading(member_from_pod, None))
-        before, after = reading.of(old), reading.of(new)
         if _place(before) != _place(after) or (self._concerns(after) and _role(before) != _role(after)):
             self._wake()
 

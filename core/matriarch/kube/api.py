@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from matriarch.words.facts import fact
+
 Object = dict[str, Any]
 JsonPatch = list[Object]
 PatchType = Literal["merge", "json"]
@@ -35,7 +37,7 @@ class Listing:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class WatchEvent:
     """One event of a watch. A BOOKMARK carries only `metadata.resourceVersion`."""
 

@@ -19,12 +19,13 @@ from matriarch.testing.fake_kube_apply import Manager, Ownership, apply_intent, 
 from matriarch.testing.fake_kube_patch import copy_json, json_patch, merge_patch
 from matriarch.testing.fake_kube_selectors import parse_selector
 from matriarch.words.errors import AlreadyExists, Gone, Invalid, NotFound
+from matriarch.words.facts import fact
 
 Key = tuple[str, str]
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class Change:
     """One step of the history. `at` is the server's clock in seconds."""
 

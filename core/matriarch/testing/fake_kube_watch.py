@@ -6,19 +6,19 @@ import asyncio
 import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
 
 from matriarch.kube.api import Kind, Object, WatchEvent
 from matriarch.testing.fake_kube_faults import ApiFaults
 from matriarch.testing.fake_kube_selectors import Matches
 from matriarch.testing.fake_kube_store import Change, Store, Table
 from matriarch.words.errors import Gone, Unavailable
+from matriarch.words.facts import fact
 
 _MUTE_POLL_S = 0.25
 """How often a stream that a fault silences looks whether the fault has ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact(frozen=True, slots=True)
 class Selection:
     """What a watch is about."""
 
