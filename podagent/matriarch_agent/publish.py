@@ -25,6 +25,8 @@ from matriarch_agent.store import ClusterStore
 MOVING = frozenset({"xlog_location", "replay_lsn", "receive_lsn"})
 """Keys whose change alone is not worth a write out of turn."""
 
+EARLY_S = 0.3
+"""Seconds by which a write may come before its time, so that it does not cost a look of its own."""
 AGAIN_S = 0.5
 """Seconds after a write that failed in which none is tried."""
 QUIET_S = 1.2
@@ -74,7 +76,7 @@ class Publisher:
                 due_in = quiet_for
         changed = {key for key in wanted.keys() | present.keys() if wanted.get(key) != present.get(key)}
         early = self._written_at + view.settings.loop_wait - self._now()
-        if changed and (early <= 0 or changed - MOVING):
+        if changed and (early <= EARLY_S or changed - MOVING):
             metadata["annotations"] = {labels.STATUS: encode(wanted)}
         elif changed:
             due_in = min(due_in, early)
