@@ -9,10 +9,12 @@ from __future__ import annotations
 from matriarch.ha.actions import Acquire, Bootstrap, Clone, Decision, PollPeers, Reclaim, Release, WriteInitialize
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid, never_used
-from matriarch.ha.rules.polling import FRESH_S, fresh_poll
+from matriarch.ha.rules.polling import fresh_poll, until_stale
 from matriarch.ha.rules.upstream import copy_source, upstream_of
 from matriarch.ha.rules.waking import lock_wake
 from matriarch.ha.view import View
+
+AGAIN_S = 0.5
 
 
 def bootstrap(view: View) -> Decision | None:
@@ -71,7 +73,7 @@ def _race(view: View) -> Decision:
     with_data = [answer.name for answer in poll.answers if answer.reachable and not answer.empty]
     if with_data:
         facts = f"{', '.join(with_data)} has data and will lead"
-        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=poll.at + FRESH_S - view.now)
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=until_stale(view, AGAIN_S))
     if view.claim_binds:
         facts = f"{view.failsafe.leader} is primary under failsafe"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
@@ -79,7 +81,7 @@ def _race(view: View) -> Decision:
     free_for = view.now - (view.memory.unlocked_since if view.memory.unlocked_since is not None else view.now)
     if silent and (free_for < 2 * view.settings.ttl or _was_alive(view)):
         facts = f"{', '.join(silent)} has not said yet whether it has data"
-        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=until_stale(view, AGAIN_S))
     return Decision((Acquire(view.lock.version),), Reason.CLAIMING_BOOTSTRAP, "nobody has data", wake_in=0.0)
 
 

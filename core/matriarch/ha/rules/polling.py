@@ -15,3 +15,9 @@ def fresh_poll(view: View) -> Poll | None:
         return None
     asked = {answer.name for answer in poll.answers}
     return poll if all(member.name in asked for member in view.peers()) else None
+
+
+def until_stale(view: View, least: float) -> float:
+    """Seconds until the last round of answers counts no more, at least `least`: what follows from it cannot change
+    sooner, unless a record does."""
+    return least if view.poll is None else max(least, view.poll.at + FRESH_S - view.now)

@@ -13,13 +13,15 @@ from matriarch.ha.postgres_view import UNFIT_AFTER_S
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.isolation import failsafe_applies
-from matriarch.ha.rules.polling import fresh_poll
+from matriarch.ha.rules.polling import fresh_poll, until_stale
 from matriarch.ha.rules.sync import promotion
 from matriarch.ha.rules.votes import ahead, ask, in_time, obstacle, same_position, votes_needed
 from matriarch.ha.view import PeerAnswer, Poll, View
 from matriarch.words.lsn import format_lsn
 
 AGAIN_S = 0.25
+STALE_S = 1.0
+"""Seconds after which a member looks again whose data is too old, with nothing left to replay."""
 ASK_AGAIN_S = 0.5
 """Seconds after which the voters of a quorum are asked again while too few of them answered."""
 POLL_AHEAD_S = 1.5
@@ -33,9 +35,7 @@ def race(view: View) -> Decision | None:
         return None
     why = _not_eligible(view)
     if why is not None:
-        # A record that changes wakes this member; time and its own position do not.
-        wake = view.settings.loop_wait if why == _barred(view) else AGAIN_S
-        return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=wake)
+        return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=_until_eligible(view, why))
     needed = votes_needed(view)
     if not needed and view.asked_for:
         return _take(view, "candidate of the pending request")
@@ -96,6 +96,14 @@ def _not_eligible(view: View) -> str | None:
     return _stale(view)
 
 
+def _until_eligible(view: View, why: str) -> float:
+    """A record that changes wakes this member; time and its own position do not."""
+    if why == _barred(view):
+        return view.settings.loop_wait
+    all_here = view.postgres.replayed_all and view.postgres.lsn is not None
+    return STALE_S if all_here and why == _stale(view) else AGAIN_S
+
+
 def _barred(view: View) -> str | None:
     """What bars this member as long as the records are what they are."""
     if not view.me.tags.may_lead:
@@ -149,7 +157,7 @@ def _candidate_first(view: View, answers: tuple[PeerAnswer, ...]) -> Decision | 
     if not _may_win(view, answer):
         return None
     facts = f"{request.candidate} was asked for"
-    return Decision((), Reason.YIELDING_TO_CANDIDATE, facts, wake_in=AGAIN_S)
+    return Decision((), Reason.YIELDING_TO_CANDIDATE, facts, wake_in=until_stale(view, AGAIN_S))
 
 
 def _too_few(view: View, poll: Poll) -> Decision | None:
@@ -162,22 +170,23 @@ def _too_few(view: View, poll: Poll) -> Decision | None:
 
 
 def _compare(view: View, answers: tuple[PeerAnswer, ...]) -> Decision:
+    wake = until_stale(view, AGAIN_S)
     alive = [a.name for a in answers if a.reachable and a.running and a.in_recovery is False]
     if alive:
-        return Decision((), Reason.PRIMARY_STILL_ALIVE, ", ".join(alive), wake_in=AGAIN_S)
+        return Decision((), Reason.PRIMARY_STILL_ALIVE, ", ".join(alive), wake_in=wake)
     rivals = [a for a in answers if a.reachable and not a.nofailover and not a.empty and not a.beside_record]
     rivals = [a for a in rivals if _may_win(view, a)]
     for rival in rivals:
         if ahead(view, rival):
             facts = f"{rival.name} is at {rival.timeline}:{format_lsn(rival.lsn or 0)}"
-            return Decision((), Reason.NOT_MOST_ADVANCED, facts, wake_in=AGAIN_S)
+            return Decision((), Reason.NOT_MOST_ADVANCED, facts, wake_in=wake)
         favoured = rival.priority > view.me.tags.failover_priority and not rival.handed_over
         if same_position(view, rival) and favoured and not view.asked_for:
-            return Decision((), Reason.NOT_MOST_ADVANCED, f"{rival.name} has priority", wake_in=AGAIN_S)
+            return Decision((), Reason.NOT_MOST_ADVANCED, f"{rival.name} has priority", wake_in=wake)
     silent = [a.name for a in answers if not a.reachable]
     if silent and _history_unknown(view) and not _waited(view):
         facts = f"nothing is known of the last leader, and {', '.join(silent)} does not answer"
-        return Decision((), Reason.ASKING_PEERS, facts, wake_in=AGAIN_S)
+        return Decision((), Reason.ASKING_PEERS, facts, wake_in=wake)
     return _take(view, "most advanced of the reachable members")
 
 
