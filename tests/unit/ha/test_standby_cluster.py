@@ -58,6 +58,7 @@ from matriarch.ha.view import (
     Upstream,
     View,
 )
+from matriarch.words.sync_names import SyncNames
 
 OTHER = StandbyCluster("db.example.org", 5432, "site_b")
 SETTINGS = ClusterSettings(standby_cluster=OTHER)
@@ -271,3 +272,11 @@ def test_slots_left_from_leading_are_not_a_primarys_business_here() -> None:
 def test_a_primary_in_a_standby_cluster_without_the_lock_is_fenced() -> None:
     view = following(postgres=primary())
     assert decide(view).reason == Reason.LEASE_LOST
+
+
+def test_a_demotion_acknowledges_no_commit_that_waits() -> None:
+    """In strict mode nobody else has it, and its WAL is rewound next."""
+    strict = SyncNames(strict=True)
+    postgres = primary(sync_names=strict, applied=SETTINGS)
+    view = standby_leading(postgres=postgres, sync=SyncView("demo-1", (), 0, "9"))
+    assert decide(view).actions == (WriteSync(None, (), "9"), Restart(False, None))

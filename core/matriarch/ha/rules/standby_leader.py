@@ -103,7 +103,7 @@ def _demote(view: View, remote: Upstream | None) -> Decision:
     if view.settings.pause or remote is None:
         facts = "paused" if view.settings.pause else "standby_cluster names no usable host: still primary"
         return Decision((), Reason.LEADING, facts, lead=True, wake_in=view.settings.loop_wait)
-    steps = (*sync.disable(view), Restart(False, None))
+    steps: tuple[Action, ...] = (*sync.emptied(view), Restart(False, None))
     return Decision(steps, Reason.DEMOTING_CLUSTER, f"to follow {remote.member}", lead=True, wake_in=0.5)
 
 

@@ -40,12 +40,17 @@ def promotion(view: View) -> tuple[Action, ...]:
 
 def disable(view: View) -> tuple[Action, ...]:
     """Synchronous mode is off: empty the object, then the setting."""
-    steps: list[Action] = []
-    if view.sync.leader is not None or (view.memory.sync_unsure and view.sync.version is not None):
-        steps.append(WriteSync(None, (), view.sync.version))
+    steps: list[Action] = [*emptied(view)]
     if view.postgres.running and view.postgres.sync_names not in (None, NOBODY):
         steps.append(SetSyncNames(NOBODY))
     return tuple(steps)
+
+
+def emptied(view: View) -> tuple[WriteSync, ...]:
+    """The object without anybody, when it is not certain to be so. What commits wait for stays in force: where the
+    server stops being a primary next, none of those that wait is acknowledged by that."""
+    needed = view.sync.leader is not None or (view.memory.sync_unsure and view.sync.version is not None)
+    return (WriteSync(None, (), view.sync.version),) if needed else ()
 
 
 def certain(view: View) -> tuple[Action, ...]:
