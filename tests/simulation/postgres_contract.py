@@ -4,55 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import PostgresView, Slot, Upstream
-from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed, QueryFailed
+from matriarch.ha.view import Upstream
+from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
 from matriarch.words.sync_names import BLOCKED, NOBODY, any_of, every
-from matriarch_agent.ports import Postgres, StartMode
-
-SETTINGS = ClusterSettings(parameters={"fsync": "off", "shared_buffers": "16MB"})
-
-
-class Party(Protocol):
-    """One member as a test sees it."""
-
-    name: str
-
-    @property
-    def postgres(self) -> Postgres: ...
-
-    @property
-    def upstream(self) -> Upstream: ...
-
-    async def write(self) -> None:
-        """One commit; returns when it is acknowledged."""
-
-    async def finish_segment(self) -> None:
-        """Let the WAL go on to its next segment."""
-
-
-class Stage(Protocol):
-    """Makes members."""
-
-    async def primary(self) -> Party: ...
-
-    async def replica(self, of: Party, name: str) -> Party: ...
-
-
-async def seen(party: Party, check: Callable[[PostgresView], bool], within_s: float = 20.0) -> PostgresView:
-    view = await party.postgres.observe()
-    try:
-        async with asyncio.timeout(within_s):
-            while not check(view):
-                await asyncio.sleep(0.05)
-                view = await party.postgres.observe()
-    except TimeoutError:
-        raise AssertionError(f"{party.name}: {view}") from None
-    return view
+from matriarch_agent.ports import StartMode
+from simulation.postgres_slots_contract import SLOTS_CONTRACT
+from simulation.postgres_stage import SETTINGS, Party, Stage, seen
 
 
 async def a_replica_streams_and_is_promoted(stage: Stage) -> None:
@@ -279,57 +241,6 @@ async def names_set_before_a_promotion_hold_from_its_first_commit(stage: Stage) 
         await writing
 
 
-async def slots_are_made_and_dropped(stage: Stage) -> None:
-    primary = await stage.primary()
-    await primary.postgres.sync_slots(("demo_1", "demo_2"), ())
-    assert [*await _slots(primary)] == ["demo_1", "demo_2"]
-    replica = await stage.replica(primary, "demo-1")
-    await seen(replica, lambda view: view.streaming)
-    await primary.postgres.sync_slots(("demo_1",), ("demo_1", "demo_2"))
-    assert [*await _slots(primary)] == ["demo_1"], "one in use is not dropped"
-
-
-async def slots_on_a_replica_follow_positions(stage: Stage) -> None:
-    """What a replica keeps for others moves on as far as it has replayed, never back, and outlives its promotion."""
-    primary = await stage.primary()
-    replica = await stage.replica(primary, "demo-1")
-    await seen(replica, lambda view: view.streaming)
-    await replica.postgres.sync_slots(("demo_0", "demo_2"), ())
-    before = await _slots(replica)
-    for _ in range(3):
-        await primary.write()
-    lead = (await primary.postgres.observe()).lsn or 0
-    await seen(replica, lambda view: (view.replayed_lsn or 0) >= lead)
-    await replica.postgres.sync_slots((), (), (("demo_0", lead), ("demo_9", lead)))
-    after = await _slots(replica)
-    assert after["demo_0"].restart_lsn == lead and after["demo_2"] == before["demo_2"], after
-    with pytest.raises(QueryFailed):
-        await replica.postgres.sync_slots((), (), (("demo_0", lead - 64),))
-    await replica.postgres.sync_slots((), (), (("demo_2", lead + (1 << 40)),))
-    far = (await _slots(replica))["demo_2"].restart_lsn
-    assert far is not None and lead <= far <= ((await replica.postgres.observe()).replayed_lsn or 0)
-    await primary.postgres.kill()
-    await replica.postgres.promote()
-    assert (await _slots(replica))["demo_0"].restart_lsn == lead
-    await replica.postgres.sync_slots(("demo_2",), ("demo_2",))
-    assert [*await _slots(replica)] == ["demo_0", "demo_2"], "dropped and made anew"
-
-
-async def a_slot_in_use_stays_where_its_standby_is(stage: Stage) -> None:
-    primary = await stage.primary()
-    replica = await stage.replica(primary, "demo-1")
-    await seen(replica, lambda view: view.streaming)
-    await primary.write()
-    lead = (await primary.postgres.observe()).lsn or 0
-    view = await seen(primary, lambda view: any(s.active and (s.restart_lsn or 0) >= lead for s in view.slots or ()))
-    await primary.postgres.sync_slots((), (), (("demo_1", lead + 8),))
-    assert ((await _slots(primary))["demo_1"].restart_lsn or 0) <= (view.lsn or 0)
-
-
-async def _slots(party: Party) -> dict[str, Slot]:
-    return {slot.name: slot for slot in (await party.postgres.observe()).slots or ()}
-
-
 async def an_unreachable_source_changes_nothing(stage: Stage) -> None:
     primary = await stage.primary()
     before: Any = (await primary.postgres.observe()).sysid
@@ -419,9 +330,7 @@ CONTRACT: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     commits_wait_for_the_named_standby,
     any_of_the_named_standbys_will_do,
     names_set_before_a_promotion_hold_from_its_first_commit,
-    slots_are_made_and_dropped,
-    slots_on_a_replica_follow_positions,
-    a_slot_in_use_stays_where_its_standby_is,
+    *SLOTS_CONTRACT,
     an_unreachable_source_changes_nothing,
     a_former_primarys_wal_waits_for_its_archive,
     a_stopping_primary_that_still_archives_is_closed,

@@ -17,7 +17,8 @@ from matriarch.testing.fake_postgres_site import Hazards, Site
 from matriarch.testing.fake_postgres_wal import SEGMENT, Branch, DataDir, Volume
 from matriarch.testing.virtual_time import run
 from matriarch_agent.ports import StartMode
-from simulation.postgres_contract import CONTRACT, SETTINGS, Party, Stage
+from simulation.postgres_contract import CONTRACT
+from simulation.postgres_stage import SETTINGS, Party, Stage
 
 Clause = Callable[[Stage], Awaitable[None]]
 
