@@ -16,8 +16,7 @@ class Strict(Checker):
     def tick(self) -> None:
         """Was it switched off?"""
         settings = self.world.plan.settings
-        asked = settings["synchronous_mode"] and settings.get("synchronous_mode_strict")
-        self._always = self._always and bool(asked) and settings.get("standby_cluster") is None
+        self._always = self._always and bool(settings["synchronous_mode"] and settings.get("synchronous_mode_strict"))
 
     def acknowledged(self, server: Server, branch: Branch, lsn: int) -> None:
         """Somebody else has to have it."""

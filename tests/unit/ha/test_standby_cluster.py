@@ -48,6 +48,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings, parse_settings
 from matriarch.ha.standby_cluster import StandbyCluster
 from matriarch.ha.view import (
+    Activity,
     ConfigView,
     ControlData,
     Memory,
@@ -181,6 +182,15 @@ def test_rewound_data_on_which_nothing_came_up_is_judged_before_its_start() -> N
     past = replace(view, memory=replace(view.memory, remote=said(3, t2=999)))
     assert decide(past).actions == (Clone(REMOTE),)
     assert decide(past).lead and decide(known).lead
+
+
+def test_a_start_that_follows_nobody_on_rewound_data_is_broken_off() -> None:
+    """It was begun while nobody could tell whom to follow, without the API server."""
+    control = ControlData("in archive recovery", SYSID, 2, 900, consistent_at=1000)
+    postgres = replace(stopped(control=control, unproven=True), process="starting", in_recovery=True)
+    view = standby_leading(postgres=postgres, memory=Memory(sync_unsure=False))
+    assert decide(replace(view, activity=Activity("StartReplica", NOW - 9))).actions == ()
+    assert decide(replace(view, activity=Activity("StartReplica", NOW - 11))).actions == (Fence(),)
 
 
 def test_a_free_lock_is_taken_without_a_promotion() -> None:

@@ -6,7 +6,7 @@ from matriarch.ha.actions import BreakOff, Decision, Fence, Release, StopPostgre
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import give_up_start
 from matriarch.ha.rules.race import sync_active
-from matriarch.ha.rules.upstream import leader_upstream
+from matriarch.ha.rules.upstream import leader_upstream, remote_upstream
 from matriarch.ha.rules.waking import lock_wake
 from matriarch.ha.view import MemberView, View
 

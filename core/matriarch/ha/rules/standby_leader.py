@@ -86,10 +86,6 @@ def _start(view: View, remote: Upstream | None) -> Decision:
         return _judge(view, remote, (), settled=False)
     # Without the remote's word it follows nobody at first: where it stands is known best once it runs.
     source = remote if remote is not None and _made_to_match(view, remote) else None
-    if remote is not None and source is None and view.postgres.unproven:
-        # But a server comes up on rewound data only with the WAL that it lacks, which nobody else has.
-        start = Decision((StartReplica(remote),), Reason.STARTING_REPLICA, f"following {remote.member}", True, 0.5)
-        return _judge(view, remote, (), start)
     facts = f"following {source.member}" if source is not None else "to be judged by the remote's history"
     return Decision((StartReplica(source),), Reason.STARTING_REPLICA, facts, lead=True, wake_in=0.5)
 
@@ -124,13 +120,10 @@ def _lead(view: View, remote: Upstream | None) -> Decision:
     if settled and (starved is None or view.now - starved <= FRESH_S or view.settings.pause):
         wake = upkeep_wake(view, view.settings.loop_wait)
         return Decision(keep, Reason.LEADING_STANDBY, f"following {remote.member}", lead=True, wake_in=wake)
-    steps = keep if settled else (*keep, Follow(remote))
-    facts = f"waiting for WAL from {remote.member}" if settled else f"to {remote.member}"
-    return _judge(view, remote, keep, Decision(steps, Reason.REPOINTING, facts, lead=True, wake_in=0.5))
+    return _judge(view, remote, keep, settled)
 
 
-def _judge(view: View, remote: Upstream, keep: tuple[Action, ...], streams: Decision) -> Decision:
-    """`streams`, when this data may follow the remote; else what has to come first. `keep` goes before that."""
+def _judge(view: View, remote: Upstream, keep: tuple[Action, ...], settled: bool) -> Decision:
     known = _known(view, remote)
     if known is None:
         facts = f"may this data follow {remote.member}?"
@@ -143,7 +136,9 @@ def _judge(view: View, remote: Upstream, keep: tuple[Action, ...], streams: Deci
         facts = f"following {remote.member}"
         return Decision((StartReplica(remote),), Reason.STARTING_REPLICA, facts, lead=True, wake_in=0.5)
     if verdict is Verdict.STREAM:
-        return streams
+        steps = keep if settled else (*keep, Follow(remote))
+        facts = f"waiting for WAL from {remote.member}" if settled else f"to {remote.member}"
+        return Decision(steps, Reason.REPOINTING, facts, lead=True, wake_in=0.5)
     if verdict is Verdict.UNKNOWN:
         return Decision(keep, Reason.ASKING_LEADER, "own position unknown", lead=True, wake_in=0.3)
     if view.settings.pause:
