@@ -36,10 +36,10 @@ unit: $(READY)
 	$(PYTEST) -q -n auto -m "not component and not e2e" --ignore=tests/simulation
 
 component: $(READY) packages
-	$(PYTEST) -q -m component
+	$(PYTEST) -q -n auto --dist loadfile -m component
 
 simulation: $(READY)
-	$(PYTEST) -q -m "not component and not e2e" tests/simulation
+	$(PYTEST) -q -n auto -m "not component and not e2e" tests/simulation
 
 # More seeds than continuous integration runs; a failing one is printed with the command that replays it. START=0: fresh
 # ones. JSON=file: the figures for docs/reliability.md as well.

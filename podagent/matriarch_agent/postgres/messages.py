@@ -11,9 +11,10 @@ TERMINATE = b"X\0\0\0\x04"
 _LONGEST = 64 << 20
 _BOOLEAN = 16
 _INTEGERS = frozenset({20, 21, 23, 26})
+_FRACTIONS = frozenset({700, 701})
 
 Argument = str | bool | int | None | Sequence[str]
-Value = str | int | bool | None
+Value = str | int | float | bool | None
 
 
 class Nonsense(ValueError):
@@ -93,7 +94,7 @@ def types_of(body: bytes) -> tuple[int, ...]:
 
 
 def values_of(body: bytes, types: Sequence[int]) -> tuple[Value, ...]:
-    """A row. Truth values and whole numbers are told as such, everything else as text. Raises Nonsense."""
+    """A row. Truth values, whole numbers and binary fractions are told as such, all else as text. Raises Nonsense."""
     try:
         (count,), at, found = struct.unpack_from("!H", body), 2, list[Value]()
         for kind in types[:count]:
@@ -117,7 +118,9 @@ def complaint_of(body: bytes) -> Complaint:
 def _value(data: bytes, kind: int) -> Value:
     if kind == _BOOLEAN:
         return data == b"t"
-    return int(data) if kind in _INTEGERS else data.decode(errors="replace")
+    if kind in _INTEGERS:
+        return int(data)
+    return float(data) if kind in _FRACTIONS else data.decode(errors="replace")
 
 
 def _argument(argument: Argument) -> bytes:

@@ -50,6 +50,7 @@ async def test_values_go_there_and_come_back(primary: Member) -> None:
         "x",
         None,
     )
+    assert await session.row("select 0.1::float8, -2.5::float4, 'nan'::float8 = 'nan'") == (0.1, -2.5, True)
     assert await session.row("select 1::int2, 2::int4, 3::oid, true, null, '{1}'::int[], 1.5, 'x'::name") == (
         *(1, 2, 3, True, None),
         *("{1}", "1.5", "x"),
