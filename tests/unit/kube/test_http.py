@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from unit.net.site import Handler, listening
 
 from matriarch.kube.api import ENDPOINTS, SECRETS
 from matriarch.kube.auth import Connection, Token
@@ -17,35 +18,12 @@ from matriarch.testing.fake_kube import FakeKubeServer
 from matriarch.testing.fake_kube_http import serve
 from matriarch.words.errors import DeadlineSpent, Forbidden, NotFound, Throttled, Unavailable
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
 
 @asynccontextmanager
 async def tcp(handler: Handler) -> AsyncIterator[HttpKube]:
     """A client for a server that speaks raw bytes."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            return
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(accepted, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
-        async with HttpKube(Connection(f"http://127.0.0.1:{port}")) as kube:
-            yield kube
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with listening(handler) as origin, HttpKube(Connection(f"http://{origin.header}")) as kube:
+        yield kube
 
 
 def answer(body: bytes, status: str = "200 OK") -> bytes:
