@@ -74,18 +74,20 @@ async def execute(agent: Agent, view: View, decision: Decision) -> float:
         except MatriarchError as error:
             agent.log("action failed", action=type(action).__name__, error=str(error), kind=type(error).__name__)
             if isinstance(action, Claim | Acquire):
-                await _after_failed_take(agent, view, error)
+                await _after_failed_take(agent, view, action, error)
             return max(AFTER_FAILURE_S, decision.wake_in)
     return 0.0 if changed else decision.wake_in
 
 
-async def _after_failed_take(agent: Agent, view: View, error: MatriarchError) -> None:
+async def _after_failed_take(agent: Agent, view: View, action: Claim | Acquire, error: MatriarchError) -> None:
     if isinstance(error, TransientError):
         # A claim that got through wakes its own member, which would then ask again without pause.
         await asyncio.sleep(AFTER_FAILURE_S)
     elif isinstance(error, ConflictError) and view.lock.leader is not None:
-        # Somebody renewed the lock or overrode the claim: the leader lives, and its silence counts from now.
-        agent.remember(leader_heard_at=agent.now())
+        # Somebody renewed the lock or overrode the claim: the leader lives, and its silence counts from now. What
+        # stands there now was read after the refusal; where that read was late as well, the rule waits for it.
+        now = agent.now()
+        agent.remember(leader_heard_at=now, refused_version=action.version, refused_at=now)
 
 
 async def _quick(agent: Agent, view: View, action: Action) -> bool:

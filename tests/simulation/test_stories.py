@@ -224,6 +224,33 @@ def test_who_reads_the_lock_past_a_silent_watch_does_not_trust_old_settings_besi
     tell(story, plan)
 
 
+def test_a_standby_that_sees_the_lock_late_does_not_ask_for_it_without_pause() -> None:
+    """Its watch lags behind, and so does what it reads: it claims, and takes the lock on a version that is no more. Its
+    own claim comes back to it meanwhile (rule 9)."""
+    most = 30
+
+    async def story(world: World, primary: Member) -> None:
+        standby = next(member for member in world.members if member.name in world.truth.sync.standbys)
+        road = world.kube.faults_for(standby.name)
+        road.watch_lag, road.stale_s = (4.0, 4.0), 4.0
+        await asyncio.sleep(8.0)
+        renewed = world.truth.lock
+        await until(lambda: world.truth.lock is not renewed)
+        world.spawn(primary.restart_container("killed", 30.0))
+        before = _requests(world, standby)
+        await asyncio.sleep(3.5)
+        assert world.truth.holder == primary.name, "it cannot see the last renewal yet"
+        assert _requests(world, standby) - before < most
+        await until(lambda: world.truth.holder == standby.name, within_s=2.0)
+        road.watch_lag, road.stale_s = world.calm_api().watch_lag, 0.0
+
+    tell(story, a_plan())
+
+
+def _requests(world: World, member: Member) -> int:
+    return sum(count for (identity, _, _), count in world.kube.calls.items() if identity == member.name)
+
+
 def test_a_promise_outlives_the_agent_that_gave_it() -> None:
     """Two voters promise to hear no more of a silent primary. One counts on both, and its writes are slow; the other's
     agent starts anew, and the primary is back for that one only. It must not acknowledge anything with it (rule 3)."""

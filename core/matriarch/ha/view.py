@@ -228,6 +228,10 @@ class Memory:
     promise_sealed_at: float | None = None
     """When the WAL receiver was seen to be closed for good after that: others may count on the promise, and on a
     position that was looked up since."""
+    refused_version: str | None = None
+    """The version, of the lock or of the sync object, on which this member's last take or claim was refused."""
+    refused_at: float = -1e9
+    """When that was."""
     counted: Listed | None = None
     """What the sync object said when this member took a silent leader's lock; None after a race for a free one."""
     first_lock_version: str | None = None

@@ -10,6 +10,7 @@ from matriarch.ha.actions import Acquire, Claim, PollPeers, Promise, Promote, Re
 from matriarch.ha.decide import decide
 from matriarch.ha.failsafe import judge_failsafe
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.takeover import REFUSED_AGAIN_S
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Failsafe, Listed, Memory, PeerAnswer, SyncView, Tags, Upstream, View
 from matriarch_agent.ports import FailsafeClaim
@@ -108,6 +109,21 @@ def test_each_round_makes_its_own_claim() -> None:
     assert decide(quiet(memory=memory, sync=listed)).actions == (Promise("77"), Claim("10"), Acquire("77", COUNTED))
     heard = replace(memory, leader_heard_at=NOW - 0.1)
     assert decide(quiet(memory=heard, sync=listed)).actions == ()
+
+
+@pytest.mark.parametrize("version", ["77", "9"], ids=["take", "claim"])
+def test_what_was_refused_is_not_asked_again_on_the_same_version_without_a_pause(version: str) -> None:
+    """A watch that is late shows the old record for seconds, and each claim that gets through wakes this member."""
+    gone = Memory(**FOLLOWED, leader_heard_at=NOW - 0.1, leader_refused_since=NOW - 1.0)
+    memory = replace(gone, refused_version=version, refused_at=NOW - 0.1)
+    refused = quiet(memory=memory, postgres=replica(streaming=False))
+    waiting = decide(refused)
+    assert (waiting.actions, waiting.reason) == ((), Reason.TAKING_OVER)
+    assert waiting.wake_in == pytest.approx(REFUSED_AGAIN_S - 0.1)
+    moved = replace(refused, lock=lock(version="78"), sync=replace(refused.sync, version="10"))
+    assert decide(moved).actions == (Promise("78"), Claim("10"), Acquire("78", COUNTED)), "a newer one: at once"
+    later = replace(refused, memory=replace(memory, refused_at=NOW - REFUSED_AGAIN_S))
+    assert decide(later).actions == (Promise("77"), Claim("9"), Acquire("77", COUNTED)), "it may have been a mistake"
 
 
 def test_a_lock_taken_early_is_given_back_when_the_sync_object_was_written_meanwhile() -> None:

@@ -46,6 +46,9 @@ PEER_HEARD_S = 1.5
 POLL_FRESH_S = 0.5
 PROMISES_FRESH_S = 0.2
 """How old the others' promises may be, in seconds, before they are asked again while there are too few."""
+REFUSED_AGAIN_S = 0.5
+"""Seconds after which a version is tried again on which the API server refused a claim or a take: in truth it is older
+than what is there, so nothing but a newer one will do, and whoever cannot see it yet would only ask in vain."""
 LOOK_S = 0.4
 LOOK_CLOSELY_S = 0.1
 
@@ -59,6 +62,10 @@ def takeover(view: View) -> Decision | None:
         soon = leader_pod_gone(view) and not view.postgres.streaming and view.memory.starved_since is not None
         facts = f"the pod of {view.lock.holder} is gone"
         return Decision((), Reason.TAKING_OVER, facts, wake_in=next_look(view)) if soon else None
+    if _refused_on_these(view):
+        facts = f"the records have moved on from version {view.memory.refused_version}, which is the newest seen here"
+        wait = view.memory.refused_at + REFUSED_AGAIN_S - view.now
+        return Decision((), Reason.TAKING_OVER, facts, wake_in=wait)
     poll = fresh_poll(view)
     if poll is None or view.now - poll.at > POLL_FRESH_S:
         ask = PollPeers(skip=(view.lock.holder or "",))
@@ -138,6 +145,13 @@ def _gone(view: View) -> bool:
     # With a promise given it is this member that hears no more.
     long = view.promise_kept is not None or (lost is not None and view.now - lost >= POD_GONE_S)
     return leader_pod_gone(view) and long
+
+
+def _refused_on_these(view: View) -> bool:
+    """A claim or a take was refused a moment ago, and the record on which it was is the newest that this member has
+    seen. A watch that is late shows it for seconds, and a claim that gets through wakes this member each time."""
+    just_now = view.now - view.memory.refused_at < REFUSED_AGAIN_S
+    return just_now and view.memory.refused_version in (view.lock.version, view.sync.version)
 
 
 def _silent_for(view: View) -> float:
