@@ -41,6 +41,7 @@ from matriarch.ha.actions import (
     WriteSync,
 )
 from matriarch.ha.records import history_text
+from matriarch.ha.rules.polling import known_to_have_data
 from matriarch.ha.view import HistoryEntry, View
 from matriarch.words.errors import ConflictError, DeadlineSpent, MatriarchError, PostgresError, TransientError
 from matriarch.words.names import slot_name
@@ -111,6 +112,7 @@ async def _ask(agent: Agent, view: View, action: Question) -> bool:
     match action:
         case PollPeers(skip):
             agent.poll = await agent.poll_peers(skip)
+            agent.remember(have_data=known_to_have_data(agent.memory.have_data, agent.poll))
             return True
         case ConfirmFailsafe():
             await agent.confirm_failsafe(view)

@@ -19,6 +19,7 @@ from simulation.process_faults import expendable
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
+    from simulation.member import Member
     from simulation.world import World
 
 
@@ -159,12 +160,18 @@ class Administrator:
         return {"standby_cluster": self._world.remote.settings()}
 
     def _reinitialize(self) -> None:
-        others = [m.agent for m in self._world.members if m.agent is not None and m.name != self._world.truth.holder]
+        others = [m for m in self._world.members if m.agent is not None and m.name != self._world.truth.holder]
         if others:
-            agent = self._rng.choice(others)
-            self._world.trace.add("admin", f"asks {agent.me.name} to copy its data anew")
-            agent.remember(reinitialize=True)
-            agent.wake()
+            self.copy_anew(self._rng.choice(others))
+
+    def copy_anew(self, member: Member) -> None:
+        """As `POST /reinitialize` does it."""
+        if member.agent is None:
+            return
+        self._world.trace.add("admin", f"asks {member.name} to copy its data anew")
+        member.asked_anew = member.agent
+        member.agent.remember(reinitialize=True)
+        member.agent.wake()
 
     def _scale(self) -> None:
         """The last member goes, with its disk when nothing rests on it, and comes back when the cluster grows again."""

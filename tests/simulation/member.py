@@ -58,6 +58,8 @@ class Member:
         self.server = Server("", "", world.site, self.rng, world.plan.hazards, self.volume)
         self.init: FakeInit | None = None
         self.agent: Agent | None = None
+        self.asked_anew: Agent | None = None
+        """The process of the agent that a person has asked for a new copy, until there is one."""
         self.gate = Gate()
         self.agent_task: asyncio.Task[None] | None = None
         self.node_up = True

@@ -159,6 +159,17 @@ class World:
                 return member.ip, member.rest()
         return None
 
+    def plant_foreign(self, member: Member) -> None:
+        """Put another cluster's data on a member's disk; its container must not run."""
+        sysid = self.site.new_sysid()
+        self.foreign.append(sysid)
+        self.opened.append(sysid)
+        self.set_aside.append(member)
+        branch = self.site.wal.grow("elsewhere", sysid, 1, None, FIRST_LSN)
+        branch.end += 1000
+        member.volume.data = DataDir(sysid, branch, branch.end, branch.end, branch.end, state="shut down")
+        self.trace.add(member.name, f"has data of another cluster, system identifier {sysid}")
+
     # --- Watcher --------------------------------------------------------------------------------------------------
 
     def event(self, member: str, what: str) -> None:
@@ -268,7 +279,7 @@ class World:
         if self.plan.lock_exists:
             self._seed_object(names.lock_object(self.cluster), {})
         if self.plan.foreign:
-            self._plant_foreign(self.members[-1])
+            self.plant_foreign(self.members[-1])
         for member in self.members:
             if member.ordinal in self.plan.late:
                 self.spawn(member.join(self.plan.late[member.ordinal]))
@@ -283,15 +294,6 @@ class World:
     async def _first_start(self, member: Member) -> None:
         await asyncio.sleep(member.rng.uniform(0.0, 3.0))
         member.start_container()
-
-    def _plant_foreign(self, member: Member) -> None:
-        sysid = self.site.new_sysid()
-        self.foreign.append(sysid)
-        self.opened.append(sysid)
-        self.set_aside.append(member)
-        branch = self.site.wal.grow("elsewhere", sysid, 1, None, FIRST_LSN)
-        branch.end += 1000
-        member.volume.data = DataDir(sysid, branch, branch.end, branch.end, branch.end, state="shut down")
 
     async def _until(self, moment: float) -> None:
         try:

@@ -199,6 +199,8 @@ class Memory:
     started_at: float = 0.0
     unlocked_since: float | None = None
     """When this member first saw the lock free, in this run of it being free."""
+    have_data: tuple[str, ...] = ()
+    """The others that have data by their own last word, whether they can be asked now or not."""
     remote: RemoteHistory | None = None
     rewind_failed: bool = False
     clones_failed: int = 0

@@ -25,6 +25,7 @@ from matriarch.ha.actions import (
 from matriarch.ha.decide import decide
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.polling import known_to_have_data
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import ConfigView, ControlData, HistoryEntry, LockView, Memory, PostgresView, SyncView, Upstream
 from matriarch.words.sync_names import every
@@ -157,6 +158,26 @@ def test_the_first_member_initialises_when_all_say_they_are_empty() -> None:
     assert decide(unsure).actions == ()
     data = replace(view, poll=poll(answer("demo-0", empty=True), answer("demo-2")), memory=Memory(unlocked_since=0))
     assert decide(data).actions == ()
+
+
+def test_whoever_knows_of_data_waits_for_it_also_when_nobody_is_there_to_say_so() -> None:
+    """The pod that has it is gone for now. Its volume is not, and comes back with it."""
+    memory = Memory(unlocked_since=0, have_data=("demo-2",))
+    view = a_view(postgres=EMPTY, lock=LockView(None, "77"), config=NEW, memory=memory)
+    gone = replace(view, members=view.members[:2], poll=poll(answer("demo-0", empty=True)))
+    assert (decide(gone).actions, decide(gone).reason) == ((), Reason.WAITING_FOR_BOOTSTRAP)
+    assert "demo-2" in decide(gone).facts
+    assert decide(replace(view, poll=poll(answer("demo-0", empty=True), silent("demo-2")))).actions == ()
+    unknown = replace(gone, memory=Memory(unlocked_since=0))
+    assert decide(unknown).actions == (Acquire("77"),)
+
+
+def test_data_is_known_until_its_member_says_that_it_has_none() -> None:
+    first = known_to_have_data((), poll(answer("demo-0"), answer("demo-2", empty=True), silent("demo-3")))
+    assert first == ("demo-0",)
+    assert known_to_have_data(first, poll(silent("demo-0"), answer("demo-2"))) == ("demo-0", "demo-2")
+    assert known_to_have_data(first, poll()) == ("demo-0",)
+    assert known_to_have_data(first, poll(answer("demo-0", empty=True))) == ()
 
 
 def test_the_holder_of_the_lock_initialises_under_its_lease() -> None:

@@ -1,7 +1,9 @@
 """An empty data directory: who initialises the cluster, who copies from whom, who waits.
 
 The lock guards the initialisation: whoever holds it runs initdb under its lease, so a member that dies half-way blocks
-nobody for longer than the TTL. Rule 7: a member that does not know that all others are empty waits for them.
+nobody for longer than the TTL. Rule 7: a member that does not know that all others are empty waits for them, and one
+that knows of data waits for whoever has it, also when that member's pod is gone: pods come back, and their volumes with
+them. Who initialised meanwhile would make a second cluster, to which the data of the first one is foreign.
 """
 
 from __future__ import annotations
@@ -73,6 +75,9 @@ def _race(view: View) -> Decision:
     with_data = [answer.name for answer in poll.answers if answer.reachable and not answer.empty]
     if with_data:
         facts = f"{', '.join(with_data)} has data and will lead"
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=until_stale(view, AGAIN_S))
+    if view.memory.have_data:
+        facts = f"{', '.join(view.memory.have_data)} had data when last asked, and cannot be asked now"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=until_stale(view, AGAIN_S))
     if view.claim_binds:
         facts = f"{view.failsafe.leader} is primary under failsafe"
