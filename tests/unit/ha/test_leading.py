@@ -11,6 +11,7 @@ from matriarch.ha.actions import (
     HandOver,
     PollPeers,
     StartPrimary,
+    StartReplica,
     StopPostgres,
     SyncSlots,
     WriteHistory,
@@ -98,6 +99,16 @@ def test_failsafe_needs_the_mode_and_a_place_in_the_topology() -> None:
 def test_a_crash_during_an_api_outage_is_repaired_in_place() -> None:
     decision = decide(leading(api_ok=False, lease_until=NOW + 8, postgres=stopped()))
     assert decision.actions[-1] == StartPrimary(every(("demo-0",)))
+
+
+@pytest.mark.parametrize("recorded", [None, "", "1111111111111111111"], ids=["nothing", "begun", "another's"])
+def test_what_is_not_on_record_as_the_clusters_is_not_started_during_an_api_outage(recorded: str | None) -> None:
+    """Rule 6: the first member was cut off before its identifier was written, and the others gave it up. Its data has
+    served nobody yet, and gives way to theirs only as long as that is so."""
+    for postgres in (stopped(unborn=True), stopped()):
+        view = leading(api_ok=False, lease_until=NOW + 8, postgres=postgres, config=ConfigView(True, "5", recorded, ()))
+        assert decide(view).reason == Reason.FAILSAFE
+        assert not any(isinstance(action, StartPrimary | StartReplica) for action in decide(view).actions)
 
 
 def test_sigterm_hands_over() -> None:

@@ -31,7 +31,10 @@ def isolation(view: View) -> Decision | None:
 
 
 def _can_restart(view: View) -> bool:
-    postgres, on_record = view.postgres, is_sysid(view.config.initialize)
+    # This rule comes before the one that leaves foreign data alone. What is on record may be another member's cluster:
+    # one whose own identifier found no answer is given up after a while, and must not serve anybody then (rule 6).
+    postgres, recorded = view.postgres, view.config.initialize
+    on_record = is_sysid(recorded) and postgres.sysid == recorded
     return postgres.data == "present" and postgres.process == "stopped" and postgres.failures < 3 and on_record
 
 
