@@ -319,13 +319,13 @@ class Agent:
 
     async def ask_peer(self, member: MemberView, timeout: float = POLL_TIMEOUT_S) -> PeerAnswer:
         """Ask one member for its state, within `timeout` seconds."""
-        url = member.api_url
-        if url is None and member.pod_ip:
-            # It has not spoken yet. All members of a cluster are made from one template.
-            url = status.api_url(replace(self.me, pod_ip=member.pod_ip))
-        if url is None:
-            return PeerAnswer(member.name, reachable=False)
-        return await self.peers.ask(member.name, url, timeout=timeout)
+        urls = status.asked_at(self.me, member)
+        answers = await asyncio.gather(*(self.peers.ask(member.name, url, timeout=timeout) for url in urls))
+        for answer in answers:
+            if answer.reachable:
+                return answer
+        # That nobody listens says that it is gone only when nobody does so at any place where it may be.
+        return PeerAnswer(member.name, reachable=False, refused=bool(answers) and all(a.refused for a in answers))
 
     async def confirm_failsafe(self, view: View) -> None:
         """Ask every member of the failsafe topology; extend the lease when all accept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from matriarch.ha.documents.facts import CAPABILITIES, PATRONI_VERSION, VERSION
@@ -9,7 +10,7 @@ from matriarch.ha.documents.vocabulary import role_of, state_of
 from matriarch.ha.postgres_view import DISK_FULL, DISK_FULL_BYTES
 from matriarch.ha.rules import slots
 from matriarch.ha.tags import tags_document
-from matriarch.ha.view import Me, View
+from matriarch.ha.view import Me, MemberView, View
 from matriarch.words.names import POSTGRES_PORT, REST_PORT
 
 LONGEST_PROBLEM = 300
@@ -23,6 +24,21 @@ def _host(address: str) -> str:
 def api_url(me: Me) -> str:
     """Where a member's REST API is, as it goes to other members."""
     return f"{me.rest_scheme}://{_host(me.pod_ip)}:{REST_PORT}/patroni"
+
+
+def asked_at(me: Me, member: MemberView) -> tuple[str, ...]:
+    """Where to ask another member: where it says, and where its pod is now, if that is another place. Its machine may
+    have come back with a new address while the API server takes no writes, so that it could not say so.
+
+    Who has not spoken yet is asked at its pod; all members of a cluster are made from one template.
+    """
+    told, address = member.api_url, member.pod_ip
+    if not address:
+        return (told,) if told else ()
+    here = api_url(replace(me, pod_ip=address))
+    if told is None:
+        return (here,)
+    return (told,) if f"//{_host(address)}:" in told else (told, here)
 
 
 def conn_url(me: Me) -> str:
