@@ -28,7 +28,7 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/mypy $(TYPED)
+	MYPYPATH=tests $(BIN)/mypy $(TYPED)
 	MYPYPATH=e2e/localkube $(BIN)/mypy -p lk
 	MYPYPATH=tests $(BIN)/mypy -p model
 
@@ -47,7 +47,7 @@ simulate: $(READY)
 	cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS) --start $(START) $(if $(JSON),--json $(abspath $(JSON)))
 
 e2e: $(READY) packages
-	$(PYTEST) -v --durations=20 -m e2e -n auto --dist loadfile e2e
+	$(PYTEST) -v --durations=20 -m e2e -n auto --dist loadfile --no-loadscope-reorder e2e
 
 # The CustomResourceDefinition, its copy in the chart, and the plain manifests that are rendered from the chart.
 crds: $(READY)
@@ -77,7 +77,7 @@ packages:
 $(READY): requirements/test.txt pyproject.toml
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || \
 	  { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv && $(PYTHON) -m venv --clear $(VENV); }
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/test.txt
+	$(BIN)/python -m pip install -q --no-compile --require-hashes -r requirements/test.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 

@@ -25,6 +25,19 @@ from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import CommandFailed, TimedOut
 
 NEEDS = "needs"
+LONGEST = (
+    "test_patroni_clients",
+    "test_move_from_patroni",
+    "test_rest_api",
+    "test_bad_network",
+    "test_two_faults",
+    "test_delete",
+    "test_quorum",
+    "test_scale",
+    "test_api_outage",
+    "test_standby_cluster",
+)
+"""Files that take longest, in that order. A process that began one of them last would keep the others waiting."""
 FIGURES = pytest.StashKey[Figures]()
 ENDED = "figures"
 """What a process of a parallel run hands to the one that prints."""
@@ -35,7 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a cluster whose nodes are not ours, tests of node faults are left out and counted as deselected."""
+    """On a cluster whose nodes are not ours, tests of node faults are left out and counted as deselected. Files that
+    take long come first."""
     here = [item for item in items if "e2e" in item.nodeid.split("/")[0] and "localkube" not in item.nodeid]
     for item in here:
         item.add_marker(pytest.mark.e2e)
@@ -44,6 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if away:
         config.hook.pytest_deselected(items=list(away))
         items[:] = [item for item in items if item not in away]
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def pytest_xdist_auto_num_workers() -> int:

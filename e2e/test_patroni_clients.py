@@ -38,7 +38,7 @@ def ctl(cluster: PostgresCluster) -> Patronictl:
     """On this machine."""
     password = {"PGPASSWORD": cluster.secret("-app")["password"]}
     made = Patronictl(cluster.kubectl.env["KUBECONFIG"], cluster.namespace, cluster.name, password)
-    made.wait_healthy(3)
+    whole(cluster, made)
     return made
 
 
@@ -94,6 +94,12 @@ def rest(cluster: PostgresCluster, member: str, path: str) -> requests.Response:
     return requests.get(f"http://{cluster.address(member)}:8008{path}", timeout=5)
 
 
+def whole(cluster: PostgresCluster, ctl: Patronictl) -> str:
+    """Wait until all is well, and patronictl says so too. It is asked last: to poll with it costs a processor."""
+    cluster.wait_healthy()
+    return ctl.wait_healthy(3)
+
+
 def synchronous(ctl: Patronictl) -> str:
     return next(name for name, row in ctl.members().items() if row["Role"] == "Sync Standby")
 
@@ -134,7 +140,7 @@ def test_restarts_now_for_what_is_pending_and_at_a_time(cluster: PostgresCluster
     leader, replica = ctl.leader(), ctl.replicas()[0]
     started = rest(cluster, leader, "/patroni").json()["postmaster_start_time"]
     assert f"Success: restart on member {leader}" in ctl("restart", cluster.name, leader, "--force")
-    assert ctl.wait_healthy(3) == leader
+    assert whole(cluster, ctl) == leader
     assert rest(cluster, leader, "/patroni").json()["postmaster_start_time"] > started
 
     said = ctl("restart", cluster.name, "--force", "--scheduled", FAR, "--role", "replica")
@@ -151,7 +157,7 @@ def test_restarts_now_for_what_is_pending_and_at_a_time(cluster: PostgresCluster
             raise NotYet(f"{shown}")
 
     eventually(restarted, within=40, what="the planned restart")
-    ctl.wait_healthy(3)
+    whole(cluster, ctl)
 
     present = int(cluster.sql("show max_connections")[0][0])
     wanted = present + 20
@@ -162,7 +168,7 @@ def test_restarts_now_for_what_is_pending_and_at_a_time(cluster: PostgresCluster
     assert said.count("Success: restart on member") == 3
     eventually(lambda: _pending(ctl, 0), within=30, what="nothing pending any more")
     cluster.change({"paused": False})
-    ctl.wait_healthy(3)
+    whole(cluster, ctl)
 
 
 def _planned(ctl: Patronictl, name: str) -> None:
@@ -181,7 +187,7 @@ def test_switchover_failover_history_and_reinit(cluster: PostgresCluster, anywhe
     former, candidate = ctl.leader(), synchronous(ctl)
     said = ctl("switchover", cluster.name, "--leader", former, "--candidate", candidate, "--force")
     assert f'Successfully switched over to "{candidate}"' in said
-    assert ctl.wait_healthy(3) == candidate
+    assert whole(cluster, ctl) == candidate
     history = json.loads(ctl("history", "-f", "json"))
     assert history[-1]["New Leader"] == candidate
 
@@ -194,22 +200,22 @@ def test_switchover_failover_history_and_reinit(cluster: PostgresCluster, anywhe
         "switchover", cluster.name, "--leader", candidate, "--force", "--scheduled", soon
     )
     cluster.wait_primary_other_than(candidate, within=40)
-    leader = ctl.wait_healthy(3)
+    leader = whole(cluster, ctl)
 
     successor = synchronous(ctl)
     said = ctl("failover", cluster.name, "--candidate", successor, "--force")
     assert f'Successfully failed over to "{successor}"' in said
-    assert ctl.wait_healthy(3) == successor
+    assert whole(cluster, ctl) == successor
     assert f"Success: reinitialize for member {leader}" in ctl("reinit", cluster.name, leader, "--force", "--wait")
-    ctl.wait_healthy(3)
+    whole(cluster, ctl)
     cluster.wait_event("Cloned", leader)
 
 
 def test_every_check_of_check_patroni(cluster: PostgresCluster, ctl: Patronictl, tmp_path: Path) -> None:
     hosts, members, leader = addresses(cluster), ctl.members(), ctl.leader()
-    whole = CheckPatroni([f"http://{host}:8008" for host in hosts.values()])
+    everybody = CheckPatroni([f"http://{host}:8008" for host in hosts.values()])
     state = str(tmp_path / "state")
-    whole("cluster_config_has_changed", "-s", state, "--save")
+    everybody("cluster_config_has_changed", "-s", state, "--save")
     for argv in (
         ["cluster_node_count", "--critical", "3:", "--healthy-critical", "3:"],
         ["cluster_has_leader"],
@@ -218,8 +224,8 @@ def test_every_check_of_check_patroni(cluster: PostgresCluster, ctl: Patronictl,
         ["cluster_has_scheduled_action"],
         ["cluster_config_has_changed", "-s", state],
     ):
-        assert whole(*argv)[0] == OK, whole(*argv)
-    assert whole("cluster_node_count", "--critical", "4:")[0] == CRITICAL
+        assert everybody(*argv)[0] == OK, everybody(*argv)
+    assert everybody("cluster_node_count", "--critical", "4:")[0] == CRITICAL
     for name, host in hosts.items():
         one, leads = CheckPatroni([f"http://{host}:8008"]), name == leader
         timeline = str(members[name]["TL"])
@@ -238,10 +244,10 @@ def test_every_check_of_check_patroni(cluster: PostgresCluster, ctl: Patronictl,
         ):
             assert one(*argv)[0] == expected, (name, one(*argv))
     ctl("pause", "--wait")
-    assert whole("cluster_is_in_maintenance")[0] == CRITICAL
+    assert everybody("cluster_is_in_maintenance")[0] == CRITICAL
     ctl("resume", "--wait")
     ctl("switchover", cluster.name, "--leader", leader, "--force", "--scheduled", FAR)
-    eventually(lambda: _critical(whole, "cluster_has_scheduled_action"), within=10, what="a scheduled action")
+    eventually(lambda: _critical(everybody, "cluster_has_scheduled_action"), within=10, what="a scheduled action")
     ctl("flush", cluster.name, "switchover", "--force")
 
 
@@ -267,7 +273,7 @@ def test_haproxy_and_libpq_follow_a_switchover_and_a_failover(cluster: PostgresC
         assert {who_answers(app, port=proxy.replicas) for _ in range(6)} == {(True, host) for host in replicas}
 
         ctl("switchover", cluster.name, "--leader", leader, "--force")
-        successor = ctl.wait_healthy(3)
+        successor = whole(cluster, ctl)
         eventually(lambda: leads(successor), within=15, what="the primary behind HAProxy after a switchover")
         assert who_answers(app, host=listed, attributes="read-write") == (False, hosts[successor])
         assert who_answers(app, host=listed, attributes="prefer-standby")[0] is True

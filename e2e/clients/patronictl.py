@@ -74,15 +74,13 @@ class Patronictl:
 
     def leader(self) -> str:
         """Who leads, whatever the kind of cluster. Raises NotYet."""
-        found = [name for name, row in self.members().items() if row["Role"] in ("Leader", "Standby Leader")]
-        if len(found) != 1:
-            raise NotYet(f"leaders: {found}")
-        return found[0]
+        return _leader(self.members())
 
     def replicas(self) -> list[str]:
         """Everybody else."""
-        leader = self.leader()
-        return [name for name in self.members() if name != leader]
+        members = self.members()
+        leader = _leader(members)
+        return [name for name in members if name != leader]
 
     def wait_healthy(self, count: int, *, within: float = 60.0) -> str:
         """Wait until a leader runs and all others stream. Returns the leader."""
@@ -90,7 +88,7 @@ class Patronictl:
         def look() -> str:
             members = self.members()
             states = sorted(str(row.get("State")) for row in members.values())
-            leader = self.leader()
+            leader = _leader(members)
             if states != ["running", *["streaming"] * (count - 1)]:
                 raise NotYet(f"{members}")
             if any("Pending restart" in row for row in members.values()):
@@ -98,6 +96,13 @@ class Patronictl:
             return leader
 
         return eventually(look, within=within, what=f"{count} healthy members in patronictl list", every=0.5)
+
+
+def _leader(members: Mapping[str, Mapping[str, Any]]) -> str:
+    found = [name for name, row in members.items() if row["Role"] in ("Leader", "Standby Leader")]
+    if len(found) != 1:
+        raise NotYet(f"leaders: {found}")
+    return found[0]
 
 
 class PatronictlInPod(Patronictl):

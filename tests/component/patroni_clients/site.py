@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, TypeVar
 import yaml
 from component.postgres.member import SECRETS, programs
 from component.postgres.unprivileged import as_postgres, postgres_user
+from component.scratch import scratch
 from e2e.shell import ROOT
 
 from matriarch.kube.api import ENDPOINTS, PODS, Object
@@ -48,7 +48,7 @@ class Site:
     """`count` members; `rest` is what the agents are told of their REST API, its Secrets below `folder`/rest."""
 
     def __init__(self, count: int = 3, rest: Mapping[str, Any] | None = None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="matriarch-clients-"))
+        self.folder = scratch("matriarch-clients-")
         os.chown(self.folder, postgres_user().pw_uid, -1)
         self.names = [f"{CLUSTER}-{ordinal}" for ordinal in range(count)]
         # Ports are fixed, so each run has a network of its own in the loopback's sixteen million addresses.

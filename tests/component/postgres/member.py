@@ -13,13 +13,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from component.postgres.unprivileged import postgres_user
+from component.scratch import scratch
 
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Upstream
@@ -178,7 +178,7 @@ class Members:
     """Makes members in a folder of their own and ends them all."""
 
     def __init__(self) -> None:
-        self.base = Path(tempfile.mkdtemp(prefix="matriarch-"))
+        self.base = scratch("matriarch-")
         os.chown(self.base, postgres_user().pw_uid, -1)
         self.made: list[Member] = []
 
@@ -192,7 +192,7 @@ class Members:
         member = await self.make(name)
         if not _initialised:
             await member.postgres.bootstrap(QUICK, ())
-            _initialised.append(Path(tempfile.mkdtemp(prefix="matriarch-data-")))
+            _initialised.append(scratch("matriarch-data-"))
             shutil.copytree(member.place.pgdata, _initialised[0] / "pgdata")
         elif not member.place.pgdata.exists():
             shutil.copytree(_initialised[0] / "pgdata", member.place.pgdata)

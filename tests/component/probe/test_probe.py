@@ -10,13 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from component.scratch import scratch
 from e2e.probe.process import Probe, Target
 from e2e.probe.writers import TABLE
 from e2e.shell import ROOT
@@ -66,7 +66,7 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="matriarch-component-"))
+    folder = scratch("matriarch-component-")
     folder.chmod(0o755)
     found = Server(folder)
     found.start()
