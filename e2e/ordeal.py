@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from e2e.figures import Figures
 from e2e.postgres_cluster import PostgresCluster
 
+LEASE_S = 6.0
+"""`ttl` less `loop_wait`, as they are by default: the lock of a primary that vanishes is leased for at least so long. A
+shorter gap shows that nobody waited for a lease to end. How short it can be is for `bench/outage` to say, on a machine
+with nothing else to do."""
 BEFORE_S = 2.0
 AFTER_S = 2.5
 """Members are ready a moment before kube-proxy leads the writers to the new address."""

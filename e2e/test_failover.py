@@ -8,7 +8,7 @@ import pytest
 
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
-from e2e.ordeal import ordeal
+from e2e.ordeal import LEASE_S, ordeal
 from e2e.postgres_cluster import IDENTITY, PostgresCluster
 from e2e.processes import Processes
 
@@ -18,14 +18,14 @@ NOTICED_S = 4.0
 
 def test_kill_of_the_postmaster(healthy: PostgresCluster, figures: Figures) -> None:
     processes = Processes(healthy, healthy.primary())
-    with ordeal(healthy, figures, "kill -9 of the postmaster", within=4):
+    with ordeal(healthy, figures, "kill -9 of the postmaster", within=LEASE_S):
         processes.signal(processes.postmaster(), "KILL")
         time.sleep(NOTICED_S)
 
 
 def test_pod_deleted(healthy: PostgresCluster, figures: Figures) -> None:
     former = healthy.primary()
-    with ordeal(healthy, figures, "pod deleted", within=3):
+    with ordeal(healthy, figures, "pod deleted", within=LEASE_S):
         healthy.delete_pod(former)
         time.sleep(NOTICED_S)
         healthy.wait_primary_other_than(former, within=30)
@@ -33,7 +33,7 @@ def test_pod_deleted(healthy: PostgresCluster, figures: Figures) -> None:
 
 def test_pod_deleted_by_force(healthy: PostgresCluster, figures: Figures) -> None:
     former = healthy.primary()
-    with ordeal(healthy, figures, "pod deleted by force", within=5):
+    with ordeal(healthy, figures, "pod deleted by force", within=LEASE_S):
         healthy.delete_pod(former, force=True)
         time.sleep(NOTICED_S)
 
@@ -41,7 +41,7 @@ def test_pod_deleted_by_force(healthy: PostgresCluster, figures: Figures) -> Non
 @pytest.mark.needs(Fault.CONTAINER_KILL)
 def test_container_killed(healthy: PostgresCluster, provider: ClusterProvider, figures: Figures) -> None:
     former = healthy.primary()
-    with ordeal(healthy, figures, "container killed", within=5):
+    with ordeal(healthy, figures, "container killed", within=LEASE_S):
         provider.kill_container(healthy.node(former), healthy.container_id(former))
         time.sleep(NOTICED_S)
 

@@ -15,7 +15,7 @@ from e2e import images
 from e2e.cluster import ClusterProvider
 from e2e.figures import Figures
 from e2e.kubectl import APPS, Kubectl, Object, annotations_of, load_json
-from e2e.ordeal import ordeal
+from e2e.ordeal import LEASE_S, ordeal
 from e2e.postgres_cluster import IDENTITY
 from e2e.shell import ROOT, NotYet, eventually
 
@@ -87,10 +87,10 @@ def test_there_and_back(patroni: Patroni, kubectl: Kubectl, figures: Figures) ->
     cluster = patroni.cluster
     original = kubectl.get(APPS, "statefulsets", cluster.name, namespace=cluster.namespace)
     identity = cluster.sql(IDENTITY, superuser=True)
-    with ordeal(cluster, figures, "moved from Patroni", within=6):
+    with ordeal(cluster, figures, "moved from Patroni", within=LEASE_S):
         set_template(cluster, None)
         move(patroni, "matriarch")
-    with ordeal(cluster, figures, "moved back to Patroni", within=6):
+    with ordeal(cluster, figures, "moved back to Patroni", within=LEASE_S):
         set_template(cluster, original)
         move(patroni, "patroni")
     assert cluster.sql(IDENTITY, superuser=True) == identity

@@ -11,7 +11,7 @@ from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
 from e2e.isolation import TTL_S, isolate_primary
 from e2e.kubectl import Kubectl
-from e2e.ordeal import ordeal
+from e2e.ordeal import LEASE_S, ordeal
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import NotYet, eventually
 
@@ -51,13 +51,13 @@ def test_primarys_node_partitioned(voters: PostgresCluster, provider: ClusterPro
 @pytest.mark.needs(Fault.CONTAINER_KILL)
 def test_primarys_container_killed(voters: PostgresCluster, provider: ClusterProvider, figures: Figures) -> None:
     primary = voters.primary()
-    with ordeal(voters, figures, "container killed, quorum", within=5):
+    with ordeal(voters, figures, "container killed, quorum", within=LEASE_S):
         provider.kill_container(voters.node(primary), voters.container_id(primary))
 
 
 def test_primarys_pod_deleted(voters: PostgresCluster, figures: Figures) -> None:
     former = voters.primary()
-    with ordeal(voters, figures, "pod deleted, quorum", within=3):
+    with ordeal(voters, figures, "pod deleted, quorum", within=LEASE_S):
         voters.delete_pod(former)
         voters.wait_primary_other_than(former, within=30)
 

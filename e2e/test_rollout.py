@@ -7,6 +7,7 @@ import time
 from e2e.figures import Figures
 from e2e.kubectl import annotations_of
 from e2e.operator_release import OperatorRelease
+from e2e.ordeal import LEASE_S
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import NotYet, eventually
 
@@ -50,4 +51,4 @@ def test_operator_killed_in_a_rolling_update(
     eventually(operator.available, within=60, what="the operator")
     report.assert_nothing_lost()
     report.assert_one_writer()
-    assert report.longest_gap_s < 3, f"no write was acknowledged for {report.longest_gap_s} s"
+    assert report.longest_gap_s < LEASE_S, f"no write was acknowledged for {report.longest_gap_s} s"

@@ -6,6 +6,7 @@ import time
 
 from e2e.figures import Figures
 from e2e.kubectl import CORE, Kubectl, names_of
+from e2e.ordeal import LEASE_S
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import NotYet, eventually
 
@@ -28,7 +29,7 @@ def test_scale_up_and_down(kubectl: Kubectl, namespace: str, figures: Figures) -
     assert survivor in ("scaled-0", "scaled-1")
     report.assert_nothing_lost()
     report.assert_one_writer()
-    assert report.longest_gap_s < 3, f"no write was acknowledged for {report.longest_gap_s} s"
+    assert report.longest_gap_s < LEASE_S, f"no write was acknowledged for {report.longest_gap_s} s"
 
     def freed() -> None:
         claims = names_of(kubectl.items(CORE, "persistentvolumeclaims", namespace=namespace))

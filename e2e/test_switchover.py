@@ -8,6 +8,7 @@ import pytest
 
 from e2e.figures import Figures
 from e2e.kubectl import annotations_of
+from e2e.ordeal import LEASE_S
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import NotYet, eventually
 
@@ -54,7 +55,7 @@ def test_switchover(healthy: PostgresCluster, figures: Figures, wish: str) -> No
     healthy.wait_event("switchover", former, successor)
     report.assert_nothing_lost()
     report.assert_one_writer()
-    assert report.longest_gap_s < 3, f"no write was acknowledged for {report.longest_gap_s} s"
+    assert report.longest_gap_s < LEASE_S, f"no write was acknowledged for {report.longest_gap_s} s"
 
 
 @pytest.mark.parametrize("target", ["demo-7", "no such member; drop table x", "the primary itself"])

@@ -10,7 +10,7 @@ import pytest
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
 from e2e.operator_release import OperatorRelease
-from e2e.ordeal import ordeal
+from e2e.ordeal import LEASE_S, ordeal
 from e2e.postgres_cluster import IDENTITY, PostgresCluster
 from e2e.processes import Processes
 from e2e.shell import NotYet, eventually
@@ -26,7 +26,7 @@ def test_postgres_killed_while_the_api_server_hangs(
     """The agent lives and every member accepts its primary: it starts Postgres again and goes on."""
     primary = healthy.primary()
     processes = Processes(healthy, primary)
-    with ordeal(healthy, figures, "Postgres killed while the API hangs", within=4):
+    with ordeal(healthy, figures, "Postgres killed while the API hangs", within=LEASE_S):
         processes.signal_later(processes.postmaster(), "KILL", 5.0)
         provider.api_pause()
         try:
