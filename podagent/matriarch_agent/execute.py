@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
 from matriarch.ha.actions import (
     LONG,
@@ -49,6 +49,7 @@ from matriarch.words.names import slot_name
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
 
+T = TypeVar("T")
 
 AFTER_FAILURE_S = 0.25
 """An API server that refuses writes is not asked again without pause."""
@@ -211,7 +212,7 @@ async def _record(agent: Agent, view: View, action: Record) -> None:
             assert_never(action)
 
 
-async def _unless_isolated(agent: Agent, writing: Coroutine[Any, Any, None]) -> None:
+async def _unless_isolated(agent: Agent, writing: Coroutine[Any, Any, T]) -> T:
     """Give a write up when the renewals beside it find no answer either: the loop has failsafe rounds to hold before
     the lease ends. Raises DeadlineSpent then; whether the write lands is unknown."""
     write = asyncio.ensure_future(writing)
@@ -220,7 +221,7 @@ async def _unless_isolated(agent: Agent, writing: Coroutine[Any, Any, None]) -> 
         await asyncio.wait({write, isolated}, return_when=asyncio.FIRST_COMPLETED)
         if not write.done():
             raise DeadlineSpent("given up: renewals find no answer")
-        await write
+        return await write
     finally:
         write.cancel()
         isolated.cancel()
@@ -232,14 +233,15 @@ async def _take(agent: Agent, version: str | None) -> None:
 
 
 async def _write_sync(agent: Agent, action: WriteSync) -> None:
-    """A write without an answer may still land; an answered one after it makes sure that it cannot."""
+    """A write without an answer may still land; an answered one after it makes sure that it cannot, and its version
+    tells an object that is read from one of long ago."""
     try:
         write = agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
-        await _unless_isolated(agent, write)
+        written = await _unless_isolated(agent, write)
     except TransientError:
         agent.remember(sync_unsure=True)
         raise
-    agent.remember(sync_unsure=False)
+    agent.remember(sync_unsure=False, sync_written=written)
 
 
 async def _promise(agent: Agent, view: View, version: str) -> None:

@@ -241,11 +241,11 @@ class ClusterStore:
         found = await self._kube.list(PODS, self._namespace, labels=chosen, timeout=timeout)
         return tuple(str(pod["metadata"]["name"]) for pod in found.items)
 
-    async def write_sync(self, leader: str | None, standbys: tuple[str, ...], quorum: int, version: str | None) -> None:
-        """Write the sync object by compare-and-swap."""
+    async def write_sync(self, leader: str | None, standbys: tuple[str, ...], quorum: int, version: str | None) -> str:
+        """Write the sync object by compare-and-swap. Returns the version that it has now."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds")
         body = records.sync_body(self._me.cluster_labels, leader, standbys, quorum, stamp)
-        await self._swap(self._seen.sync_name, body, version)
+        return await self._swap(self._seen.sync_name, body, version)
 
     async def write_claim(self, version: str) -> None:
         """Claim the sync object by compare-and-swap."""
@@ -309,12 +309,11 @@ class ClusterStore:
             if not ours:
                 raise
 
-    async def _swap(self, name: str, body: Object, version: str | None, timeout: float = 3.0) -> None:
+    async def _swap(self, name: str, body: Object, version: str | None, timeout: float = 3.0) -> str:
         try:
             if version is None:
-                await self._create(name, body, timeout)
-            else:
-                await self._patch(name, records.with_version(body, version), timeout)
+                return await self._create(name, body, timeout)
+            return await self._patch(name, records.with_version(body, version), timeout)
         except (ConflictError, NotFound):
             await self._reread(name, timeout)
             raise
@@ -326,21 +325,23 @@ class ClusterStore:
         except MatriarchError:
             self._endpoints.refresh()
 
-    async def _patch(self, name: str, body: Object, timeout: float) -> None:
-        found = await self._lock_kube.patch(ENDPOINTS, self._namespace, name, body, timeout=timeout)
-        self.last_contact = self._now()
-        self._endpoints.put(found)
+    async def _patch(self, name: str, body: Object, timeout: float) -> str:
+        return self._answered(await self._lock_kube.patch(ENDPOINTS, self._namespace, name, body, timeout=timeout))
 
-    async def _create(self, name: str, body: Object, timeout: float) -> None:
+    async def _create(self, name: str, body: Object, timeout: float) -> str:
         metadata = {**records.without_nulls(body)["metadata"], "name": name, "namespace": self._namespace}
         if name != self._seen.lock_name:
             # Without it the endpoints controller deletes, whenever it starts, what has no Service of its name. Never on
             # the lock: it would stop the mirroring of its address into EndpointSlices.
             metadata["annotations"] = {**metadata["annotations"], labels.KEEP_ENDPOINTS: "{}"}
         whole: dict[str, Any] = {**body, "apiVersion": "v1", "kind": "Endpoints", "metadata": metadata}
-        found = await self._lock_kube.create(ENDPOINTS, self._namespace, whole, timeout=timeout)
+        return self._answered(await self._lock_kube.create(ENDPOINTS, self._namespace, whole, timeout=timeout))
+
+    def _answered(self, found: Object) -> str:
+        """Take over what a write made, ahead of the watch. Returns its version."""
         self.last_contact = self._now()
         self._endpoints.put(found)
+        return records.version_of(found)
 
     async def _config_service(self) -> None:
         """Without a Service of its name the control plane deletes orphan Endpoints, and with it `initialize`."""

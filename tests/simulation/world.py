@@ -154,8 +154,10 @@ class World:
         """Whose REST answers at an address; None when nothing does, not even a refusal."""
         host = api_url.split("://", 1)[-1].split(":", 1)[0].split("/", 1)[0]
         for member in self.members:
-            # A pod whose container is down still has its address: its machine refuses connections.
-            if member.ip == host and member.node_up and not member.restarts_blocked:
+            # A pod whose container is down still has its address: its machine refuses connections. One that is being
+            # deleted answers until its container has ended.
+            there = member.init is not None or not member.restarts_blocked
+            if member.ip == host and member.node_up and there:
                 return member.ip, member.rest()
         return None
 

@@ -219,6 +219,8 @@ class Memory:
     sync_unsure: bool = True
     """A write of the sync object may be under way whose outcome nobody knows: before the first answered one of this
     process, and after one without an answer."""
+    sync_written: str | None = None
+    """The version that the last answered write of the sync object made."""
     leader_heard_at: float | None = None
     """When the leader last gave a sign of life, by WAL stream or by REST; None before the first."""
     leader_refused_since: float | None = None

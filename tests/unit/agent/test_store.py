@@ -161,7 +161,8 @@ def test_annotations_of_every_record_are_strings() -> None:
         async with at_work("demo-0") as (party,):
             await party.take(None)
             await party.renew()
-            await party.store.write_sync("demo-0", ("demo-1",), 0, None)
+            written = await party.store.write_sync("demo-0", ("demo-1",), 0, None)
+            assert written == party.store.sync().version
             await party.store.write_config(None, initialize="7591234567890123456", history="[]")
             await party.store.write_request("demo-0", "demo-1")
             await party.store.release_lock(2000, None, 3.0)

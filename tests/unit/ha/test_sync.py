@@ -77,6 +77,16 @@ def test_after_a_write_without_an_answer_no_name_is_dropped_before_one_with() ->
     assert sync.start_primary_blindly(unsure) == StartPrimary(BLOCKED)
 
 
+def test_an_object_that_is_not_what_was_last_written_is_written_before_a_name_is_dropped() -> None:
+    """A listing that came late shows the object of long ago; it was this one that listed nobody."""
+    late = replace(with_sync((), ("demo-0",)), memory=Memory(sync_unsure=False, sync_written="10"))
+    assert sync.step(late) == (WriteSync("demo-1", (), "9"),), "which fails, or makes it true"
+    assert sync.certain(late) == (WriteSync("demo-1", (), "9"),)
+    assert sync.start_primary_blindly(late) == StartPrimary(BLOCKED)
+    written = replace(late, memory=Memory(sync_unsure=False, sync_written="9"))
+    assert sync.step(written) == (SetSyncNames(NOBODY),)
+
+
 QUORUM = ClusterSettings(synchronous_mode="quorum")
 BOTH = ("demo-0", "demo-2")
 

@@ -49,7 +49,7 @@ def disable(view: View) -> tuple[Action, ...]:
 def emptied(view: View) -> tuple[WriteSync, ...]:
     """The object without anybody, when it is not certain to be so. What commits wait for stays in force: where the
     server stops being a primary next, none of those that wait is acknowledged by that."""
-    needed = view.sync.leader is not None or (view.memory.sync_unsure and view.sync.version is not None)
+    needed = view.sync.leader is not None or (_unsure(view) and view.sync.version is not None)
     return (WriteSync(None, (), view.sync.version),) if needed else ()
 
 
@@ -59,7 +59,7 @@ def certain(view: View) -> tuple[Action, ...]:
     members that another leader had listed must not count as having everything."""
     if not view.settings.synchronous:
         return (WriteSync(None, (), view.sync.version),) if _anothers(view) else ()
-    if not view.memory.sync_unsure:
+    if not _unsure(view):
         return ()
     first: tuple[Action, ...] = (Renew(),) if view.sync.claim is not None else ()
     return (*first, _again(view))
@@ -77,7 +77,7 @@ def start_primary(view: View) -> StartPrimary:
 
 def start_primary_blindly(view: View) -> StartPrimary:
     """The same while the API server cannot be asked: when it is not certain who is listed, nothing is acknowledged."""
-    if _anothers(view) or (view.settings.synchronous and view.memory.sync_unsure):
+    if _anothers(view) or (view.settings.synchronous and _unsure(view)):
         return StartPrimary(BLOCKED)
     return start_primary(view)
 
@@ -96,7 +96,7 @@ def step(view: View) -> tuple[Action, ...]:
     in_force = view.postgres.sync_names
     if in_force is None:
         return ()
-    if view.sync.leader != view.me.name or contested or view.memory.sync_unsure:
+    if view.sync.leader != view.me.name or contested or _unsure(view):
         # A write that is still under way fails once this one has succeeded: both swap on a version.
         return (*first, _again(view))
     if not view.postgres.sync_names_sure:
@@ -143,6 +143,14 @@ def _again(view: View) -> WriteSync:
     """The object as it is read, in an answered write; nobody listed when it was another leader's."""
     listed, quorum = _listed(view)
     return WriteSync(view.me.name, listed, view.sync.version, quorum)
+
+
+def _unsure(view: View) -> bool:
+    """Whether the object may be another than is read: a write without an answer may have landed, or what is read is not
+    what the last answered write made. A listing that an API server behind the others gave shows an object of long ago,
+    and whoever was listed since could be promoted by it; so nothing is loosened on it before a write has succeeded."""
+    written = view.memory.sync_written
+    return view.memory.sync_unsure or (written is not None and written != view.sync.version)
 
 
 def _anothers(view: View) -> bool:
