@@ -20,6 +20,9 @@ Change = Callable[[Object | None, Object | None], None]
 """Called with the old and the new object: (None, new) added, (old, new) changed, (old, None) gone."""
 
 BACKOFF_S = (0.1, 0.2, 0.4, 0.8, 1.0)
+_WORKED_S = 1.0
+"""A watch that brought something and lived this long, list included, was no failure. One that ended sooner was,
+whatever it brought: after an old list each stream brings something at once."""
 _SETTLED_S = 10.0
 """A watch that lived this long was no failure, even if nothing happened in it."""
 
@@ -30,7 +33,8 @@ class Informer:
     `await informer.run()` in a TaskGroup keeps it going until cancelled; nothing that the API server does ends it.
     `on_change` is called in the informer's task (for `put`: in the caller's) and must not raise. What vanished while no
     watch was open is reported as gone after the next list; an object that was deleted and made again in between, as
-    gone and added. Failures are followed by the pauses of `backoff` (seconds; the last one repeats).
+    gone and added. Failures are followed by the pauses of `backoff` (seconds; the last one repeats), and so are watches
+    that end soon, again and again.
 
     `cache` is a live read-only view; its objects must not be changed. `synced` is set once the first list was read.
     `last_contact` is `now()` when the server last gave any sign: an answer, an event, a bookmark. `failure` is the last
@@ -66,7 +70,8 @@ class Informer:
         self.cache: Mapping[Key, Object] = MappingProxyType(self._objects)
         self._position = ""  # the version to watch from; empty: list first
         self._reached = 0  # the highest version up to which everything was seen
-        self._healthy = False  # whether the present watch has worked
+        self._brought = False  # whether the present watch has brought anything
+        self._healthy = False  # whether the last watch was no failure
         self._scope: asyncio.Timeout | None = None
 
     async def run(self) -> None:
@@ -102,7 +107,7 @@ class Informer:
 
     async def _attempt(self, failures: int) -> float:
         """One list, unless the last watch ended cleanly, and one watch to its end. Answers how long to pause then."""
-        self._healthy = False
+        self._brought = False
         began = self._now()
         pause = 0.0
         try:
@@ -114,7 +119,7 @@ class Informer:
             if isinstance(error, Throttled):
                 pause = error.retry_after_s
             self._position = ""
-        self._healthy = self._healthy or self._now() - began >= _SETTLED_S
+        self._healthy = self._now() - began >= (_WORKED_S if self._brought else _SETTLED_S)
         step = 0 if self._healthy else min(failures, len(self._backoff) - 1)
         return max(pause, self._backoff[step])
 
@@ -134,7 +139,7 @@ class Informer:
         )
         try:
             async for event in stream:
-                self._healthy = True
+                self._brought = True
                 self._seen()
                 self._digest(event)
         finally:

@@ -180,6 +180,34 @@ def test_failures_are_spaced_by_the_backoff() -> None:
     watched(test)
 
 
+def test_streams_that_break_soon_are_spaced_by_the_backoff_whatever_they_bring() -> None:
+    """After a list that is old, each stream brings something at once, and that it breaks is a failure all the same. One
+    that lasts for a second is forgiven what came before it: the first attempt after its end comes at once."""
+
+    async def test(world: Watched) -> None:
+        await world.settle()
+        for number in range(40):
+            await world.write(leader=str(number))
+        await asyncio.sleep(2.0)
+        world.faults.stale_s, world.faults.drop_watch = 3600.0, 0.2
+        told, relists = len(world.told), world.relists()
+        world.server.drop_streams("reader")
+        await asyncio.sleep(0.1 + 0.2 + 0.4 + 0.8 + 1 + 1 + 0.5)
+        assert len(world.told) > told + 6, "they brought something"
+        assert world.relists() == relists + 6
+        world.faults.stale_s, world.faults.drop_watch = 0.0, 0.0
+        await asyncio.sleep(2.0)
+        await world.write(leader="last")
+        await asyncio.sleep(0.1)
+        assert world.leader() == "last"
+        relists = world.relists()
+        world.server.drop_streams("reader")
+        await asyncio.sleep(0.15)
+        assert world.relists() == relists + 1
+
+    watched(test)
+
+
 def test_being_throttled_is_obeyed() -> None:
     async def test(world: Watched) -> None:
         world.faults.throttled = 1.0
