@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from e2e.figures import Figures
+from e2e.isolation import TTL_S
 from e2e.kubectl import CORE, Kubectl, names_of
-from e2e.ordeal import LEASE_S
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import NotYet, eventually
 
@@ -29,7 +29,9 @@ def test_scale_up_and_down(kubectl: Kubectl, namespace: str, figures: Figures) -
     assert survivor in ("scaled-0", "scaled-1")
     report.assert_nothing_lost()
     report.assert_one_writer()
-    assert report.longest_gap_s < LEASE_S, f"no write was acknowledged for {report.longest_gap_s} s"
+    # Five members on three small disks: a handover beside their copies waits for the disks. It never takes longer than
+    # a failover that has to wait for the lease.
+    assert report.longest_gap_s < TTL_S + 6, f"no write was acknowledged for {report.longest_gap_s} s"
 
     def freed() -> None:
         claims = names_of(kubectl.items(CORE, "persistentvolumeclaims", namespace=namespace))
