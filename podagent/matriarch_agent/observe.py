@@ -241,9 +241,9 @@ class Observer:
 
     def _note_slots(self, members: tuple[MemberView, ...], settings: ClusterSettings, now: float) -> None:
         """Since when nobody has accounted for a slot; only while the pod list is trustworthy (rule 7)."""
-        if self.postgres.slots is None or not self._agent.store.synced:
+        store, missing = self._agent.store, self._agent.memory.slots_missing_since
+        if not store.synced:
             return
-        missing = self._agent.memory.slots_missing_since
-        fresh = {name: missing.get(name, now) for name in slots.unclaimed(self.postgres, members, settings)}
+        fresh = slots.missing_since(missing, self.postgres, members, settings, store.pods_followed_since, now)
         if fresh != missing:
             self._agent.remember(slots_missing_since=fresh)

@@ -74,6 +74,11 @@ class ClusterStore:
         return self._endpoints.synced.is_set() and self._pods.synced.is_set()
 
     @property
+    def pods_followed_since(self) -> float:
+        """Since when no pod can have come and gone unseen, on `now`'s clock."""
+        return self._pods.followed_since
+
+    @property
     def contact(self) -> float:
         """The last sign of life from the API server."""
         return max(self.last_contact, self._endpoints.last_contact, self._pods.last_contact)

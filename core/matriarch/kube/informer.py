@@ -25,6 +25,8 @@ _WORKED_S = 1.0
 whatever it brought: after an old list each stream brings something at once."""
 _SETTLED_S = 10.0
 """A watch that lived this long was no failure, even if nothing happened in it."""
+_LAPSE_S = 10.0
+"""After a failure, seconds without a list after which objects may have come and gone unseen."""
 
 
 class Informer:
@@ -38,7 +40,8 @@ class Informer:
 
     `cache` is a live read-only view; its objects must not be changed. `synced` is set once the first list was read.
     `last_contact` is `now()` when the server last gave any sign: an answer, an event, a bookmark. `failure` is the last
-    error, None while all is well.
+    error, None while all is well. `followed_since` is since when nothing can have come and gone unseen, but for short
+    breaks: it moves to `now()` with the first list after a longer time of failures.
     """
 
     def __init__(
@@ -57,7 +60,9 @@ class Informer:
         self.kind = kind
         self.synced = asyncio.Event()
         self.last_contact = float("-inf")
+        self.followed_since = float("-inf")
         self.failure: MatriarchError | None = None
+        self._failing_since: float | None = None
         self._kube = kube
         self._namespace = namespace
         self._labels = labels
@@ -114,6 +119,8 @@ class Informer:
             await self._list_and_watch()
         except MatriarchError as error:
             self.failure = error
+            if self._failing_since is None:
+                self._failing_since = self._now()
             if not isinstance(error, TransientError) or isinstance(error, Throttled):
                 self.last_contact = self._now()
             if isinstance(error, Throttled):
@@ -127,6 +134,8 @@ class Informer:
         if not self._position:
             timeout = self._list_timeout
             listing = await self._kube.list(self.kind, self._namespace, labels=self._labels, timeout=timeout)
+            if self._failing_since is not None and self._now() - self._failing_since > _LAPSE_S:
+                self.followed_since = self._now()
             self._seen()
             self._replace(listing)
             self.synced.set()
@@ -148,7 +157,7 @@ class Informer:
 
     def _seen(self) -> None:
         self.last_contact = self._now()
-        self.failure = None
+        self.failure = self._failing_since = None
 
     def _replace(self, listing: Listing) -> None:
         """The list is the truth, except for own writes that are newer than it."""

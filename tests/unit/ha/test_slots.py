@@ -180,6 +180,22 @@ def test_a_permanent_slot_that_the_settings_no_longer_ask_for_is_dropped() -> No
     )
 
 
+def test_what_is_missing_counts_anew_once_the_member_was_there() -> None:
+    """Also while Postgres was down and showed no slots, and after a time in which nobody could see the pods."""
+    view = led(slots=(*OTHERS, *physical("demo_7")))
+    down, before, early = replace(view.postgres, slots=None), {"demo_7": NOW - 50}, NOW - 99
+
+    def since(before: dict[str, float], **changed: Any) -> dict[str, float]:
+        facts = {"postgres": view.postgres, "members": view.members, "settings": view.settings, "now": NOW}
+        return slots.missing_since(before, **(facts | {"followed_since": early} | changed))
+
+    assert since({}) == {"demo_7": NOW}
+    assert since(before) == since(before, postgres=down) == before
+    assert since(before, followed_since=NOW - 20) == {"demo_7": NOW - 20}
+    back = (*view.members, member("demo-7"))
+    assert since(before, members=back) == since(before, members=back, postgres=down) == {}
+
+
 def test_copies_that_the_server_keeps_are_left_to_it() -> None:
     copy = replace(LOGICAL, name="other", synced=True)
     assert step(following(memory=missing(other=NOW - 9999), slots=(*OTHERS, copy))) is None

@@ -170,6 +170,25 @@ def test_bookmarks_keep_a_quiet_stream_alive() -> None:
     watched(test)
 
 
+def test_what_may_have_come_and_gone_unseen_is_told_by_followed_since() -> None:
+    """A stream that breaks is no gap; one without a list for longer is."""
+
+    async def test(world: Watched) -> None:
+        await world.settle()
+        world.server.drop_streams("reader")
+        await asyncio.sleep(2)
+        assert (world.relists(), world.informer.followed_since) == (2, float("-inf"))
+        world.faults.refuse = True
+        world.server.drop_streams("reader")
+        await asyncio.sleep(15)
+        assert world.informer.followed_since == float("-inf")
+        world.faults.refuse = False
+        await asyncio.sleep(2)
+        assert 17 < world.informer.followed_since < 19
+
+    watched(test)
+
+
 def test_failures_are_spaced_by_the_backoff() -> None:
     async def test(world: Watched) -> None:
         world.faults.refuse = True

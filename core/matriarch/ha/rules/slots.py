@@ -85,11 +85,34 @@ def wanted(view: View) -> tuple[str, ...]:
     return tuple(sorted(names - {slot_name(view.me.name)}))
 
 
+def missing_since(
+    before: Mapping[str, float],
+    postgres: PostgresView,
+    members: Iterable[MemberView],
+    settings: ClusterSettings,
+    followed_since: float,
+    now: float,
+) -> dict[str, float]:
+    """Since when nobody has accounted for each slot here.
+
+    It counts anew once a member was there, also while Postgres was down and showed no slots, and after a time in which
+    this member could not see the pods (`followed_since`): the slot's member may have been there meanwhile.
+    """
+    if postgres.slots is None:
+        claimed = _claimed(members, settings)
+        return {name: since for name, since in before.items() if name not in claimed}
+    return {name: max(before.get(name, now), followed_since) for name in unclaimed(postgres, members, settings)}
+
+
 def unclaimed(postgres: PostgresView, members: Iterable[MemberView], settings: ClusterSettings) -> set[str]:
     """The slots here that neither a member nor a setting accounts for, nor the server itself."""
-    claimed = {slot_name(member.name) for member in members} | settings.slots.permanent.keys()
+    claimed = _claimed(members, settings)
     left = [slot for slot in postgres.slots or () if slot.name not in claimed]
     return {slot.name for slot in left if not _copied(postgres, slot) and not settings.slots.ignores(slot)}
+
+
+def _claimed(members: Iterable[MemberView], settings: ClusterSettings) -> set[str]:
+    return {slot_name(member.name) for member in members} | settings.slots.permanent.keys()
 
 
 def positions(view: View) -> dict[str, int]:
