@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -202,6 +203,41 @@ async def test_a_primary_that_is_scaled_away_hands_over_first(world: World) -> N
     assert (await world.status())["lastSwitchover"]["requestedBy"] == "scaling"
 
 
+async def test_a_request_waits_for_the_end_of_another_one(world: World) -> None:
+    """After a switchover the new primary takes a moment to clear the failover object: nothing is refused for that."""
+    await _request(world, {"leader": "demo-0", "member": "demo-1"})
+    await world.annotate(labels.REQUEST_SWITCHOVER, "demo-2")
+    for _ in range(3):
+        await world.look()
+    assert world.wake == 1.0, "it looks again soon"
+    taken = {"metadata": {"annotations": {"leader": None, "member": None}}}
+    await world.outside.patch(api.ENDPOINTS, NAMESPACE, names.failover_object(NAME), taken)
+    await world.settle()
+    assert "SwitchoverRefused" not in await world.events()
+    assert world.switchovers == [("", "demo-0"), ("demo-0", "demo-2")]
+
+
+async def test_a_request_does_not_wait_for_a_scheduled_one_nor_take_its_place(world: World) -> None:
+    scheduled = {"leader": "demo-0", "member": "demo-1", "scheduled_at": "2026-02-03T04:05:06+00:00"}
+    await _request(world, scheduled)
+    await world.annotate(labels.REQUEST_SWITCHOVER, "demo-2")
+    for _ in range(3):
+        await world.look()
+    assert "scheduled for 2026-02-03T04:05:06+00:00" in (await world.status())["lastSwitchover"]["message"]
+    asked = (await world.everything(api.ENDPOINTS))["demo-failover"]["metadata"]["annotations"]
+    assert scheduled.items() <= asked.items()
+
+
+async def test_a_request_waits_for_another_one_no_longer_than_a_minute(world: World) -> None:
+    await _request(world, {"leader": "demo-0", "member": "demo-1"})
+    await world.annotate(labels.REQUEST_SWITCHOVER, "demo-2")
+    for _ in range(70):
+        await world.look()
+        world.now += timedelta(seconds=1)
+    last = (await world.status())["lastSwitchover"]
+    assert (last["outcome"], last["message"]) == ("Refused", "another request is pending in the failover object")
+
+
 async def test_volumes_grow(world: World) -> None:
     await world.apply(storage={"size": "2Gi"})
     await world.settle()
@@ -340,6 +376,12 @@ async def _config(world: World) -> dict[str, Any]:
     text = (await world.everything(api.ENDPOINTS))[names.config_object(NAME)]["metadata"]["annotations"]["config"]
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+async def _request(world: World, asked: dict[str, str]) -> None:
+    """What patronictl writes into the failover object."""
+    body = {"metadata": {"annotations": asked}}
+    await world.outside.patch(api.ENDPOINTS, NAMESPACE, names.failover_object(NAME), body)
 
 
 async def _set_config(world: World, change) -> None:  # type: ignore[no-untyped-def]

@@ -11,6 +11,7 @@ out. Each look takes one step, and which step follows only from what is observed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -49,9 +50,7 @@ def under_way(view: ClusterView) -> Step | None:
         objection = _objection(view, pending)
         if objection:
             return _finished(view, pending, "Refused", objection)
-        if open_request:
-            return _finished(view, pending, "Refused", "another request is pending in the failover object")
-        return _write(view, pending)
+        return _behind_another(view, pending, asked) if open_request else _write(view, pending)
     if not open_request and leader:
         return _finished(view, pending, "Refused", _refusal(view, asked.get(labels.REFUSED)))
     if open_request and _age(view, pending.requested_at) > TIMEOUT_S:
@@ -90,6 +89,17 @@ def attempt_pause(view: ClusterView) -> float:
     if last is None or last.outcome != "Refused" or last.requested_by == "user":
         return 0.0
     return max(0.0, PAUSE_BETWEEN_S - _age(view, last.finished_at))
+
+
+def _behind_another(view: ClusterView, pending: SwitchoverStatus, other: Mapping[str, str]) -> Step:
+    """The failover object has a request already. One that is being carried out is waited for: after a switchover the
+    new primary takes a moment to clear it. A scheduled one stays, and nothing takes its place unasked."""
+    if other.get("scheduled_at"):
+        objection = f"one is scheduled for {other['scheduled_at'][:40]}: cancel it first (patronictl flush)"
+        return _finished(view, pending, "Refused", objection)
+    if _age(view, pending.requested_at) > TIMEOUT_S:
+        return _finished(view, pending, "Refused", "another request is pending in the failover object")
+    return Step(PHASE, "waiting for the end of another request in the failover object", wake_after_s=1.0)
 
 
 def _objection(view: ClusterView, pending: SwitchoverStatus) -> str:
