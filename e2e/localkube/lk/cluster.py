@@ -125,7 +125,7 @@ def _create(layout: Layout) -> None:
     with step("made certificates and the network"):
         together(lambda: pki.create(layout.pki, plan), lambda: network.create(plan))
         pki.write_kubeconfigs(layout.pki, plan, layout.name, layout.kubeconfig)
-    binaries = str(programs.kubelite_folder())
+    binaries = str(programs.programs_folder())
     with step(f"started the control plane and {plan.node_count} nodes"):
         nodes = [lambda one=one: node.start(layout.node(one), binaries) for one in plan.nodes]
         together(lambda: _start_control_plane(layout), *nodes)

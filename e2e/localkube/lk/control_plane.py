@@ -12,8 +12,8 @@ from lk import cgroups, processes, render
 from lk.addresses import Endpoint
 from lk.layout import Layout
 from lk.processes import in_network
-from lk.programs import kubectl, kubelite_folder, program_path
-from lk.settings import COREDNS, PACKAGE_FOLDER
+from lk.programs import kubectl, programs_folder
+from lk.settings import PACKAGE_FOLDER
 from lk.shell import run, wait_until
 
 API_SERVER = "kube-apiserver"
@@ -34,7 +34,7 @@ def _start(layout: Layout, component: str, place: Endpoint | None, command: list
 
 
 def _component(command: list[str]) -> list[str]:
-    return [str(kubelite_folder() / command[0]), *command[1:]]
+    return [str(programs_folder() / command[0]), *command[1:]]
 
 
 def api_answers(layout: Layout, *, seconds: float = 2.0) -> bool:
@@ -65,7 +65,7 @@ def start_services(layout: Layout) -> None:
     run_kubectl(layout, "apply", "--server-side", "-f", "-", stdin=render.base_objects(layout))
     corefile = layout.folder / "Corefile"
     corefile.write_text(render.corefile(layout))
-    _start(layout, DNS, plan.gateway, [str(program_path(COREDNS)), "-conf", str(corefile)])
+    _start(layout, DNS, plan.gateway, [str(programs_folder() / "coredns"), "-conf", str(corefile)])
     volumes = [f"--node={node.name}={layout.node(node).volumes}" for node in plan.nodes]
     program = ["env", f"PYTHONPATH={PACKAGE_FOLDER.parent}", sys.executable, "-B", "-m", "lk.storage"]
     _start(layout, STORAGE, None, [*program, f"--server={plan.api_server}", f"--pki={layout.pki}", *volumes])

@@ -84,4 +84,4 @@ def start_node(layout: Layout, victim: Node) -> None:
     target = layout.node(victim)
     if node.machine_pid(target) is not None:
         raise LocalkubeError(f"{victim.name} is on already")
-    node.start(target, str(programs.kubelite_folder()))
+    node.start(target, str(programs.programs_folder()))

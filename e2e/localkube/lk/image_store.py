@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lk import cgroups, processes
-from lk.programs import kubelite_folder
+from lk.programs import programs_folder
 from lk.registry import locked
 from lk.settings import cache_folder
 from lk.shell import LocalkubeError, run, wait_until
@@ -105,7 +105,7 @@ def _forget_old() -> None:
 
 def copy(what: str, names: list[str], node_socket: Path, node_root: Path) -> None:
     """Give the containerd at `node_socket`, with its data in `node_root`, images of the store; else CommandFailed."""
-    program = kubelite_folder() / "imagecopy"
+    program = programs_folder() / "imagecopy"
     sides = ["-from", f"{socket()}={folder() / 'root'}", "-to", f"{node_socket}={node_root}"]
     pairs = [f"{_kept_name(what, name)}={name}" for name in names]
     run([program, "-namespace", _NAMESPACE, *sides, *pairs], timeout=300)

@@ -10,7 +10,7 @@ from pathlib import Path
 from lk import image_store
 from lk.layout import NodeLayout
 from lk.pause_image import write as write_pause
-from lk.programs import kubelite_folder
+from lk.programs import programs_folder
 from lk.shell import CommandFailed, LocalkubeError, run, say, step, together
 
 
@@ -23,7 +23,7 @@ def load_pause(node: NodeLayout) -> None:
     archive = node.folder / "pause.tar"
     if archive.exists():
         return
-    write_pause(kubelite_folder() / "pause", archive)
+    write_pause(programs_folder() / "pause", archive)
     _import(node, archive)
 
 

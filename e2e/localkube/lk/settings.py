@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 KUBERNETES_VERSION = "v1.34.4"
 """Shown by clients; the code is pinned in bundle/go.mod. 1.34 is the last minor that starts on cgroup v1 by default."""
+HELM_VERSION = "v3.19.5"
+"""As bundle/go.mod has it: made with the libraries of that Kubernetes."""
 
 CLUSTER_DOMAIN = "cluster.local"
 PAUSE_IMAGE = "localhost/localkube-pause:3"
@@ -20,38 +21,6 @@ MAXIMUM_NODES = 9
 
 PACKAGE_FOLDER = Path(__file__).resolve().parent
 BUNDLE_FOLDER = PACKAGE_FOLDER.parent / "bundle"
-
-
-@dataclass(frozen=True)
-class GoProgram:
-    """A program built with `go install` from a published module.
-
-    `module_sum` is the module's `h1:` sum: part of the cache key, and compared with what the module proxy serves.
-    """
-
-    name: str
-    package: str
-    module: str
-    version: str
-    module_sum: str
-    linker_flags: str = "-s -w"
-
-
-HELM = GoProgram(
-    name="helm",
-    package="helm.sh/helm/v3/cmd/helm",
-    module="helm.sh/helm/v3",
-    version="v3.22.0",
-    module_sum="h1:n1if5iQgHYsujPAcO5oonH/KiSNUmqmUF0iGVjSF3AU=",
-    linker_flags="-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0",
-)
-COREDNS = GoProgram(
-    name="coredns",
-    package="github.com/coredns/coredns",
-    module="github.com/coredns/coredns",
-    version="v1.15.0",
-    module_sum="h1:OBT+OEyHVdUiVxPhrNlC5XZVq3RkSxzQXfZQ76gm5ck=",
-)
 
 COMPONENTS = (
     "etcd",

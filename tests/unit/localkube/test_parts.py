@@ -12,6 +12,7 @@ import pytest
 from lk import cli, cluster, dns, image_store, images, pause_image, registry
 from lk.addresses import AddressPlan
 from lk.layout import Layout
+from lk.settings import BUNDLE_FOLDER, HELM_VERSION, KUBERNETES_VERSION
 from lk.shell import CommandFailed, LocalkubeError, run, together, wait_until
 
 
@@ -36,6 +37,12 @@ def test_the_pause_image_is_reproducible_and_names_its_layer_by_its_sum(tmp_path
     assert json.loads(config)["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
     with tarfile.open(fileobj=io.BytesIO(layer)) as files:
         assert files.getmember("pause").mode == 0o755
+
+
+def test_the_versions_that_are_shown_are_those_that_are_built() -> None:
+    pinned = dict(line.split()[:2] for line in (BUNDLE_FOLDER / "go.mod").read_text().splitlines() if line.count(" "))
+    assert pinned["k8s.io/kubernetes"] == KUBERNETES_VERSION
+    assert pinned["helm.sh/helm/v3"] == HELM_VERSION
 
 
 def test_an_archive_is_known_by_its_content(tmp_path: Path) -> None:
