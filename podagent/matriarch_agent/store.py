@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from matriarch.ha import records
-from matriarch.ha.documents.members import member_from_pod, status_of
+from matriarch.ha.documents.members import status_of
 from matriarch.ha.lease import expired
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import ConfigView, LockView, Me, MemberView, Request, SyncView
@@ -22,6 +22,7 @@ from matriarch.kube.api import ENDPOINTS, PODS, SERVICES, Kube, Object
 from matriarch.kube.informer import Informer
 from matriarch.words import labels
 from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound
+from matriarch_agent.members import Members, place, role
 from matriarch_agent.ports import Now
 from matriarch_agent.reading import Reading
 from matriarch_agent.seen import Seen
@@ -51,8 +52,7 @@ class ClusterStore:
         self._pods = Informer(kube, PODS, namespace, labels=chosen, on_change=self._saw_pod, now=now)
         self._seen = Seen(me.cluster)
         self._read_status: Reading[dict[str, Any]] = Reading(status_of, {})
-        self._by_name: dict[str, MemberView] = {}
-        self._members: tuple[MemberView, ...] | None = None
+        self._members = Members()
         self._lock_state: object = None
         self._lock_view = LockView()
         self._seen_heartbeat: records.Heartbeat | None = None
@@ -142,9 +142,7 @@ class ClusterStore:
 
     def members(self) -> tuple[MemberView, ...]:
         """All members whose pods exist, by name."""
-        if self._members is None:
-            self._members = tuple([self._by_name[name] for name in sorted(self._by_name)])
-        return self._members
+        return self._members.all()
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """The members' decoded `status` annotations."""
@@ -301,12 +299,8 @@ class ClusterStore:
         return self._endpoints.cache.get((self._namespace, name))
 
     async def _swap_lock(self, body: Object, version: str | None, renewal: records.Renewal, timeout: float) -> None:
-        name = self._seen.lock_name
         try:
-            if version is None:
-                await self._create(name, body, timeout)
-            else:
-                await self._patch(name, records.with_version(body, version), timeout)
+            await self._write(self._seen.lock_name, body, version, timeout)
         except ConflictError:
             await self.read_lock_object(timeout)
             record = self.lock_record()
@@ -316,9 +310,7 @@ class ClusterStore:
 
     async def _swap(self, name: str, body: Object, version: str | None, timeout: float = 3.0) -> str:
         try:
-            if version is None:
-                return await self._create(name, body, timeout)
-            return await self._patch(name, records.with_version(body, version), timeout)
+            return await self._write(name, body, version, timeout)
         except (ConflictError, NotFound):
             await self._reread(name, timeout)
             raise
@@ -329,6 +321,12 @@ class ClusterStore:
             self._endpoints.put(await self._kube.get(ENDPOINTS, self._namespace, name, timeout=timeout))
         except MatriarchError:
             self._endpoints.refresh()
+
+    async def _write(self, name: str, body: Object, version: str | None, timeout: float) -> str:
+        """Change exactly this version, or with None make what is not there. Returns the version that it has now."""
+        if version is None:
+            return await self._create(name, body, timeout)
+        return await self._patch(name, records.with_version(body, version), timeout)
 
     async def _patch(self, name: str, body: Object, timeout: float) -> str:
         return self._answered(await self._lock_kube.patch(ENDPOINTS, self._namespace, name, body, timeout=timeout))
@@ -376,11 +374,8 @@ class ClusterStore:
 
     def _saw_pod(self, old: Object | None, new: Object | None) -> None:
         name = (new or old or {})["metadata"]["name"]
-        before, after = self._by_name.pop(name, None), None
-        if new is not None:
-            after = self._by_name[name] = member_from_pod(new)
-        self._members = None
-        if _place(before) != _place(after) or (self._concerns(after) and _role(before) != _role(after)):
+        before, after = self._members.note(name, new)
+        if place(before) != place(after) or (self._concerns(after) and role(before) != role(after)):
             self._wake()
 
     def _concerns(self, member: MemberView | None) -> bool:
@@ -391,12 +386,3 @@ class ClusterStore:
         if member is None or member.name == self._me.name:
             return False
         return holder in (None, self._me.name, member.name)
-
-
-def _place(member: MemberView | None) -> object:
-    """What of a member is worth everybody's look when it changes."""
-    return member and (member.name, member.pod_uid, member.pod_ip, member.api_url, member.tags)
-
-
-def _role(member: MemberView | None) -> object:
-    return member and (member.state, member.role)
