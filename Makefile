@@ -13,16 +13,16 @@ PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo demo-down test together lint types unit component simulation simulate e2e crds images bench lock packages clean
 
-test: lint types unit component together
+test: unit together
 
-# The end-to-end tests wait a good part of their time: the simulation takes what they leave of the processor.
-together: $(READY) packages
-	@$(MAKE) --no-print-directory --keep-going -j2 e2e idle-simulation
-
-# A target at idle priority, which gets only what nobody else wants. What it has to say comes in one piece at its end.
+# What runs servers and clusters waits a good part of its time; what only computes takes what that leaves of the
+# processor, at idle priority. It is told of at the end, in one piece.
 IDLY := $(shell command -v chrt >/dev/null && echo chrt --idle 0 || echo nice -n 19)
-idle-%: $(READY)
-	@told=$$(mktemp); $(IDLY) $(MAKE) --no-print-directory $* >$$told 2>&1; code=$$?; cat $$told; rm -f $$told; exit $$code
+together: $(READY) packages
+	@told=$$(mktemp); $(IDLY) $(MAKE) --no-print-directory --keep-going lint types simulation >$$told 2>&1 & computing=$$!; \
+	trap 'kill $$computing 2>/dev/null; rm -f $$told' EXIT; \
+	$(MAKE) --no-print-directory --keep-going component e2e; ran=$$?; \
+	wait $$computing; computed=$$?; cat $$told; exit $$((ran | computed))
 
 demo: $(READY)
 	$(BIN)/python -m e2e.demo up
