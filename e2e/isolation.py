@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from e2e.cluster import ClusterProvider
 from e2e.figures import Figures
 from e2e.local_writer import LocalAnswer, LocalWriter
+from e2e.ordeal import BY_LEASE_S
 from e2e.postgres_cluster import PostgresCluster
 from e2e.probe.process import Report
 
-TTL_S = 9.0
 CUT_FOR_S = 20.0
 
 
@@ -65,5 +65,5 @@ def isolate_primary(provider: ClusterProvider, cluster: PostgresCluster, figures
     figures.note(name, report)
     assert [at for _, at in seen.acknowledged if at < moment], "the local session wrote before the partition"
     report.assert_writing_again()
-    assert report.longest_gap_s < TTL_S + 6, f"no write was acknowledged for {report.longest_gap_s} s"
+    assert report.longest_gap_s < BY_LEASE_S, f"no write was acknowledged for {report.longest_gap_s} s"
     return Isolation(former, moment, report, seen)

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from e2e.figures import Figures
 from e2e.postgres_cluster import PostgresCluster
 
+TTL_S = 9.0
+"""`ttl` as it is by default."""
+BY_LEASE_S = TTL_S + 6
+"""A failover that waits for the end of the lease: whoever notices, is promoted and reached within six seconds more."""
 LEASE_S = 6.0
 """`ttl` less `loop_wait`, as they are by default: the lock of a primary that vanishes is leased for at least so long. A
 shorter gap shows that nobody waited for a lease to end. How short it can be is for `bench/outage` to say, on a machine

@@ -9,10 +9,9 @@ import pytest
 
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
-from e2e.ordeal import ordeal
+from e2e.ordeal import BY_LEASE_S, TTL_S, ordeal
 from e2e.postgres_cluster import PostgresCluster
 
-TTL_S = 9.0
 DELAY_MS = 2000
 LOSS_PERCENT = 20
 FOR_S = 20.0
@@ -40,7 +39,7 @@ def test_a_link_that_loses_packets(
 ) -> None:
     member = healthy.primary() if whose == "primary" else healthy.synchronous_replicas()[0]
     node = healthy.node(member)
-    with ordeal(healthy, figures, f"{LOSS_PERCENT} % of packets lost, {whose}", within=TTL_S + 6):
+    with ordeal(healthy, figures, f"{LOSS_PERCENT} % of packets lost, {whose}", within=BY_LEASE_S):
         provider.lose_packets(node, LOSS_PERCENT)
         try:
             time.sleep(FOR_S)
@@ -56,7 +55,7 @@ def test_a_partition_of_one_direction(
     """`in`: the primary's renewals still arrive and no answer comes back. `out`: it hears and cannot say anything."""
     former = healthy.primary()
     node = healthy.node(former)
-    with ordeal(healthy, figures, f"one-way partition, {lost} lost", within=TTL_S + 6):
+    with ordeal(healthy, figures, f"one-way partition, {lost} lost", within=BY_LEASE_S):
         provider.partition_one_way(node, lost)
         try:
             began = time.monotonic()

@@ -8,8 +8,9 @@ import pytest
 
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
-from e2e.isolation import TTL_S, isolate_primary
+from e2e.isolation import isolate_primary
 from e2e.kubectl import Kubectl
+from e2e.ordeal import TTL_S
 from e2e.postgres_cluster import PostgresCluster
 
 pytestmark = [pytest.mark.needs(Fault.PARTITION), pytest.mark.needs(Fault.NODE_EXEC)]

@@ -12,10 +12,8 @@ import pytest
 
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
-from e2e.ordeal import ordeal
+from e2e.ordeal import TTL_S, ordeal
 from e2e.postgres_cluster import PostgresCluster
-
-TTL_S = 9.0
 
 
 @pytest.mark.needs(Fault.CONTAINER_PAUSE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from e2e.figures import Figures
-from e2e.isolation import TTL_S
 from e2e.kubectl import CORE, Kubectl, names_of
+from e2e.ordeal import BY_LEASE_S
 from e2e.postgres_cluster import PostgresCluster
 from e2e.shell import NotYet, eventually
 
@@ -31,7 +31,7 @@ def test_scale_up_and_down(kubectl: Kubectl, namespace: str, figures: Figures) -
     report.assert_one_writer()
     # Five members on three small disks: a handover beside their copies waits for the disks. It never takes longer than
     # a failover that has to wait for the lease.
-    assert report.longest_gap_s < TTL_S + 6, f"no write was acknowledged for {report.longest_gap_s} s"
+    assert report.longest_gap_s < BY_LEASE_S, f"no write was acknowledged for {report.longest_gap_s} s"
 
     def freed() -> None:
         claims = names_of(kubectl.items(CORE, "persistentvolumeclaims", namespace=namespace))

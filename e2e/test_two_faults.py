@@ -10,12 +10,11 @@ import pytest
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
 from e2e.operator_release import OperatorRelease
-from e2e.ordeal import LEASE_S, ordeal
+from e2e.ordeal import BY_LEASE_S, LEASE_S, ordeal
 from e2e.postgres_cluster import IDENTITY, PostgresCluster
 from e2e.processes import Processes
 from e2e.shell import NotYet, eventually
 
-TTL_S = 9.0
 PAUSE_S = 12.0
 
 
@@ -64,10 +63,10 @@ def test_node_cut_off_while_the_operator_is_gone(
     operator.scale(0)
     try:
         eventually(lambda: _gone(operator), within=40, what="the operator's end")
-        with ordeal(healthy, figures, "node partitioned without an operator", within=TTL_S + 6):
+        with ordeal(healthy, figures, "node partitioned without an operator", within=BY_LEASE_S):
             provider.partition(node)
             try:
-                healthy.wait_primary_other_than(former, within=TTL_S + 6)
+                healthy.wait_primary_other_than(former, within=BY_LEASE_S)
                 time.sleep(3)
             finally:
                 provider.heal(node)
@@ -88,7 +87,7 @@ def test_primary_and_its_synchronous_replica_killed_at_once(
     """The third member is well, and may not lead: it need not have all that was acknowledged."""
     victims = [healthy.primary(), *healthy.synchronous_replicas()]
     places = [(healthy.node(one), healthy.container_id(one)) for one in victims]
-    with ordeal(healthy, figures, "primary and synchronous replica killed", within=TTL_S + 6):
+    with ordeal(healthy, figures, "primary and synchronous replica killed", within=BY_LEASE_S):
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda place: provider.kill_container(*place), places))
         time.sleep(2)
