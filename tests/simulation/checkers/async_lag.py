@@ -82,6 +82,8 @@ class AsyncLag(Checker):
 
     def _fit(self, member: Member) -> bool:
         server = member.server
+        if member.restarts_blocked:  # told to end: who takes the lock to lead for a moment helps nobody
+            return False
         if member.agent is None or member.gate.shut or server.hung or member.tags.nofailover:
             return False
         return server.process == "running" and server.in_recovery is True
