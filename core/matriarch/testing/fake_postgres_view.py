@@ -23,7 +23,7 @@ def view_of(
     last_error: str,
 ) -> PostgresView:
     """The view of a server; `answered`: it replied to SQL in time. `failures` and `last_error` are the adapter's."""
-    told = {"failures": failures, "last_error": last_error, "observed_at": now}
+    told = {"failures": failures, "data_failures": failures, "last_error": last_error, "observed_at": now}
     if server.volume.full:
         told["disk_free"] = 0
     if not server.volume.readable:

@@ -21,8 +21,14 @@ FAST_STOP_WITHIN_S = 30.0
 IMMEDIATE_STOP_WITHIN_S = 5.0
 _STATUS_LINE = 7
 """Index of the postmaster's status in postmaster.pid, as pg_ctl reads it."""
+_OPTIONS = "postmaster.opts"
+"""A server writes it once it has its configuration, its memory and its sockets; its data comes next."""
 
 Phase = Literal["stopped", "starting", "running", "stopping"]
+
+
+class DataFailure(PostgresError):
+    """The server turned to its data, and ended instead of starting."""
 
 
 class ServerControl:
@@ -50,7 +56,7 @@ class ServerControl:
     async def start(self) -> None:
         """Start the postmaster and wait until it accepts connections.
 
-        Raises NotRunning when one is alive, PostgresError when it ends instead.
+        Raises NotRunning when one is alive, DataFailure or another PostgresError when it ends instead.
         """
         if (await self._init.status()).alive:
             raise NotRunning("another postmaster of this directory is alive")
@@ -65,9 +71,7 @@ class ServerControl:
                 seen = self._init.changes
                 status = await self._init.status()
                 if status.pid != pid or not status.alive:
-                    raise PostgresError(
-                        f"the server ended while starting, with status {status.exit_status}; see its log"
-                    )
+                    raise self._ended(status.exit_status)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def stop(
@@ -172,13 +176,23 @@ class ServerControl:
             return ""
         return lines[_STATUS_LINE].strip()
 
+    def _ended(self, exit_status: int | None) -> PostgresError:
+        """Why a start came to nothing, by how far the server got."""
+        if (self._place.pgdata / _OPTIONS).exists():
+            return DataFailure(f"the server ended while starting, with status {exit_status}; see its log")
+        return PostgresError(
+            f"the server ended with status {exit_status} before it turned to its data: a parameter, or what this "
+            "machine has to give, is at fault; see its log"
+        )
+
     def _remove_leftovers(self) -> None:
         """Files of a dead postmaster would keep a new one from starting when some other process now has its number.
 
         init holds the volume's lock and has no postmaster, so nothing that they could mean is alive.
         """
         socket = self._place.run / f".s.PGSQL.{self._place.port}"
-        for path in (self._place.pgdata / "postmaster.pid", socket, socket.with_name(socket.name + ".lock")):
+        lock = socket.with_name(socket.name + ".lock")
+        for path in (self._place.pgdata / "postmaster.pid", self._place.pgdata / _OPTIONS, socket, lock):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

@@ -16,7 +16,7 @@ from matriarch_agent.ports import Archived, StartMode
 from matriarch_agent.postgres import bootstrap, credentials, history, past, programs, slots
 from matriarch_agent.postgres.archive import Archive
 from matriarch_agent.postgres.conf_files import ConfFiles
-from matriarch_agent.postgres.control import ServerControl
+from matriarch_agent.postgres.control import DataFailure, ServerControl
 from matriarch_agent.postgres.controldata import ControlCache, read_control
 from matriarch_agent.postgres.copying import Copy
 from matriarch_agent.postgres.directory import DataDirectory
@@ -117,7 +117,7 @@ class LocalPostgres:
         await self._directory.finish()
         past.forget_led(self._place)
         past.forget_rewound(self._place)
-        self._watcher.failures = 0
+        self._watcher.forget_failures()
         self._log("data copied", source=source.member if source is not None else None)
 
     async def archive_wal(self, *, within: float) -> Archived:
@@ -157,7 +157,7 @@ class LocalPostgres:
             past.forget_rewound(self._place)
             await self._watcher.note_start(mode, settings)
         except PostgresError as error:
-            self._watcher.note_failure(str(error))
+            self._watcher.note_failure(str(error), over_data=isinstance(error, DataFailure))
             raise
 
     async def stop(

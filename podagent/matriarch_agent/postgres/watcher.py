@@ -63,7 +63,7 @@ class Watcher:
         self._archive = archive
         self.receiver = ReceiverWatch()
         self.listening = Listening(session)
-        self.failures = 0
+        self._failures = self._data_failures = 0
         self.has_copies = False
         """The server has copies of logical slots."""
         self._last_error = ""
@@ -92,7 +92,8 @@ class Watcher:
         status = await known_status(self._init, INIT_WITHIN_S)
         view = PostgresView(
             data=data,
-            failures=self.failures,
+            failures=self._failures,
+            data_failures=self._data_failures,
             last_error=self._last_error,
             observed_at=kernel.now(),
             applied=self._applied,
@@ -137,13 +138,18 @@ class Watcher:
         await self.mark_sync_position(mode.sync_names)
         control = None if mode.primary else await self._control.read()
         self.note_applied(settings, control.shared_memory if control is not None else None)
-        self.failures = 0
+        self.forget_failures()
         self._last_error = ""
 
-    def note_failure(self, error: str) -> None:
-        """A start failed."""
-        self.failures += 1
+    def note_failure(self, error: str, *, over_data: bool) -> None:
+        """A start failed, after the server had turned to its data or before."""
+        self._failures += 1
+        self._data_failures += over_data
         self._last_error = error
+
+    def forget_failures(self) -> None:
+        """Starts that failed count no more: the server has started, or has other data."""
+        self._failures = self._data_failures = 0
 
     def note_applied(self, settings: ClusterSettings, least: Mapping[str, int] | None) -> None:
         """These settings' files are in force; `least` is what a standby's control file asked for meanwhile."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -238,4 +239,19 @@ async def test_a_damaged_server_does_not_start_and_says_so(members: Members) -> 
         with pytest.raises(PostgresError, match="ended while starting"):
             await member.postgres.start(PRIMARY, QUICK)
         view = await member.postgres.observe()
-        assert view.failures == failures and "ended while starting" in view.last_error
+        assert (view.failures, view.data_failures) == (failures, failures)
+        assert "ended while starting" in view.last_error
+
+
+async def test_a_start_that_fails_over_a_parameter_is_not_held_against_the_data(members: Members) -> None:
+    """A member whose server never turned to its data is not to be copied anew: the copy would fare no better."""
+    member = await members.primary()
+    await member.postgres.stop(fast=True)
+    wrong = replace(QUICK, parameters={"max_connections": 30, "superuser_reserved_connections": 40})
+    for failures in (1, 2):
+        with pytest.raises(PostgresError, match="a parameter, or what this machine has to give"):
+            await member.postgres.start(PRIMARY, wrong)
+        view = await member.postgres.observe()
+        assert (view.failures, view.data_failures) == (failures, 0)
+    await member.postgres.start(PRIMARY, QUICK)
+    assert (await member.postgres.observe()).failures == 0

@@ -27,7 +27,17 @@ from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.polling import known_to_have_data
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import ConfigView, ControlData, HistoryEntry, LockView, Memory, PostgresView, SyncView, Upstream
+from matriarch.ha.view import (
+    ConfigView,
+    ControlData,
+    HistoryEntry,
+    LockView,
+    Memory,
+    PostgresView,
+    SyncView,
+    Upstream,
+    View,
+)
 from matriarch.words.sync_names import every
 
 DEMO_0 = Upstream("demo-0", "10.0.0.0")
@@ -114,6 +124,20 @@ def test_a_leader_that_was_a_replica_starts_as_one_and_is_promoted() -> None:
 
 def test_a_leader_whose_postgres_does_not_start_lets_others_lead() -> None:
     assert decide(leading(postgres=stopped(failures=2))).actions == (Release(),)
+
+
+def test_a_replica_is_copied_anew_for_its_data_and_never_for_a_parameter() -> None:
+    def facing(failures: int, over_data: int, ago_s: float = 1.0) -> View:
+        postgres = stopped("in archive recovery", failures=failures, data_failures=over_data, last_error="it says why")
+        return a_view(postgres=postgres, memory=Memory(start_failed_at=NOW - ago_s))
+
+    decision = decide(facing(5, 5))
+    assert [type(action) for action in decision.actions] == [Clone] and "it says why" in decision.facts
+    assert not any(isinstance(action, Clone) for action in decide(facing(9, 4)).actions)
+    for failures in (5, 500):
+        waiting = decide(facing(failures, 0))
+        assert (waiting.reason, waiting.actions, waiting.facts) == (Reason.START_FAILED, (), "it says why")
+        assert decide(facing(failures, 0, ago_s=11)).actions, "now and then it tries again"
 
 
 def test_a_restarted_container_takes_its_lock_up_again() -> None:

@@ -32,9 +32,10 @@ FAILURES_BEFORE_RELEASE = 2
 UNRECORDED_S = 0.5
 """Seconds between looks whether the leader's timeline is on record; the record's change wakes before."""
 FAILURES_BEFORE_RECLONE = 5
-"""Failed starts of a replica before its data is copied anew."""
+"""Starts of a replica that failed over its data before that is copied anew. Who never came so far has a bad parameter,
+or too little memory, and a copy would fare no better."""
 RETRY_FULL_S = 10.0
-"""Seconds between two starts on a full disk."""
+"""Seconds between two starts on a full disk, or of a server that fails again and again before it turns to its data."""
 
 
 def recover(view: View) -> Decision | None:
@@ -128,16 +129,16 @@ def reclaim(view: View) -> Decision:
 
 
 def _as_replica(view: View) -> Decision:
-    if view.postgres.disk_full and _just_failed(view):
-        # Nor is there room for a copy.
-        return Decision((), Reason.DISK_FULL, f"{DISK_FULL}: {view.postgres.last_error}", wake_in=1.0)
+    waiting = _would_fail_again(view)
+    if waiting is not None:
+        return waiting
     source = leader_upstream(view)
     if source is None:
         return Decision((), Reason.ASKING_LEADER, f"{view.lock.leader} has no address yet", wake_in=0.5)
     if view.sync.quorum > 0 and (view.promise_binds or view.may_have_promised):
         facts = f"may have promised to hear no more of {source.member} until the lock moves"
         return Decision((StartReplica(None),), Reason.STARTING_REPLICA, facts, wake_in=0.3)
-    hopeless = view.postgres.failures >= FAILURES_BEFORE_RECLONE and not view.postgres.disk_full
+    hopeless = view.postgres.data_failures >= FAILURES_BEFORE_RECLONE and not view.postgres.disk_full
     if hopeless and _may_reclone(view):
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(copy_source(view, source)),), Reason.RECLONING, facts, wake_in=1.0)
@@ -161,6 +162,17 @@ def _as_replica(view: View) -> Decision:
     if view.settings.pause:
         return Decision((), Reason.PAUSED, f"data diverged from {source.member}'s", wake_in=view.settings.loop_wait)
     return diverged(view, source, verdict)
+
+
+def _would_fail_again(view: View) -> Decision | None:
+    """After a start that failed for something that no copy mends: it is tried again now and then."""
+    if not _just_failed(view):
+        return None
+    if view.postgres.disk_full:
+        return Decision((), Reason.DISK_FULL, f"{DISK_FULL}: {view.postgres.last_error}", wake_in=1.0)
+    if view.postgres.failures - view.postgres.data_failures >= FAILURES_BEFORE_RECLONE:
+        return Decision((), Reason.START_FAILED, view.postgres.last_error, wake_in=1.0)
+    return None
 
 
 def _may_reclone(view: View) -> bool:

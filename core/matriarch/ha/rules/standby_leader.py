@@ -78,7 +78,8 @@ def _start(view: View, remote: Upstream | None) -> Decision:
     if control is not None and not is_sysid(view.config.initialize):
         write = WriteInitialize(control.sysid, view.config.version)
         return Decision((write,), Reason.BOOTSTRAPPING, "system identifier first", lead=True, wake_in=0.0)
-    if view.postgres.failures >= FAILURES_BEFORE_RECLONE and view.settings.reclone_on_diverged and remote is not None:
+    hopeless = view.postgres.data_failures >= FAILURES_BEFORE_RECLONE
+    if hopeless and view.settings.reclone_on_diverged and remote is not None:
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(remote),), Reason.RECLONING, facts, lead=True, wake_in=1.0)
     if remote is not None and view.postgres.unproven and not _made_to_match(view, remote):
