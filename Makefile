@@ -42,13 +42,13 @@ types: $(READY)
 	MYPYPATH=tests $(BIN)/mypy -p model
 
 unit: $(READY)
-	$(PYTEST) -q -n auto -m "not component and not e2e" --ignore=tests/simulation
+	$(PYTEST) -q -n auto -m "not component and not e2e" --ignore=tests/simulation --ignore=tests/model
 
 component: $(READY) packages
 	$(PYTEST) -q -n auto --dist loadfile -m component
 
 simulation: $(READY)
-	$(PYTEST) -q -n auto -m "not component and not e2e" tests/simulation
+	$(PYTEST) -q -n auto -m "not component and not e2e" tests/simulation tests/model
 
 # More seeds than continuous integration runs; a failing one is printed with the command that replays it. START=0: fresh
 # ones. JSON=file: the figures for docs/reliability.md as well.
