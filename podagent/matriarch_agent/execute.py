@@ -44,7 +44,6 @@ from matriarch.ha.records import history_text
 from matriarch.ha.rules.polling import known_to_have_data
 from matriarch.ha.view import HistoryEntry, View
 from matriarch.words.errors import ConflictError, DeadlineSpent, MatriarchError, PostgresError, TransientError
-from matriarch.words.names import slot_name
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
@@ -167,8 +166,9 @@ async def _sync_slots(agent: Agent, view: View, action: SyncSlots) -> None:
 
 
 async def _without_those_back(agent: Agent, view: View, action: SyncSlots) -> tuple[str, ...]:
-    """What of `drop` may go (rule 7). The watch may be silent, and a member back whose slot seems to be forgotten:
-    before the leader drops one for good, it asks the API server itself, and drops none without an answer."""
+    """What of `drop` may go (rule 7). The watches may be silent or late, and a member back whose slot seems to be
+    forgotten, or a setting: before the leader drops one for good, it asks the API server itself, and drops none without
+    an answer."""
     for_good = set(action.drop) - set(action.want)
     if not for_good or not view.lock_is_mine:
         return action.drop
@@ -176,7 +176,7 @@ async def _without_those_back(agent: Agent, view: View, action: SyncSlots) -> tu
     if agent.now() - agent.slots_asked_at > ASK_SLOTS_S:
         agent.slots_asked_at = agent.now()
         try:
-            there = {slot_name(name) for name in await agent.store.list_members(view.settings.retry_timeout)}
+            there = await agent.store.accounted_slots(view.settings.retry_timeout)
         except MatriarchError as error:
             agent.log("slots are kept: the API server does not tell whose they are", error=str(error))
     return tuple(name for name in action.drop if name not in for_good & there)

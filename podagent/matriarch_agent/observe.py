@@ -244,6 +244,6 @@ class Observer:
         store, missing = self._agent.store, self._agent.memory.slots_missing_since
         if not store.synced:
             return
-        fresh = slots.missing_since(missing, self.postgres, members, settings, store.pods_followed_since, now)
+        fresh = slots.missing_since(missing, self.postgres, members, settings, store.followed_since, now)
         if fresh != missing:
             self._agent.remember(slots_missing_since=fresh)

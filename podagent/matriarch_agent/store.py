@@ -21,7 +21,8 @@ from matriarch.ha.view import ConfigView, LockView, Me, MemberView, Request, Syn
 from matriarch.kube.api import ENDPOINTS, PODS, SERVICES, Kube, Object
 from matriarch.kube.informer import Informer
 from matriarch.words import labels
-from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound
+from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound, Unavailable
+from matriarch.words.names import slot_name
 from matriarch_agent.members import Members, place, role
 from matriarch_agent.ports import Now
 from matriarch_agent.reading import Reading
@@ -59,6 +60,7 @@ class ClusterStore:
         self._seen_at = now()
         self.heeds_renewals: Callable[[], bool] = lambda: True
         """Whether another member's mere renewal of its lock is worth a look."""
+        self._written = 0  # the version of the newest write that was answered
         self.last_contact = -1e9
         """When the API server last answered this member, on `now`'s clock."""
 
@@ -74,9 +76,9 @@ class ClusterStore:
         return self._endpoints.synced.is_set() and self._pods.synced.is_set()
 
     @property
-    def pods_followed_since(self) -> float:
-        """Since when no pod can have come and gone unseen, on `now`'s clock."""
-        return self._pods.followed_since
+    def followed_since(self) -> float:
+        """Since when nothing can have come and gone unseen, on `now`'s clock."""
+        return max(self._pods.followed_since, self._endpoints.followed_since)
 
     @property
     def contact(self) -> float:
@@ -238,11 +240,18 @@ class ClusterStore:
         self.last_contact = self._now()
         self._endpoints.put(found)
 
-    async def list_members(self, timeout: float) -> tuple[str, ...]:
-        """The names of the members' pods as the API server has them now, past the watch."""
+    async def accounted_slots(self, timeout: float) -> set[str]:
+        """The slots that members and settings account for, as the API server has them now, past the watches. Raises
+        MatriarchError, also when what it tells is older than what it has taken from this member."""
         chosen = labels.selector(self._me.cluster_labels)
-        found = await self._kube.list(PODS, self._namespace, labels=chosen, timeout=timeout)
-        return tuple(str(pod["metadata"]["name"]) for pod in found.items)
+        pods = await self._kube.list(PODS, self._namespace, labels=chosen, timeout=timeout)
+        found = await self._kube.list(ENDPOINTS, self._namespace, labels=chosen, timeout=timeout)
+        if min(int(pods.version), int(found.version)) < self._written:
+            raise Unavailable("the API server tells what is older than this member's last write")
+        for obj in found.items:
+            self._endpoints.put(obj)
+        members = {slot_name(str(pod["metadata"]["name"])) for pod in pods.items}
+        return members | self.settings().slots.permanent.keys()
 
     async def write_sync(self, leader: str | None, standbys: tuple[str, ...], quorum: int, version: str | None) -> str:
         """Write the sync object by compare-and-swap. Returns the version that it has now."""
@@ -344,6 +353,7 @@ class ClusterStore:
         """Take over what a write made, ahead of the watch. Returns its version."""
         self.last_contact = self._now()
         self._endpoints.put(found)
+        self._written = max(self._written, int(records.version_of(found)))
         return records.version_of(found)
 
     async def _config_service(self) -> None:

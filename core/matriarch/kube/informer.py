@@ -40,8 +40,7 @@ class Informer:
 
     `cache` is a live read-only view; its objects must not be changed. `synced` is set once the first list was read.
     `last_contact` is `now()` when the server last gave any sign: an answer, an event, a bookmark. `failure` is the last
-    error, None while all is well. `followed_since` is since when nothing can have come and gone unseen, but for short
-    breaks: it moves to `now()` with the first list after a longer time of failures.
+    error, None while all is well.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Informer:
         self.kind = kind
         self.synced = asyncio.Event()
         self.last_contact = float("-inf")
-        self.followed_since = float("-inf")
+        self._followed_since = float("-inf")
         self.failure: MatriarchError | None = None
         self._failing_since: float | None = None
         self._kube = kube
@@ -78,6 +77,12 @@ class Informer:
         self._brought = False  # whether the present watch has brought anything
         self._healthy = False  # whether the last watch was no failure
         self._scope: asyncio.Timeout | None = None
+
+    @property
+    def followed_since(self) -> float:
+        """Since when nothing can have come and gone unseen, but for short breaks: now, in a longer time of failures."""
+        lapsed = self._failing_since is not None and self._now() - self._failing_since > _LAPSE_S
+        return self._now() if lapsed else self._followed_since
 
     async def run(self) -> None:
         """List, watch, and go on whenever a watch ends. Returns only by being cancelled."""
@@ -134,8 +139,7 @@ class Informer:
         if not self._position:
             timeout = self._list_timeout
             listing = await self._kube.list(self.kind, self._namespace, labels=self._labels, timeout=timeout)
-            if self._failing_since is not None and self._now() - self._failing_since > _LAPSE_S:
-                self.followed_since = self._now()
+            self._followed_since = self.followed_since
             self._seen()
             self._replace(listing)
             self.synced.set()

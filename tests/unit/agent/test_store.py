@@ -14,7 +14,7 @@ from matriarch.ha.view import Me
 from matriarch.kube.api import ENDPOINTS, PODS, SERVICES
 from matriarch.testing.fake_kube import FakeKubeServer
 from matriarch.testing.virtual_time import run
-from matriarch.words.errors import ConflictError, MatriarchError, NotFound
+from matriarch.words.errors import ConflictError, MatriarchError, NotFound, Unavailable
 from matriarch_agent.store import ClusterStore
 
 NAMESPACE = "default"
@@ -216,5 +216,28 @@ def test_a_members_state_is_the_leaders_business_and_the_leaders_is_everybodys()
 
             assert await woken_by(other, "running") == [1, 0, 0]
             assert await woken_by(leader, "running") == [0, 1, 1]
+
+    run(live())
+
+
+def test_slots_are_accounted_for_by_what_the_api_server_says_now() -> None:
+    """Past the watches; and what is older than an answered write of this member's is no answer."""
+
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            await asyncio.sleep(60)
+            party.faults.silent_watch = True
+            labels = dict(party.me.cluster_labels)
+            pod = {"metadata": {"name": "demo-1", "namespace": NAMESPACE, "labels": labels}}
+            party.server.store.seed(PODS, NAMESPACE, pod)
+            asked = {"config": json.dumps({"slots": {"backup": {"type": "physical"}}})}
+            config = {"name": "demo-config", "namespace": NAMESPACE, "labels": labels, "annotations": asked}
+            party.server.store.seed(ENDPOINTS, NAMESPACE, {"metadata": config})
+            assert (party.store.members(), dict(party.store.settings().slots.permanent)) == ((), {})
+            assert await party.store.accounted_slots(1.0) == {"demo_1", "backup"}
+            await party.take(None)
+            party.faults.stale_s = 30.0
+            with pytest.raises(Unavailable, match="older"):
+                await party.store.accounted_slots(1.0)
 
     run(live())

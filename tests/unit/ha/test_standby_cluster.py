@@ -193,6 +193,16 @@ def test_a_start_that_follows_nobody_on_rewound_data_is_broken_off() -> None:
     assert decide(replace(view, activity=Activity("StartReplica", NOW - 11))).actions == (Fence(),)
 
 
+def test_a_standby_leader_is_not_copied_onto_a_full_disk_nor_for_a_parameter() -> None:
+    def facing(**facts: Any) -> View:
+        postgres = stopped("in archive recovery", failures=5, last_error="it says why", **facts)
+        return standby_leading(postgres=postgres, memory=Memory(sync_unsure=False, start_failed_at=NOW - 1))
+
+    for waiting in (decide(facing(data_failures=5, disk_free=0)), decide(facing())):
+        assert waiting.actions == () and waiting.lead and "it says why" in waiting.facts
+    assert [type(action) for action in decide(facing(data_failures=5)).actions] == [Clone]
+
+
 def test_a_free_lock_is_taken_without_a_promotion() -> None:
     view = a_view(
         settings=SETTINGS,

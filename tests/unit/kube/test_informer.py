@@ -180,8 +180,10 @@ def test_what_may_have_come_and_gone_unseen_is_told_by_followed_since() -> None:
         assert (world.relists(), world.informer.followed_since) == (2, float("-inf"))
         world.faults.refuse = True
         world.server.drop_streams("reader")
-        await asyncio.sleep(15)
+        await asyncio.sleep(5)
         assert world.informer.followed_since == float("-inf")
+        await asyncio.sleep(10)
+        assert world.informer.followed_since == asyncio.get_running_loop().time()
         world.faults.refuse = False
         await asyncio.sleep(2)
         assert 17 < world.informer.followed_since < 19

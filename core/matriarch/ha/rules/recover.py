@@ -129,7 +129,7 @@ def reclaim(view: View) -> Decision:
 
 
 def _as_replica(view: View) -> Decision:
-    waiting = _would_fail_again(view)
+    waiting = would_fail_again(view)
     if waiting is not None:
         return waiting
     source = leader_upstream(view)
@@ -138,8 +138,7 @@ def _as_replica(view: View) -> Decision:
     if view.sync.quorum > 0 and (view.promise_binds or view.may_have_promised):
         facts = f"may have promised to hear no more of {source.member} until the lock moves"
         return Decision((StartReplica(None),), Reason.STARTING_REPLICA, facts, wake_in=0.3)
-    hopeless = view.postgres.data_failures >= FAILURES_BEFORE_RECLONE and not view.postgres.disk_full
-    if hopeless and _may_reclone(view):
+    if hopeless(view) and _may_reclone(view):
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(copy_source(view, source)),), Reason.RECLONING, facts, wake_in=1.0)
     if waits_for_leader(view):
@@ -164,7 +163,7 @@ def _as_replica(view: View) -> Decision:
     return diverged(view, source, verdict)
 
 
-def _would_fail_again(view: View) -> Decision | None:
+def would_fail_again(view: View) -> Decision | None:
     """After a start that failed for something that no copy mends: it is tried again now and then."""
     if not _just_failed(view):
         return None
@@ -173,6 +172,11 @@ def _would_fail_again(view: View) -> Decision | None:
     if view.postgres.failures - view.postgres.data_failures >= FAILURES_BEFORE_RECLONE:
         return Decision((), Reason.START_FAILED, view.postgres.last_error, wake_in=1.0)
     return None
+
+
+def hopeless(view: View) -> bool:
+    """Whether only a copy could bring Postgres up again, as far as its starts tell."""
+    return view.postgres.data_failures >= FAILURES_BEFORE_RECLONE and not view.postgres.disk_full
 
 
 def _may_reclone(view: View) -> bool:

@@ -6,6 +6,8 @@ it needs no lease to be safe, only the lock to be found. When the setting goes, 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matriarch.ha.actions import (
     Action,
     AskLeader,
@@ -25,7 +27,7 @@ from matriarch.ha.rules import requests, sync
 from matriarch.ha.rules.fence import is_sysid, never_used
 from matriarch.ha.rules.hold import upkeep
 from matriarch.ha.rules.race import reconsider
-from matriarch.ha.rules.recover import FAILURES_BEFORE_RECLONE, diverged, reclaim
+from matriarch.ha.rules.recover import diverged, hopeless, reclaim, would_fail_again
 from matriarch.ha.rules.restart import wish
 from matriarch.ha.rules.upstream import remote_upstream
 from matriarch.ha.rules.waking import upkeep_wake
@@ -78,8 +80,10 @@ def _start(view: View, remote: Upstream | None) -> Decision:
     if control is not None and not is_sysid(view.config.initialize):
         write = WriteInitialize(control.sysid, view.config.version)
         return Decision((write,), Reason.BOOTSTRAPPING, "system identifier first", lead=True, wake_in=0.0)
-    hopeless = view.postgres.data_failures >= FAILURES_BEFORE_RECLONE
-    if hopeless and view.settings.reclone_on_diverged and remote is not None:
+    waiting = would_fail_again(view)
+    if waiting is not None:
+        return replace(waiting, lead=True)
+    if hopeless(view) and view.settings.reclone_on_diverged and remote is not None:
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(remote),), Reason.RECLONING, facts, lead=True, wake_in=1.0)
     if remote is not None and view.postgres.unproven and not _made_to_match(view, remote):
