@@ -114,7 +114,7 @@ class PostgresView:
     failures: int = 0
     """Failed attempts to start since the last success."""
     data_failures: int = 0
-    """How many of them ended after the server had turned to its data: before, a parameter or the machine is it."""
+    """How many of them ended after the server had turned to its data. The others tell nothing against the data."""
     last_error: str = ""
     unusable_for: float | None = None
     """Seconds for which no new session got anything done here although the server runs; None while one does, and while

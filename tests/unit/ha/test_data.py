@@ -134,6 +134,9 @@ def test_a_replica_is_copied_anew_for_its_data_and_never_for_a_parameter() -> No
     decision = decide(facing(5, 5))
     assert [type(action) for action in decision.actions] == [Clone] and "it says why" in decision.facts
     assert not any(isinstance(action, Clone) for action in decide(facing(9, 4)).actions)
+    unreadable = facing(5, 0)
+    unreadable = replace(unreadable, postgres=replace(unreadable.postgres, control=None))
+    assert [type(action) for action in decide(unreadable).actions] == [Clone]
     for failures in (5, 500):
         waiting = decide(facing(failures, 0))
         assert (waiting.reason, waiting.actions, waiting.facts) == (Reason.START_FAILED, (), "it says why")

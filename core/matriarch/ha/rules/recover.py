@@ -169,14 +169,19 @@ def would_fail_again(view: View) -> Decision | None:
         return None
     if view.postgres.disk_full:
         return Decision((), Reason.DISK_FULL, f"{DISK_FULL}: {view.postgres.last_error}", wake_in=1.0)
-    if view.postgres.failures - view.postgres.data_failures >= FAILURES_BEFORE_RECLONE:
+    if view.postgres.failures - _failures_over_data(view) >= FAILURES_BEFORE_RECLONE:
         return Decision((), Reason.START_FAILED, view.postgres.last_error, wake_in=1.0)
     return None
 
 
 def hopeless(view: View) -> bool:
     """Whether only a copy could bring Postgres up again, as far as its starts tell."""
-    return view.postgres.data_failures >= FAILURES_BEFORE_RECLONE and not view.postgres.disk_full
+    return _failures_over_data(view) >= FAILURES_BEFORE_RECLONE and not view.postgres.disk_full
+
+
+def _failures_over_data(view: View) -> int:
+    """A control file that cannot be read is looked at before everything else, and is data."""
+    return view.postgres.failures if view.postgres.control is None else view.postgres.data_failures
 
 
 def _may_reclone(view: View) -> bool:
