@@ -312,26 +312,6 @@ async def test_lock_objects_go_after_the_last_pod(world: World) -> None:
     assert seen == ["Pod"] * 3 + ["Endpoints"] * 4
 
 
-async def test_a_stale_lock_of_an_earlier_cluster_is_removed_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
-    stale: dict[str, Any] = {
-        "metadata": {
-            "name": "demo",
-            "namespace": NAMESPACE,
-            "labels": labels.cluster_labels(NAME),
-            "annotations": {"leader": "demo-9"},
-        }
-    }
-    world.server.store.seed(api.ENDPOINTS, NAMESPACE, stale)
-    world.server.store.seed(api.ENDPOINTS, NAMESPACE, {"metadata": stale["metadata"] | {"name": "demo-sync"}})
-    monkeypatch.setattr(world.server.store, "_timestamp", lambda: "2099-01-01T00:00:00Z")
-    await world.apply()
-    await world.settle()
-    lock = (await world.everything(api.ENDPOINTS))["demo"]["metadata"]
-    assert lock["annotations"]["leader"] == "demo-0"
-    assert lock["ownerReferences"][0]["kind"] == "PostgresCluster"
-
-
 async def test_a_spec_that_cannot_be_read_leaves_the_cluster_as_it_is(world: World) -> None:
     pods = await world.everything(api.PODS)
     await world.apply(instances="many", image="matriarch/postgres:new")
