@@ -117,7 +117,7 @@ def stale(view: ClusterView) -> tuple[Delete, ...]:
 
     Only before this cluster has any pod or StatefulSet, and only objects that are older than the PostgresCluster (both
     times are the API server's) and do not belong to it: a running cluster never loses its lock objects to this rule.
-    Settings without `initialize` are of no earlier cluster: a person has laid them down for this one.
+    Settings without an owner and without `initialize` are of no earlier one: a person has laid them down for this.
     """
     if view.members or view.child("StatefulSet", view.name) is not None:
         return ()
@@ -125,9 +125,9 @@ def stale(view: ClusterView) -> tuple[Delete, ...]:
     found = []
     for name in names.lock_object_names(view.name):
         live = view.child("Endpoints", name)
-        if live is None or belonging(live, view.name, view.uid) == "ours":
-            continue
-        if name == names.config_object(view.name) and not view.lock.initialized:
+        whose = belonging(live, view.name, view.uid) if live is not None else "ours"
+        laid_down = name == names.config_object(view.name) and whose == "orphan" and not view.lock.initialized
+        if live is None or whose == "ours" or laid_down:
             continue
         if (live["metadata"].get("creationTimestamp") or born) < born:
             found.append(Delete("Endpoints", name, live["metadata"]["uid"]))
