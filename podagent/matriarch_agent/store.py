@@ -16,13 +16,13 @@ from typing import Any
 from matriarch.ha import records
 from matriarch.ha.documents.members import status_of
 from matriarch.ha.lease import expired
+from matriarch.ha.rules.slots import accounted
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import ConfigView, LockView, Me, MemberView, Request, SyncView
 from matriarch.kube.api import ENDPOINTS, PODS, SERVICES, Kube, Object
 from matriarch.kube.informer import Informer
 from matriarch.words import labels
 from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound, Unavailable
-from matriarch.words.names import slot_name
 from matriarch_agent.members import Members, place, role
 from matriarch_agent.ports import Now
 from matriarch_agent.reading import Reading
@@ -250,8 +250,7 @@ class ClusterStore:
             raise Unavailable("the API server tells what is older than this member's last write")
         for obj in found.items:
             self._endpoints.put(obj)
-        members = {slot_name(str(pod["metadata"]["name"])) for pod in pods.items}
-        return members | self.settings().slots.permanent.keys()
+        return accounted((str(pod["metadata"]["name"]) for pod in pods.items), self.settings())
 
     async def write_sync(self, leader: str | None, standbys: tuple[str, ...], quorum: int, version: str | None) -> str:
         """Write the sync object by compare-and-swap. Returns the version that it has now."""

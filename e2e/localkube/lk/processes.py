@@ -12,7 +12,7 @@ from lk.registry import NETNS_FOLDER
 from lk.shell import wait_until
 
 _FEWER_COLLECTIONS = {"GOGC": "300"}
-"""Everything here is a Go program on a machine that has more memory than processor to spare: a heap may grow to four
+"""Nearly all of this are Go programs, on a machine with more memory than processor to spare: a heap may grow to four
 times of what it holds before it is looked through. The variable's own value counts where there is one."""
 _ENTER_GROUP = 'echo $$ >"$1" && shift && exec "$@"'
 

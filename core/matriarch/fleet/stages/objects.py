@@ -125,9 +125,11 @@ def stale(view: ClusterView) -> tuple[Delete, ...]:
     found = []
     for name in names.lock_object_names(view.name):
         live = view.child("Endpoints", name)
-        whose = belonging(live, view.name, view.uid) if live is not None else "ours"
+        if live is None:
+            continue
+        whose = belonging(live, view.name, view.uid)
         laid_down = name == names.config_object(view.name) and whose == "orphan" and not view.lock.initialized
-        if live is None or whose == "ours" or laid_down:
+        if whose == "ours" or laid_down:
             continue
         if (live["metadata"].get("creationTimestamp") or born) < born:
             found.append(Delete("Endpoints", name, live["metadata"]["uid"]))

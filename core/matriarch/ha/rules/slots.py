@@ -99,20 +99,21 @@ def missing_since(
     this member could not see the pods (`followed_since`): the slot's member may have been there meanwhile.
     """
     if postgres.slots is None:
-        claimed = _claimed(members, settings)
+        claimed = accounted((member.name for member in members), settings)
         return {name: since for name, since in before.items() if name not in claimed}
     return {name: max(before.get(name, now), followed_since) for name in unclaimed(postgres, members, settings)}
 
 
 def unclaimed(postgres: PostgresView, members: Iterable[MemberView], settings: ClusterSettings) -> set[str]:
     """The slots here that neither a member nor a setting accounts for, nor the server itself."""
-    claimed = _claimed(members, settings)
+    claimed = accounted((member.name for member in members), settings)
     left = [slot for slot in postgres.slots or () if slot.name not in claimed]
     return {slot.name for slot in left if not _copied(postgres, slot) and not settings.slots.ignores(slot)}
 
 
-def _claimed(members: Iterable[MemberView], settings: ClusterSettings) -> set[str]:
-    return {slot_name(member.name) for member in members} | settings.slots.permanent.keys()
+def accounted(members: Iterable[str], settings: ClusterSettings) -> set[str]:
+    """The slots that these members and the settings account for."""
+    return {slot_name(name) for name in members} | settings.slots.permanent.keys()
 
 
 def positions(view: View) -> dict[str, int]:
