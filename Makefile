@@ -83,21 +83,26 @@ packages:
 	[ -z "$$missing" ] || { apt-get update -q && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; }
 
-$(READY): requirements/test.txt pyproject.toml
+# pip brings uv, which brings the rest in a tenth of the time: what it once fetched it links from its cache. Where only
+# pip is told of an index, pip brings it all.
+$(READY): requirements/uv.txt requirements/test.txt pyproject.toml
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || \
 	  { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv && $(PYTHON) -m venv --clear $(VENV); }
-	$(BIN)/python -m pip install -q --no-compile --no-deps --require-hashes -r requirements/test.txt
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install -q --no-compile --no-deps --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements/test.txt || \
+	  $(BIN)/python -m pip install -q --no-compile --no-deps --require-hashes -r requirements/test.txt
+	$(BIN)/uv pip install -q --offline --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $@
 
 # Locked with hashes and without addresses; the images run Python 3.13 on Debian trixie.
-UV_COMPILE = uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+UV_COMPILE = $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 IMAGE_PLATFORM = --python-version 3.13 --python-platform x86_64-manylinux_2_28
-lock:
+lock: $(READY)
 	$(UV_COMPILE) pyproject.toml requirements/test.in --extra agent --extra operator --python-version 3.11 -o requirements/test.txt
 	$(UV_COMPILE) pyproject.toml --extra agent $(IMAGE_PLATFORM) -o requirements/agent.txt
 	$(UV_COMPILE) pyproject.toml --extra operator $(IMAGE_PLATFORM) -o requirements/operator.txt
 	$(UV_COMPILE) requirements/clients.in --python-version 3.11 -o requirements/clients.txt
+	$(UV_COMPILE) requirements/uv.in --python-version 3.11 -o requirements/uv.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis e2e/out
