@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,9 +16,6 @@ LEASE_S = 6.0
 """`ttl` less `loop_wait`, as they are by default: the lock of a primary that vanishes is leased for at least so long. A
 shorter gap shows that nobody waited for a lease to end. How short it can be is for `bench/outage` to say, on a machine
 with nothing else to do."""
-BEFORE_S = 2.0
-AFTER_S = 2.5
-"""Members are ready a moment before kube-proxy leads the writers to the new address."""
 
 
 @contextmanager
@@ -32,10 +28,8 @@ def ordeal(
     between acknowledged writes is longer than `within` seconds.
     """
     with cluster.probe() as probe:
-        time.sleep(BEFORE_S)
         yield
         cluster.wait_healthy(within=whole_within)
-        time.sleep(AFTER_S)
         report = probe.finish()
     figures.note(fault, report)
     report.assert_survived(within)

@@ -16,7 +16,6 @@ def test_killed_agent_comes_back_without_a_restart_of_postgres(healthy: Postgres
     before = Processes(healthy, primary)
     postmaster, agent = before.identity(before.postmaster()), before.identity(before.agent())
     with healthy.probe() as probe:
-        time.sleep(2)
         before.signal(agent[0], "KILL")
 
         def back() -> Processes:
@@ -42,7 +41,6 @@ def test_stopped_agent_cannot_leave_a_second_primary(healthy: PostgresCluster, f
     processes = Processes(healthy, former)
     agent = processes.agent()
     with healthy.probe() as probe:
-        time.sleep(2)
         processes.signal(agent, "STOP")
         try:
             healthy.wait_primary_other_than(former, within=TTL_S + 20)

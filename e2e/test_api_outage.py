@@ -17,7 +17,6 @@ PAUSE_S = 60.0
 def test_a_minute_without_the_api_server(healthy: PostgresCluster, provider: ClusterProvider, figures: Figures) -> None:
     primary = healthy.primary()
     with healthy.probe() as probe:
-        time.sleep(3)
         provider.api_pause()
         try:
             time.sleep(PAUSE_S)

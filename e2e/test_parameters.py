@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from e2e.figures import Figures
 from e2e.postgres_cluster import PostgresCluster
 
@@ -29,11 +27,9 @@ def test_restart_growing_and_shrinking(healthy: PostgresCluster, figures: Figure
     for title, wanted in (("parameter with restart, growing", "130"), ("parameter with restart, shrinking", None)):
         value = wanted or "100"
         with healthy.probe() as probe:
-            time.sleep(2)
             healthy.change({"parameters": {"max_connections": wanted}})
             shown(healthy, "max_connections", value, within=90)
             healthy.wait_healthy(within=60)
-            time.sleep(2)
             report = probe.finish()
         figures.note(title, report)
         report.assert_nothing_lost()

@@ -84,7 +84,6 @@ def test_patronictl_and_the_operator_show_what_is_asked(cluster: PostgresCluster
 def test_failsafe_mode_works_over_https(cluster: PostgresCluster, provider: ClusterProvider) -> None:
     primary = cluster.wait_healthy(2)
     with cluster.probe() as probe:
-        time.sleep(2)
         provider.api_pause()
         try:
             time.sleep(25)

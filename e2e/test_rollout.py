@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from e2e.figures import Figures
 from e2e.kubectl import annotations_of
 from e2e.operator_release import OperatorRelease
@@ -38,13 +36,11 @@ def test_operator_killed_in_a_rolling_update(
             raise NotYet(f"replaced so far: {order}")
 
     with healthy.probe() as probe:
-        time.sleep(2)
         healthy.change({"podAnnotations": {MARK: "2"}})
         eventually(first, within=40, what="the first replaced pod")
         operator.kill()
         eventually(all_replaced, within=180, what="a rolling update that an operator's death does not stop")
         healthy.wait_healthy()
-        time.sleep(2)
         report = probe.finish()
     figures.note("rolling update, operator killed", report)
     assert order[-1] == former, f"the old primary goes last; the order was {order} and {former} was primary"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from e2e.figures import Figures
 from e2e.kubectl import CORE, Kubectl, names_of
 from e2e.ordeal import BY_LEASE_S
@@ -16,14 +14,12 @@ def test_scale_up_and_down(kubectl: Kubectl, namespace: str, figures: Figures) -
     cluster.apply(synchronous={"mode": "quorum"})
     cluster.wait_healthy(within=120)
     with cluster.probe() as probe:
-        time.sleep(2)
         kubectl("scale", "pgc", "scaled", "-n", namespace, "--replicas=5")
         cluster.wait_healthy(5, within=90)
         cluster.annotate("matriarch.dev/switchover", "scaled-4")
         eventually(lambda: _is_primary(cluster, "scaled-4"), within=40, what="scaled-4 as primary")
         kubectl("scale", "pgc", "scaled", "-n", namespace, "--replicas=2")
         survivor = cluster.wait_healthy(2, within=120)
-        time.sleep(2)
         report = probe.finish()
     figures.note("scale 3 to 5, switchover, 5 to 2", report)
     assert survivor in ("scaled-0", "scaled-1")

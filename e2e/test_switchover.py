@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from e2e.figures import Figures
@@ -41,10 +39,8 @@ def test_switchover(healthy: PostgresCluster, figures: Figures, wish: str) -> No
     former, before = healthy.primary(), last_switchover(healthy)
     candidate = next(pod for pod, role in sorted(healthy.roles().items()) if role == "replica")
     with healthy.probe() as probe:
-        time.sleep(2)
         healthy.annotate(ANNOTATION, candidate if wish == "named" else "any")
         successor = healthy.wait_primary_other_than(former, within=30)
-        time.sleep(2)
         healthy.wait_healthy()
         report = probe.finish()
     figures.note(f"switchover ({wish})", report)

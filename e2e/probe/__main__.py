@@ -1,7 +1,8 @@
 """Run the probe: `python -m e2e.probe --host ADDRESS --user app --dbname app --out FILE [--watch NAMESPACE/CLUSTER]`.
 
-The password comes from PGPASSWORD. It runs for `--seconds`, or until its standard input ends. When it writes, it says
-`ready` on standard output. `--watch` adds the direct writes to every member and needs KUBECONFIG.
+The password comes from PGPASSWORD. When all its writers write it says `ready` on standard output. It runs for
+`--seconds`, or until its standard input ends, and then until all write again, so that nobody was left behind. `--watch`
+adds the direct writes to every member and needs KUBECONFIG.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from e2e.probe.record import gaps, longest, two_writers
 from e2e.probe.session import FAILURES, Session
 from e2e.probe.writers import Writers
 from e2e.shell import CommandFailed
+
+AGAIN_S = 5.0
+"""Seconds in the end for every writer to be acknowledged again. Members are ready a moment before kube-proxy leads
+writers to a new address."""
 
 
 class Addresses:
@@ -67,8 +72,10 @@ async def probe(options: argparse.Namespace) -> dict[str, object]:
         group.create_task(writers.run(stop))
         if members is not None:
             group.create_task(members.run(stop))
+        await writers.all_write(options.patience)
         print("ready", flush=True)
         await _until_told(options.seconds)
+        await writers.all_write(AGAIN_S)
         ended = time.monotonic()
         stop.set()
     return await report(writers, members, conninfo(options.host), (started, ended), options.patience)

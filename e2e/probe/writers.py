@@ -12,6 +12,7 @@ from e2e.probe.session import FAILURES, Session, first_line
 WRITERS = 10
 PAUSE_S = 0.1
 RETRY_S = 0.05
+LOOK_S = 0.05
 TABLE = "matriarch_probe"
 
 
@@ -59,6 +60,14 @@ class Writers:
                 self.acknowledged.append(Acknowledgement(sent, time.monotonic(), writer, number))
                 await asyncio.sleep(PAUSE_S)
         session.close()
+
+    async def all_write(self, within: float) -> None:
+        """Return when each writer has an acknowledgement for what it sent from now on, or after `within` seconds."""
+        began = time.monotonic()
+        seen, waiting = len(self.acknowledged), set(range(WRITERS))
+        while waiting and time.monotonic() < began + within:
+            await asyncio.sleep(LOOK_S)
+            waiting -= {one.writer for one in self.acknowledged[seen:] if one.sent >= began}
 
     async def lost(self, within: float) -> list[tuple[int, int]] | None:
         """Acknowledged rows that are missing now; None when nobody could be asked within `within` seconds."""
