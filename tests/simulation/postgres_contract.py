@@ -67,6 +67,34 @@ async def a_diverged_primary_is_rewound(stage: Stage) -> None:
     assert back.led_timeline is None and back.in_recovery is True
 
 
+async def a_replica_is_a_source_of_a_rewind_too(stage: Stage) -> None:
+    primary = await stage.primary()
+    successor, replica = [await stage.replica(primary, name) for name in ("demo-1", "demo-2")]
+    for party in (successor, replica):
+        await seen(party, lambda view: view.streaming)
+        await party.postgres.follow(None, SETTINGS)
+        await seen(party, lambda view: not view.streaming)
+    await primary.write()
+    await successor.postgres.promote()
+    await successor.postgres.sync_slots(("demo_2",), ())
+    await replica.postgres.follow(successor.upstream, SETTINGS)
+    await seen(replica, lambda view: view.streaming and view.timeline == 2)
+    await successor.write()
+    await successor.postgres.checkpoint()
+    end = await at(successor) or 0
+    await seen(replica, lambda view: (view.replayed_lsn or 0) >= end)
+    await replica.postgres.checkpoint()
+    await primary.postgres.kill()
+    remote = await primary.postgres.ask_history(replica.upstream, 7)
+    assert (remote.timeline, remote.in_recovery) == (2, True)
+    await primary.postgres.rewind(replica.upstream)
+    assert (await primary.postgres.observe()).unproven
+    await replica.postgres.sync_slots(("demo_0",), ())
+    await primary.postgres.start(StartMode(False, replica.upstream), SETTINGS)
+    back = await seen(primary, lambda view: view.streaming and view.timeline == 2)
+    assert back.upstream == replica.name and not back.unproven
+
+
 async def nothing_to_rewind_is_a_failure(stage: Stage) -> None:
     primary = await stage.primary()
     replica = await stage.replica(primary, "demo-1")
@@ -323,6 +351,7 @@ def archiving(command: str) -> ClusterSettings:
 CONTRACT: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     a_replica_streams_and_is_promoted,
     a_diverged_primary_is_rewound,
+    a_replica_is_a_source_of_a_rewind_too,
     nothing_to_rewind_is_a_failure,
     a_killed_primary_comes_back,
     the_end_of_the_wal_stream_is_told_at_once,

@@ -48,10 +48,10 @@ async def rewound(server: Server, source: Upstream) -> DataDir:
     mine, theirs = server.disk, other.disk
     if mine.sysid != theirs.sysid:
         raise ProgramFailed("pg_rewind: source and target clusters are from different systems")
-    if other.in_recovery is not False:
-        raise ProgramFailed("pg_rewind: source server is in recovery")
-    claimed = _claimed_fork(mine, theirs)
-    if mine.branch.timeline == theirs.branch.timeline or (claimed is not None and mine.flushed <= claimed):
+    # Of a server in recovery it knows the timeline of the last restartpoint only (all of them until PostgreSQL 15).
+    known = theirs.checkpoint if other.in_recovery else theirs.flushed
+    claimed = _claimed_fork(mine, theirs, known)
+    if mine.branch.timeline == theirs.branch.at(known).timeline or (claimed is not None and mine.flushed <= claimed):
         raise ProgramFailed("pg_rewind: no divergence found")
     if claimed is None:
         raise ProgramFailed("pg_rewind: could not find common ancestor of the source and target timelines")
@@ -75,10 +75,10 @@ def _with_wal_until(data: DataDir, lsn: int) -> DataDir:
     return data
 
 
-def _claimed_fork(mine: DataDir, theirs: DataDir) -> int | None:
-    """Where pg_rewind believes that the two parted: the end of their last timeline with the same number and start."""
+def _claimed_fork(mine: DataDir, theirs: DataDir, known: int) -> int | None:
+    """With their WAL known up to there, where pg_rewind believes that the two parted: the end of their last timeline with the same number and start."""
     ours = list(_timelines(mine.branch, mine.flushed))
-    others = list(_timelines(theirs.branch, theirs.flushed))
+    others = list(_timelines(theirs.branch.at(known), known))
     fork = None
     for (number, start, end), (other_number, other_start, other_end) in zip(ours, others, strict=False):
         if (number, start) != (other_number, other_start):
