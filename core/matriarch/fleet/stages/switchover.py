@@ -30,8 +30,9 @@ REQUEST_ID = f"{labels.GROUP}/request"
 """On the failover object: the id of the last request that the operator wrote."""
 ANY = "any"
 PHASE = "Switchover in progress"
-TIMEOUT_S = 60.0
-"""Seconds after which a request that nobody took up is withdrawn."""
+TIMEOUT_S = 180.0
+"""Seconds after which a request that nobody took up is withdrawn. The members bound what they do before a handover's
+stop: a minute for `before_stop`, one for the checkpoint."""
 PAUSE_BETWEEN_S = 30.0
 """Seconds between two attempts of a procedure of ours."""
 
@@ -53,11 +54,17 @@ def under_way(view: ClusterView) -> Step | None:
         return _behind_another(view, pending, asked) if open_request else _write(view, pending)
     if not open_request and leader:
         return _finished(view, pending, "Refused", _refusal(view, asked.get(labels.REFUSED)))
-    if open_request and _age(view, pending.requested_at) > TIMEOUT_S:
+    if open_request and _age(view, pending.requested_at) > TIMEOUT_S and _untouched(view):
         withdraw = _patch(view, {"leader": None, "member": None, "scheduled_at": None})
         step = _finished(view, pending, "Refused", f"nobody took the request up within {TIMEOUT_S:.0f} s")
         return replace(step, actions=(*withdraw, *step.actions))
     return Step(PHASE, f"switchover from {pending.origin} to {pending.to} under way", wake_after_s=5.0)
+
+
+def _untouched(view: ClusterView) -> bool:
+    """Whether the primary serves as if nobody had asked. Once it stops, the request is what lets the candidate take
+    over (in a pause it alone does), and nobody must take that away."""
+    return view.leader is not None and view.leader.running
 
 
 def requested(view: ClusterView) -> Step | None:
