@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from matriarch.fleet.actions import Action, Note
 from matriarch.fleet.stages.deletion import deletion
 from matriarch.fleet.stages.objects import ensure, finalizer, stale
-from matriarch.fleet.stages.parameters import change_settings, restarts
+from matriarch.fleet.stages.parameters import change_settings, restarts, unreadable
 from matriarch.fleet.stages.report import changed, report
 from matriarch.fleet.stages.rollout import rollout
 from matriarch.fleet.stages.scaling import replicas, scaling, volumes
@@ -59,7 +59,8 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...]) -> Plan:
     clashes = tuple(
         f"{name} belongs to somebody else: remove it, or give this cluster another name" for name in wanted.clashes
     )
-    plan = _reported(view, actions, _procedure(view, spec), (*trouble, *clashes, *view.facts.missing))
+    troubles = (*trouble, *clashes, *view.facts.missing, *unreadable(view))
+    plan = _reported(view, actions, _procedure(view, spec), troubles)
     if view.facts.missing:
         plan = replace(plan, wake_after_s=min(plan.wake_after_s or SECRETS_S, SECRETS_S))
     # Last, since a storage class may refuse to grow volumes for ever.

@@ -161,6 +161,6 @@ def json_annotation(text: str | None) -> dict[str, Any]:
     """A JSON object from an annotation; an empty one for anything else (after Patroni)."""
     try:
         value = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -17,6 +17,7 @@ from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.words import labels, names
 
+LEADING = (labels.ROLE_PRIMARY, "standby_leader")
 FINALIZER = f"{labels.GROUP}/cleanup"
 """Holds the PostgresCluster until its pods are gone and its lock objects are removed: a member that is still alive
 would write them again, and a later cluster of that name would wait for a leader that is gone. A lesson of
@@ -39,7 +40,7 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
         kind, name = made["kind"], made["metadata"]["name"]
         if (kind, name) in view.facts.foreign:
             clashes.append(f"{kind} {name}")
-        elif view.child(kind, name) is None:
+        elif view.child(kind, name) is None and not _primary_makes(view, name):
             actions.append(Create(kind, made))
     actions.extend(_intruders(view))
     for intended in _applied(view, spec, replicas):
@@ -60,6 +61,14 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
             actions.append(Apply(kind, intent, observed=live is not None))
     actions.extend(_superfluous(view, spec))
     return Wanted(tuple(actions), tuple(clashes))
+
+
+def _primary_makes(view: ClusterView, name: str) -> bool:
+    """A primary that runs makes its lock and the settings again, as it knows them. An empty lock of ours would tell it
+    that its lease is over; and what people set with patronictl, a cluster that this one follows for one, is in no
+    spec."""
+    records = (names.lock_object(view.name), names.config_object(view.name))
+    return name in records and any(one.running and one.role in LEADING for one in view.members)
 
 
 def _applied(view: ClusterView, spec: Spec, replicas: int) -> Iterator[Manifest]:

@@ -24,11 +24,24 @@ def change_settings(view: ClusterView, spec: Spec) -> Patch | None:
         return None
     document = json_annotation(view.child_annotations("Endpoints", name).get("config"))
     wanted = merged(document, spec, view.name)
-    if wanted == document:
+    if wanted == document or unreadable(view):
         return None
     annotations = {"config": as_annotation(wanted), CHANGED_AT: view.facts.now.isoformat()}
     version = live["metadata"]["resourceVersion"]
     return Patch("Endpoints", name, {"metadata": {"resourceVersion": version, "annotations": annotations}})
+
+
+def unreadable(view: ClusterView) -> tuple[str, ...]:
+    """What a person has to be told of settings that cannot be read; nothing when they can. The members go on with the
+    last readable ones, and nothing is written over them: what patronictl set is nowhere else."""
+    name = names.config_object(view.name)
+    text = view.child_annotations("Endpoints", name).get("config") or "{}"
+    if json_annotation(text) or text.strip() == "{}":
+        return ()
+    return (
+        f"the settings cannot be read: correct the annotation `config` of Endpoints {name}, or remove it to put those "
+        "of this PostgresCluster alone in force",
+    )
 
 
 def restarts(view: ClusterView, spec: Spec) -> Step | None:
