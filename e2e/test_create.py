@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 
 from e2e import images
+from e2e.figures import Figures
 from e2e.hostile import LOUD
-from e2e.kubectl import CORE, Kubectl, annotations_of
+from e2e.kubectl import CORE, Kubectl, annotations_of, load_json
+from e2e.ordeal import LEASE_S, ordeal
 from e2e.postgres_cluster import PostgresCluster
 from e2e.processes import Processes
 from e2e.shell import NotYet, eventually
@@ -141,6 +145,30 @@ def test_what_is_deleted_comes_back(
     eventually(lambda: kubectl.get(version, plural, name, namespace=namespace), within=20, what=f"{name} again")
     assert cluster.wait_healthy() == cluster.primary()
     cluster.eventually_sql("select pg_is_in_recovery()", [(False,)], within=10)
+
+
+@pytest.mark.parametrize("record", ["demo", "demo-config"])
+def test_the_primary_makes_its_lock_and_the_settings_again_as_they_were(
+    cluster: PostgresCluster, kubectl: Kubectl, namespace: str, figures: Figures, record: str
+) -> None:
+    """What a person set with patronictl is in no spec: nobody but the members knows it."""
+    place = ("endpoints", "demo-config", "-n", namespace)
+    settings = settings_of(kubectl, namespace) | {"primary_start_timeout": 299}
+    kubectl("annotate", *place, "--overwrite", f"config={json.dumps(settings)}")
+    primary = cluster.wait_healthy()
+    with ordeal(cluster, figures, f"Endpoints {record} deleted", within=LEASE_S):
+        kubectl("delete", "endpoints", record, "-n", namespace)
+        eventually(
+            lambda: kubectl.get(CORE, "endpoints", record, namespace=namespace), within=20, what=f"{record} again"
+        )
+    assert cluster.primary() == primary
+    assert settings_of(kubectl, namespace) == settings
+
+
+def settings_of(kubectl: Kubectl, namespace: str) -> dict[str, Any]:
+    found = kubectl.get(CORE, "endpoints", "demo-config", namespace=namespace)
+    settings: dict[str, Any] = load_json(annotations_of(found)["config"])
+    return settings
 
 
 def test_agent_and_init_are_small(cluster: PostgresCluster) -> None:

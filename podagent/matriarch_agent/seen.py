@@ -3,7 +3,10 @@ change."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matriarch.ha import records
+from matriarch.ha.documents.wire import decode_object
 from matriarch.ha.settings import ClusterSettings, parse_settings
 from matriarch.ha.view import ConfigView, Request, SyncView
 from matriarch.kube.api import Object
@@ -20,27 +23,45 @@ class Seen:
         self.config_name, self.request_name = names.config_object(cluster), names.failover_object(cluster)
         self.lock: records.LockRecord | None = None
         """None when the object does not exist."""
+        self.last_lock: records.LockRecord | None = None
+        """The record as it was last there."""
         self.sync = SyncView()
-        self.config = ConfigView()
+        self.config = ConfigView(settings_seen=False)
         self.request = NO_REQUEST
         self.settings = ClusterSettings()
         """The last readable ones."""
         self._text: str | None = None
+        self._kept: dict[str, str] = {}
 
     def note(self, name: str, found: Object | None) -> bool:
         """An object has changed, or is gone (None). Whether it is one of the four."""
         if name == self.lock_name:
             self.lock = records.read_lock(found) if found is not None else None
+            self.last_lock = self.lock or self.last_lock
         elif name == self.sync_name:
             self.sync = records.read_sync(found) if found is not None else SyncView()
         elif name == self.config_name:
-            self.config = records.read_config(found) if found is not None else ConfigView()
             self._note_settings(found)
+            self._keep(found)
+            config = records.read_config(found) if found is not None else ConfigView()
+            self.config = replace(config, settings_seen=bool(self._kept))
         elif name == self.request_name:
             self.request = records.read_request(found) if found is not None else NO_REQUEST
         else:
             return False
         return True
+
+    def lost(self, present: Object | None) -> dict[str, str]:
+        """Settings and history as they were last seen, for a config object that has been deleted, or made anew without
+        them. What nobody else can tell is not to be lost by it: settings that a person made with patronictl, and
+        whether the cluster follows another one."""
+        there = records.annotations_of(present) if present is not None else {}
+        return {} if there.get("config") else {key: text for key, text in self._kept.items() if not there.get(key)}
+
+    def _keep(self, found: Object | None) -> None:
+        notes = records.annotations_of(found) if found is not None else {}
+        if decode_object(notes.get("config")) is not None:
+            self._kept = {key: notes[key] for key in ("config", "history") if notes.get(key)}
 
     def _note_settings(self, found: Object | None) -> None:
         text = records.annotations_of(found).get("config") if found is not None else None

@@ -22,7 +22,7 @@ from matriarch.ha.view import ConfigView, LockView, Me, MemberView, Request, Syn
 from matriarch.kube.api import ENDPOINTS, PODS, SERVICES, Kube, Object
 from matriarch.kube.informer import Informer
 from matriarch.words import labels
-from matriarch.words.errors import AlreadyExists, ConflictError, MatriarchError, NotFound, Unavailable
+from matriarch.words.errors import AlreadyExists, ConflictError, Forbidden, MatriarchError, NotFound, Unavailable
 from matriarch_agent.members import Members, place, role
 from matriarch_agent.ports import Now
 from matriarch_agent.reading import Reading
@@ -165,7 +165,7 @@ class ClusterStore:
 
         A lost reply counts as success when the object holds exactly what was written.
         """
-        previous = self.lock_record()
+        previous = self._seen.lock or self._seen.last_lock
         body = records.acquire_body(self._me, renewal, previous)
         await self._swap_lock(body, version, renewal, timeout)
 
@@ -264,10 +264,12 @@ class ClusterStore:
         await self._swap(self._seen.sync_name, records.claim_body(self._me.name, stamp), version)
 
     async def write_config(self, version: str | None, **notes: str | None) -> None:
-        """Write annotations of the config object by compare-and-swap; creates its Service first when it is new."""
+        """Write annotations of the config object by compare-and-swap, with what it has lost; creates its Service first
+        when it is new."""
         if version is None:
             await self._config_service()
-        await self._swap(self._seen.config_name, records.config_body(self._me.cluster_labels, **notes), version)
+        whole = {**self._seen.lost(self.config_source()), **notes}
+        await self._swap(self._seen.config_name, records.config_body(self._me.cluster_labels, **whole), version)
 
     async def write_request(
         self, leader: str | None, candidate: str | None, scheduled_at: str | None = None, version: str | None = None
@@ -356,13 +358,14 @@ class ClusterStore:
         return records.version_of(found)
 
     async def _config_service(self) -> None:
-        """Without a Service of its name the control plane deletes orphan Endpoints, and with it `initialize`."""
+        """Without a Service of its name the control plane deletes orphan Endpoints, and with it `initialize`. Beside
+        our operator members have no right to make one, and need none: it does that."""
         name = self._seen.config_name
         metadata = {"name": name, "namespace": self._namespace, "labels": dict(self._me.cluster_labels)}
         body: Object = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "None"}}
         try:
             await self._kube.create(SERVICES, self._namespace, body)
-        except AlreadyExists:
+        except (AlreadyExists, Forbidden):
             return
 
     def _saw_endpoints(self, old: Object | None, new: Object | None) -> None:

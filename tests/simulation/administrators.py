@@ -64,7 +64,8 @@ class Administrator:
         """Merge into the `config` annotation."""
         settings = self._world.plan.settings
         settings.update(change)
-        body = {"metadata": {"annotations": {"config": json.dumps(settings, separators=(",", ":"), sort_keys=True)}}}
+        text = json.dumps(settings, separators=(",", ":"), sort_keys=True)
+        body = records.config_body(labels.cluster_labels(self._world.cluster), config=text)
         await self._write(names.config_object(self._world.cluster), body)
 
     def unpause(self) -> None:

@@ -6,6 +6,10 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from matriarch.ha import records
+from matriarch.kube.api import ENDPOINTS, Object
+from matriarch.words import names
+
 if TYPE_CHECKING:
     from simulation.world import World
 
@@ -130,6 +134,30 @@ def dropped_streams(world: World, rng: random.Random) -> None:
     """Open watches end."""
     for name in _victims(world, rng):
         world.kube.drop_streams(name, cleanly=rng.random() < 0.5)
+
+
+def deleted_record(world: World, rng: random.Random) -> None:
+    """Somebody deletes the lock or the settings, or a Service and with it the Endpoints of its name."""
+    name = rng.choice([names.lock_object(world.cluster), names.config_object(world.cluster)])
+    if world.truth.holder is None or _record(world, name) is None:
+        return
+    world.kube.store.delete(ENDPOINTS, world.namespace, name, "Background", None, 0)
+    if name == names.config_object(world.cluster):
+        world.later(1.0, lambda: _settings_again(world, name))
+
+
+def _settings_again(world: World, name: str) -> None:
+    """What the operator does: it leaves the settings to a leader that may know them, and else makes them from the
+    PostgresCluster."""
+    found = _record(world, name)
+    if found is None and any(member.server.writable for member in world.members):
+        world.later(1.0, lambda: _settings_again(world, name))
+    elif found is None or "config" not in records.annotations_of(found):
+        world.spawn(world.administrator.set_settings({}))
+
+
+def _record(world: World, name: str) -> Object | None:
+    return world.kube.store.table(ENDPOINTS).objects.get((world.namespace, name))
 
 
 API_FAULTS: dict[str, Callable[[World, random.Random], None]] = {

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from simulation.api_faults import API_FAULTS
+from simulation.api_faults import API_FAULTS, deleted_record
 from simulation.network_faults import NETWORK_FAULTS, rift
 from simulation.process_faults import PROCESS_FAULTS
 
@@ -20,7 +20,7 @@ Fault = Callable[["World", random.Random], None]
 MIXED: dict[str, Fault] = {**PROCESS_FAULTS, **NETWORK_FAULTS, **API_FAULTS}
 KINDS: tuple[str, ...] = tuple(sorted(MIXED))
 """What any cluster may meet."""
-FAULTS: dict[str, Fault] = {**MIXED, "rift": rift}
+FAULTS: dict[str, Fault] = {**MIXED, "rift": rift, "deleted-record": deleted_record}
 
 
 PATIENCE = 60

@@ -72,7 +72,7 @@ DEEDS = ("switchover", "failover", "parameters", "synchronous", "pause", "restar
 """What administrators do."""
 SETTINGS = ("timing", "failsafe", "tags", "slots")
 """What else they change while the cluster runs, in a third of the seeds."""
-PROFILES = ("mixed", "storm", "standby", "takeover")
+PROFILES = ("mixed", "storm", "standby", "takeover", "records")
 STORM = (
     "agent-kill",
     "agent-pause",
@@ -102,7 +102,8 @@ def plan_for(seed: int, kinds: tuple[str, ...], profile: str = "mixed") -> Plan:
 
     `mixed`: any cluster, any mix. `storm`: a synchronous cluster of three or more under dense faults. `standby`: a
     standby cluster, which is promoted and demoted again. `takeover`: a synchronous cluster whose leader falls silent
-    again and again, with faults that lie in wait for the steps of the fast failover.
+    again and again, with faults that lie in wait for the steps of the fast failover. `records`: any cluster, and
+    somebody deletes its lock and its settings now and then.
     """
     plan = _mixed(seed, kinds)
     if profile == "storm":
@@ -115,6 +116,8 @@ def plan_for(seed: int, kinds: tuple[str, ...], profile: str = "mixed") -> Plan:
         plan.standby, plan.foreign = True, False
         plan.admin_kinds = (*plan.admin_kinds, "turn", "turn")
         plan.admin_every_s = min(plan.admin_every_s, 40.0)
+    if profile == "records":
+        plan.weights["deleted-record"] = 0.3 * sum(plan.weights.values())
     if profile == "takeover":
         aim(plan, random.Random(f"{seed}/takeover"))
     return plan

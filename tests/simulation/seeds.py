@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-SHARES = {"mixed": 55, "storm": 10, "standby": 10, "takeover": 25}
+SHARES = {"mixed": 50, "storm": 10, "standby": 10, "takeover": 25, "records": 5}
 """Of a hundred seeds, how many are of which profile."""
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 

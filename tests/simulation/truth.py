@@ -45,7 +45,9 @@ class Truth:
             return
         name = change.object["metadata"]["name"]
         cluster = self._world.cluster
-        if name == names.lock_object(cluster):
+        if change.type == "DELETED":
+            self._deleted(name)
+        elif name == names.lock_object(cluster):
             self._lock_changed(change)
         elif name == names.sync_object(cluster):
             before, self.sync = self.sync, records.read_sync(change.object)
@@ -61,6 +63,16 @@ class Truth:
             self.request = records.read_request(change.object)
             if self.request.pending:
                 self.requested_at = asyncio.get_running_loop().time()
+
+    def _deleted(self, name: str) -> None:
+        """Only an administrator's mistake does that. Whoever had a lease, or the word of
+        all in the topology, has it until its time is over."""
+        self._world.trace.add("api", f"{name} is deleted")
+        if name == names.lock_object(self._world.cluster):
+            old, self.holder = self.holder, None
+            self._world.checkers.holder_changed(old, None)
+        elif name == names.config_object(self._world.cluster):
+            self.config = ConfigView()
 
     def _lock_changed(self, change: Change) -> None:
         now = asyncio.get_running_loop().time()

@@ -277,9 +277,9 @@ class World:
             faults = self.kube.faults_for(member.name)
             faults.latency, faults.watch_lag = calm.latency, calm.watch_lag
         self.kube.observe(self.truth.changed)
-        self._seed_object(names.config_object(self.cluster), {"config": self.plan.settings_text()})
+        self.seed_object(names.config_object(self.cluster), {"config": self.plan.settings_text()})
         if self.plan.lock_exists:
-            self._seed_object(names.lock_object(self.cluster), {})
+            self.seed_object(names.lock_object(self.cluster), {})
         if self.plan.foreign:
             self.plant_foreign(self.members[-1])
         for member in self.members:
@@ -289,7 +289,8 @@ class World:
             member.new_pod()
             self.spawn(self._first_start(member))
 
-    def _seed_object(self, name: str, notes: dict[str, str]) -> None:
+    def seed_object(self, name: str, notes: dict[str, str]) -> None:
+        """Lay down one of the cluster's records."""
         metadata = {"name": name, "namespace": self.namespace, "labels": labels.cluster_labels(self.cluster)}
         self.kube.store.seed(ENDPOINTS, self.namespace, {"metadata": {**metadata, "annotations": notes}})
 

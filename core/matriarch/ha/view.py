@@ -89,6 +89,8 @@ class ConfigView:
     version: str | None = None
     initialize: str | None = None
     history: tuple[HistoryEntry, ...] | None = None
+    settings_seen: bool = True
+    """Whether this member has ever read the cluster's settings: its present ones are defaults otherwise."""
 
     @property
     def timeline(self) -> int:

@@ -76,7 +76,8 @@ def _with_wal_until(data: DataDir, lsn: int) -> DataDir:
 
 
 def _claimed_fork(mine: DataDir, theirs: DataDir, known: int) -> int | None:
-    """With their WAL known up to there, where pg_rewind believes that the two parted: the end of their last timeline with the same number and start."""
+    """Where pg_rewind, which knows the source's WAL up to `known`, believes that the two parted: the end of their last
+    timeline with the same number and start."""
     ours = list(_timelines(mine.branch, mine.flushed))
     others = list(_timelines(theirs.branch.at(known), known))
     fork = None

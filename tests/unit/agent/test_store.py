@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from matriarch.ha.view import Me
-from matriarch.kube.api import ENDPOINTS, PODS, SERVICES
+from matriarch.kube.api import ENDPOINTS, PODS, SERVICES, Kind, Kube, Object
 from matriarch.testing.fake_kube import FakeKubeServer
 from matriarch.testing.virtual_time import run
-from matriarch.words.errors import ConflictError, MatriarchError, NotFound, Unavailable
+from matriarch.words.errors import ConflictError, Forbidden, MatriarchError, NotFound, Unavailable
 from matriarch_agent.store import ClusterStore
 
 NAMESPACE = "default"
@@ -27,7 +27,7 @@ class Party:
         self.me = Me(name, "demo", f"10.0.0.{name[-1]}", f"uid-{name[-1]}", "n1")
         self.server = server
         self.faults = server.faults_for(name)
-        kube = server.client(name)
+        kube = self.kube = server.client(name)
         self.wakes = 0
         self.store = ClusterStore(kube, kube, self.me, NAMESPACE, asyncio.get_running_loop().time, self._wake)
 
@@ -152,6 +152,62 @@ def test_the_config_object_has_a_service_before_it_exists(what: str) -> None:
 
     run(live())
     assert made == ["services/demo-config", "endpoints/demo-config"]
+
+
+@pytest.mark.parametrize("by_others", [False, True])
+def test_settings_that_were_deleted_come_back_as_they_were(by_others: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the next write of `initialize`, and also where another one made the object anew without them. Members of
+    our operator's have no right to make Services."""
+    text, history = '{"ttl":9,"standby_cluster":{"host":"main"}}', "[[1,100,\"x\"]]"
+
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            await party.store.write_config(None, config=text, history=history, initialize="7000000000000000001")
+            party.server.store.delete(ENDPOINTS, NAMESPACE, "demo-config", "Background", None, 0)
+            await asyncio.sleep(1.0)
+            assert party.store.settings().standby_cluster is not None and party.store.config().settings_seen
+            assert party.store.config().version is None
+            if by_others:
+                await party.server.client("another").create(ENDPOINTS, NAMESPACE, empty(party))
+                await asyncio.sleep(1.0)
+            monkeypatch.setattr(party.kube, "create", without_services(party.kube))
+            await party.store.write_config(party.store.config().version, initialize="7000000000000000001")
+            notes = party.server.store.get(ENDPOINTS, NAMESPACE, "demo-config")["metadata"]["annotations"]
+            assert (notes["config"], notes["history"]) == (text, history)
+
+    run(live())
+
+
+def without_services(kube: Kube) -> Callable[..., Awaitable[Object]]:
+    create = kube.create
+
+    async def refusing(kind: Kind, namespace: str, body: Object, **more: float) -> Object:
+        if kind is SERVICES:
+            raise Forbidden("services is forbidden")
+        return await create(kind, namespace, body, **more)
+
+    return refusing
+
+
+def empty(party: Party) -> Object:
+    metadata = {"name": "demo-config", "namespace": NAMESPACE, "labels": dict(party.me.cluster_labels)}
+    return {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata}
+
+
+def test_a_lock_that_was_deleted_is_made_again_in_the_same_time_of_office() -> None:
+    async def live() -> None:
+        async with at_work("demo-0", "demo-1") as (first, second):
+            await first.take(None)
+            await asyncio.sleep(1.0)
+            await second.take(second.store.lock().version)
+            await asyncio.sleep(1.0)
+            assert second.store.lock().epoch == 1
+            second.server.store.delete(ENDPOINTS, NAMESPACE, "demo", "Background", None, 0)
+            await asyncio.sleep(1.0)
+            await second.renew()
+            assert (second.holder(), second.store.lock().epoch) == ("demo-1", 1)
+
+    run(live())
 
 
 def test_annotations_of_every_record_are_strings() -> None:

@@ -26,6 +26,7 @@ from matriarch.ha.decide import decide
 from matriarch.ha.divergence import Verdict, judge
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.polling import known_to_have_data
+from matriarch.ha.rules.race import SETTINGS_LOST
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import (
     ConfigView,
@@ -208,11 +209,28 @@ def test_data_is_known_until_its_member_says_that_it_has_none() -> None:
 
 
 def test_the_holder_of_the_lock_initialises_under_its_lease() -> None:
-    view = leading(postgres=EMPTY, config=NEW)
+    new = lock("demo-1", optime=None)
+    view = leading(postgres=EMPTY, config=NEW, lock=new)
     assert decide(view).actions == (WriteInitialize("", "5"), Bootstrap())
     assert decide(replace(view, lease_until=None)).actions == (Reclaim("77"),)
     claimed = replace(view, config=replace(NEW, initialize=""))
     assert decide(claimed).actions == (WriteInitialize("", "5"), Bootstrap()), "an old record must not let it through"
+
+
+def test_a_cluster_whose_record_has_been_deleted_is_not_initialised_again() -> None:
+    """The lock tells a primary's position: its data is somewhere."""
+    view = leading(postgres=EMPTY, config=ConfigView(settings_seen=True))
+    assert decide(view).actions == (Release(),)
+    empty = replace(view, lock=lock(None), lease_until=None, poll=poll(answer("demo-0", empty=True)))
+    assert (decide(empty).actions, decide(empty).reason) == ((), Reason.WAITING_FOR_BOOTSTRAP)
+
+
+def test_who_never_read_the_settings_of_a_running_cluster_does_not_lead_it() -> None:
+    """They may be strict, or say that the cluster follows another one; whoever knows them puts them back."""
+    unknown = ConfigView(settings_seen=False)
+    held = leading(postgres=stopped(), config=unknown)
+    assert (decide(held).actions, decide(held).facts) == ((Release(),), SETTINGS_LOST)
+    assert decide(replace(held, lease_until=None)).actions == ()
 
 
 def test_a_leader_that_lost_its_volume_gives_the_lock_up() -> None:

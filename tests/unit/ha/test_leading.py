@@ -3,26 +3,45 @@
 from dataclasses import replace
 
 import pytest
-from unit.ha.views import NOW, SYSID, a_view, answer, leading, lock, physical, poll, primary, silent, standby, stopped
+from unit.ha.views import (
+    NOW,
+    SYSID,
+    a_view,
+    answer,
+    leading,
+    lock,
+    physical,
+    poll,
+    primary,
+    replica,
+    silent,
+    standby,
+    stopped,
+)
 
 from matriarch.ha.actions import (
     ClearRequest,
     ConfirmFailsafe,
     HandOver,
     PollPeers,
+    Release,
+    Renew,
     StartPrimary,
     StartReplica,
     StopPostgres,
     SyncSlots,
     WriteHistory,
+    WriteInitialize,
 )
 from matriarch.ha.decide import decide
 from matriarch.ha.lease import expired, lease_end
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.race import SETTINGS_LOST
 from matriarch.ha.settings import ClusterSettings, parse_settings
 from matriarch.ha.view import ConfigView, HistoryEntry, Memory, Request, SyncView, View
 from matriarch.words.sync_names import every
 
+STANDBY = parse_settings('{"standby_cluster": {"host": "main"}}')
 GOOD = poll(answer("demo-0"), answer("demo-2"))
 
 
@@ -35,6 +54,30 @@ def refused(view: View) -> str:
     (action,) = decide(view).actions
     assert isinstance(action, ClearRequest)
     return action.why
+
+
+def test_a_lock_that_was_deleted_is_made_again_at_once() -> None:
+    """With it went the address that clients are led to."""
+    gone = leading(lock=replace(lock(None), version=None, optime=None))
+    assert decide(gone).actions == (Renew(),)
+    assert Renew() not in decide(leading()).actions
+    following = replace(gone, settings=STANDBY, postgres=replica())
+    assert decide(following).actions == (Renew(),), "a standby leader does as well"
+
+
+def test_a_new_agent_that_does_not_find_the_settings_leaves_the_primary_as_it_is() -> None:
+    """It does not know whether commits wait for anybody: by its own defaults they would not."""
+    unknown = ConfigView(settings_seen=False)
+    decision = decide(leading(config=unknown, settings=ClusterSettings()))
+    assert decision.actions == (WriteInitialize(SYSID, None),)
+    assert decision.lead and decision.facts == SETTINGS_LOST
+
+
+def test_nor_does_it_promote_a_standby_leader() -> None:
+    """The settings that are gone may say that the cluster follows another one."""
+    view = leading(config=ConfigView(settings_seen=False), settings=ClusterSettings(), postgres=replica())
+    assert decide(view).actions == (Release(),)
+    assert decide(replace(view, lease_until=None)).actions == ()
 
 
 def test_a_switchover_to_the_synchronous_standby() -> None:

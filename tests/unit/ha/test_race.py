@@ -9,6 +9,7 @@ from unit.ha.views import ME, NOW, RECORDED, SYSID, a_view, answer, lock, poll, 
 from matriarch.ha.actions import Acquire, Decision, PollPeers, Promote, Reclaim, Release, WriteInitialize, WriteSync
 from matriarch.ha.decide import decide
 from matriarch.ha.reasons import Reason
+from matriarch.ha.rules.race import SETTINGS_LOST
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import ConfigView, Failsafe, HistoryEntry, Memory, Request, SyncView, Tags, View
 
@@ -32,6 +33,23 @@ def took(decision: Decision) -> bool:
 
 def test_the_only_listed_standby_takes_a_released_lock_without_asking() -> None:
     assert took(decide(released()))
+
+
+def test_a_lock_that_was_deleted_is_not_taken_for_a_released_one() -> None:
+    """Its leader may be well, and have a lease on the object that was there before."""
+    gone = released(lock=replace(lock(None), version=None, optime=None))
+    assert decide(gone).actions == (PollPeers(),)
+    alive = poll(answer("demo-0", in_recovery=False), answer("demo-2"))
+    assert decide(replace(gone, poll=alive)).reason == Reason.PRIMARY_STILL_ALIVE
+    unheard = replace(gone, poll=poll(silent("demo-0"), answer("demo-2")))
+    assert decide(unheard).actions == ()
+    waited = replace(unheard, memory=Memory(unlocked_since=NOW - 2 * unheard.settings.ttl))
+    assert Acquire(None) in decide(waited).actions
+
+
+def test_who_never_read_the_settings_of_a_running_cluster_does_not_take_its_lock() -> None:
+    decision = decide(released(config=ConfigView(settings_seen=False)))
+    assert (decision.reason, decision.facts) == (Reason.NOT_ELIGIBLE, SETTINGS_LOST)
 
 
 def test_the_winner_promotes_in_the_same_decision_after_the_sync_object_says_so() -> None:

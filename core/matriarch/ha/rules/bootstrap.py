@@ -29,9 +29,15 @@ def bootstrap(view: View) -> Decision | None:
         return _as_holder(view)
     if view.lock.leader is not None:
         return _copy(view)
-    if is_sysid(view.config.initialize):
+    if _on_record(view):
         return _without_leader(view)
     return _race(view)
+
+
+def _on_record(view: View) -> bool:
+    """Whether the cluster has been initialised. A lock that tells a primary's position says so even when the record of
+    it has been deleted."""
+    return is_sysid(view.config.initialize) or view.lock.optime is not None
 
 
 def _without_leader(view: View) -> Decision:
@@ -43,7 +49,7 @@ def _without_leader(view: View) -> Decision:
 
 
 def _as_holder(view: View) -> Decision:
-    if is_sysid(view.config.initialize):
+    if _on_record(view):
         facts = "this member's data is gone; another one has to lead"
         return Decision((Release(),), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=1.0)
     if not view.holds_lease:

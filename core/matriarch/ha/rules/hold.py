@@ -8,6 +8,7 @@ from matriarch.ha.actions import (
     Checkpoint,
     Decision,
     Release,
+    Renew,
     Restart,
     WriteHistory,
     WriteInitialize,
@@ -16,7 +17,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules import requests, slots, sync
 from matriarch.ha.rules.early_take import taken_early
 from matriarch.ha.rules.fence import is_sysid
-from matriarch.ha.rules.race import reconsider, sync_active, unlisted
+from matriarch.ha.rules.race import SETTINGS_LOST, reconsider, settings_lost, sync_active, unlisted
 from matriarch.ha.rules.recover import reclaim
 from matriarch.ha.rules.restart import dropped, wish
 from matriarch.ha.rules.waking import upkeep_wake
@@ -29,10 +30,15 @@ request. The loss of a standby is told (`Postgres.wait_for_change`)."""
 
 def hold(view: View) -> Decision | None:
     """Lead: promote when needed, keep the promises of synchronous mode, answer requests, keep the records."""
+    if view.lock.version is None and view.holds_lease and view.activity is None:
+        # Somebody deleted it, and with it the address that clients are led to.
+        return Decision((Renew(),), Reason.LEADING, "the lock was deleted", lead=True, wake_in=1.0)
     if not view.lock_is_mine or view.activity is not None or view.postgres.process == "stopped":
         return None
     if not view.holds_lease:
         # A writable Postgres without a lease was fenced by an earlier rule: this one is in recovery.
+        if settings_lost(view):
+            return Decision((), Reason.NOT_ELIGIBLE, SETTINGS_LOST, wake_in=1.0)
         return _give_back(view) or reconsider(view) or reclaim(view)
     if not view.postgres.running:
         return Decision((), Reason.STARTING_PRIMARY, "not yet accepting connections", lead=True, wake_in=0.2)
@@ -55,6 +61,8 @@ def _give_back(view: View) -> Decision | None:
 
 def _unfit(view: View) -> Decision | None:
     """Why the holder of the lock is not promoted; None when it may be."""
+    if settings_lost(view):
+        return Decision((Release(),), Reason.NOT_ELIGIBLE, SETTINGS_LOST, wake_in=1.0)
     why = unlisted(view)
     if why is not None:
         facts = f"holds the lock, but was {why}"
@@ -76,6 +84,9 @@ def _overridden(view: View) -> bool:
 
 def _lead(view: View) -> Decision:
     records = _records(view)
+    if settings_lost(view):
+        # A new agent of a primary that runs: it goes on as it was set up.
+        return Decision(records, Reason.LEADING, SETTINGS_LOST, lead=True, wake_in=1.0)
     asked = wish(view)
     if asked is not None:
         restart = Restart(True, None, sync.start_primary(view).sync_names, asked.within)

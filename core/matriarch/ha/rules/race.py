@@ -24,6 +24,7 @@ STALE_S = 1.0
 """Seconds after which a member looks again whose data is too old, with nothing left to replay."""
 ASK_AGAIN_S = 0.5
 """Seconds after which the voters of a quorum are asked again while too few of them answered."""
+SETTINGS_LOST = "the cluster's settings are gone, and this member never read them"
 POLL_AHEAD_S = 1.5
 """Seconds before a silent lock's expiry at which the peers are asked in advance, so that an unreachable one does not
 cost its timeout after the expiry."""
@@ -76,6 +77,12 @@ def sync_active(view: View) -> bool:
     return view.settings.synchronous and view.sync.leader is not None
 
 
+def settings_lost(view: View) -> bool:
+    """Whether a running cluster's settings have been deleted, and this member never read them: it does not know whether
+    commits may be lost, and whether the cluster follows another one. Whoever knows, or the operator, puts them back."""
+    return not view.config.settings_seen and view.lock.optime is not None
+
+
 def unlisted(view: View) -> str | None:
     """Why the sync object keeps this member from leading, whether it races or holds the lock already; None when it does
     not (rule 3)."""
@@ -108,6 +115,8 @@ def _barred(view: View) -> str | None:
     """What bars this member as long as the records are what they are."""
     if not view.me.tags.may_lead:
         return "tag nofailover"
+    if settings_lost(view):
+        return SETTINGS_LOST
     if view.settings.pause and not view.asked_for:
         return "paused"
     if view.settings.failsafe_mode and view.lock.holder and view.lock.failsafe and not failsafe_applies(view):
@@ -138,8 +147,10 @@ def _forced(view: View) -> bool:
 
 
 def _only_listed(view: View) -> bool:
-    """Nobody else may be promoted, and the former leader gave the lock up itself, so nobody has to be asked."""
-    if not sync_active(view) or view.lock.holder is not None or view.due_request.candidate not in (None, view.me.name):
+    """Nobody else may be promoted, and the former leader gave the lock up itself, so nobody has to be asked. A lock
+    that tells no position was not given up but deleted, or made anew: its leader may be well."""
+    released = view.lock.holder is None and view.lock.optime is not None
+    if not sync_active(view) or not released or view.due_request.candidate not in (None, view.me.name):
         return False
     others = [name for name in view.sync.standbys if name.lower() != view.me.name.lower()]
     return not others and view.sync.leader != view.me.name
@@ -195,8 +206,9 @@ def _may_win(view: View, answer: PeerAnswer) -> bool:
 
 
 def _history_unknown(view: View) -> bool:
-    """The lock object is new: it tells neither a last holder nor a last position, so a laggard could win unseen."""
-    return view.lock.optime is None and not sync_active(view)
+    """The lock object is new: it tells neither a last holder nor a last position. A laggard could win unseen, and a
+    leader that does not answer may still have a lease on the object that was there before."""
+    return view.lock.optime is None
 
 
 def _waited(view: View) -> bool:

@@ -21,7 +21,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.crash import give_way_after_crash
 from matriarch.ha.rules.early_take import releases, taken_early
 from matriarch.ha.rules.fence import is_sysid
-from matriarch.ha.rules.race import unlisted
+from matriarch.ha.rules.race import SETTINGS_LOST, settings_lost, unlisted
 from matriarch.ha.rules.succession import give_way
 from matriarch.ha.rules.sync import certain, start_primary
 from matriarch.ha.rules.upstream import copy_source, leader_upstream, waits_for_leader
@@ -59,6 +59,9 @@ def _paused(view: View) -> Decision:
 
 
 def _as_holder(view: View) -> Decision:
+    if settings_lost(view):
+        steps = (Release(),) if view.holds_lease else ()
+        return Decision(steps, Reason.NOT_ELIGIBLE, SETTINGS_LOST, wake_in=1.0)
     if (view.postgres.failures or view.memory.full_deaths > 1) and view.postgres.disk_full and view.holds_lease:
         return _without_room(view)
     if view.postgres.failures >= FAILURES_BEFORE_RELEASE and view.peers():
