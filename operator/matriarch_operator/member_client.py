@@ -13,10 +13,12 @@ import aiohttp
 from matriarch.fleet.actions import Restart
 from matriarch.kube.api import SECRETS, Kube
 from matriarch.words import names
-from matriarch.words.errors import ConflictError, Invalid, Unavailable
+from matriarch.words.errors import ConflictError, Forbidden, Invalid, Unavailable
 
 RESTART_S = 90.0
 """Seconds for a restart, which the member answers when it is done: a checkpoint and a start of Postgres."""
+MAX_ANSWER = 300
+"""Bytes of an answer that are read: it goes into a sentence for a person."""
 
 
 class Members(Protocol):
@@ -34,8 +36,8 @@ class MemberClient:
         self._kube = kube
 
     async def restart(self, namespace: str, wanted: Restart) -> None:
-        """Raises ConflictError when the member's facts have changed, Unavailable when there is no usable answer, and
-        what reading the Secrets raises."""
+        """Raises ConflictError when the member's facts have changed or its restart failed, Forbidden when it lets this
+        operator ask for none, Unavailable when there is no usable answer, and what reading the Secrets raises."""
         host = f"[{wanted.address}]" if ":" in wanted.address else wanted.address
         url = f"{wanted.scheme}://{host}:{names.REST_PORT}/restart"
         body = {"restart_pending": True, "role": wanted.role}
@@ -47,11 +49,14 @@ class MemberClient:
                 aiohttp.ClientSession(timeout=limits, headers=headers) as session,
                 session.post(url, json=body, ssl=tls) as answer,
             ):
-                text = (await answer.text())[:300]
+                # Nobody vouches for its encoding, nor for the charset that it names.
+                text = (await answer.content.read(MAX_ANSWER)).decode("utf-8", "replace")
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"restart of {wanted.member}: {type(error).__name__}: {error}") from error
+            raise Unavailable(f"{type(error).__name__}: {error}") from error
+        if answer.status in (401, 403):
+            raise Forbidden(f"answered {answer.status}: {text}")
         if answer.status != 200:
-            raise ConflictError(f"restart of {wanted.member} answered {answer.status}: {text}")
+            raise ConflictError(f"answered {answer.status}: {text}")
 
     async def _headers(self, namespace: str, wanted: Restart) -> dict[str, str]:
         """The password; not in the clear when there are certificates to protect it."""

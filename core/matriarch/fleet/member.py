@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from matriarch.words import labels
+from matriarch.words.json_object import decode_object
 
 TEMPLATE_HASH = f"{labels.GROUP}/template-hash"
 _ORDINAL = re.compile(r"-(\d{1,4})\Z")
@@ -63,7 +63,7 @@ def read_member(pod: Mapping[str, Any]) -> Member | None:
     if match is None:
         return None
     annotations = metadata.get("annotations") or {}
-    said = _annotation(annotations.get(labels.STATUS))
+    said = decode_object(annotations.get(labels.STATUS)) or {}
     own = said.get("matriarch") if isinstance(said.get("matriarch"), dict) else {}
     return Member(
         name=metadata["name"],
@@ -88,14 +88,6 @@ def read_member(pod: Mapping[str, Any]) -> Member | None:
     )
 
 
-def _annotation(text: object) -> dict[str, Any]:
-    try:
-        said = json.loads(text) if isinstance(text, str) else {}
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
 def _is_ready(status: Mapping[str, Any]) -> bool:
     # The pod's Ready condition and not the containers': the node controller clears it for a node that is gone.
     return any(one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or [])
@@ -118,7 +110,8 @@ def _text(value: object, limit: int = 63) -> str:
 
 
 def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """A number that the status can carry: the API server takes 64 bits."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63 else None
 
 
 def _reasons(value: object) -> dict[str, tuple[str, str]]:

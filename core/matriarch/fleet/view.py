@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from matriarch.spec.resource import check_name, read_spec, read_status
 from matriarch.spec.status import Status
 from matriarch.words import labels, names
 from matriarch.words.errors import Invalid
+from matriarch.words.json_object import decode_object
 
 Key = tuple[str, str]
 """Kind and name of an object in the cluster's namespace."""
@@ -159,8 +159,4 @@ def _lock(name: str, children: Mapping[Key, Manifest]) -> Lock:
 
 def json_annotation(text: str | None) -> dict[str, Any]:
     """A JSON object from an annotation; an empty one for anything else (after Patroni)."""
-    try:
-        value = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return decode_object(text) or {}

@@ -16,7 +16,7 @@ from matriarch.fleet.actions import Restart
 from matriarch.kube.api import SECRETS
 from matriarch.testing.fake_kube import FakeKubeClient, FakeKubeServer
 from matriarch.words import names
-from matriarch.words.errors import ConflictError, Invalid, NotFound, Unavailable
+from matriarch.words.errors import ConflictError, Forbidden, Invalid, NotFound, Unavailable
 from matriarch_operator.member_client import MemberClient
 
 WANTED = Restart("demo-1", "127.0.0.1", "replica")
@@ -36,12 +36,17 @@ LOGIN = {"username": "admin", "password": "pass:wörd\n"}
 
 
 async def _member(
-    monkeypatch: pytest.MonkeyPatch, status: int, asked: list[Any], tls: ssl.SSLContext | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    asked: list[Any],
+    tls: ssl.SSLContext | None = None,
+    body: bytes = b"restart conditions are not satisfied",
+    charset: str = "utf-8",
 ) -> web.AppRunner:
     async def restart(request: web.Request) -> web.Response:
         asked.append(await request.json())
         asked.extend([request.headers["Authorization"]] if "Authorization" in request.headers else [])
-        return web.Response(status=status, text="restart conditions are not satisfied")
+        return web.Response(status=status, body=body, headers={"Content-Type": f"text/plain; charset={charset}"})
 
     application = web.Application()
     application.router.add_post("/restart", restart)
@@ -63,6 +68,22 @@ async def test_a_restart_asks_for_the_role_and_the_pending_flag(monkeypatch: pyt
 async def test_a_member_that_refuses_means_look_again(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = await _member(monkeypatch, 503, [])
     with pytest.raises(ConflictError, match="conditions are not satisfied"):
+        await MemberClient(_kube()).restart("db", WANTED)
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_member_that_lets_nobody_ask_is_a_refusal(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    runner = await _member(monkeypatch, status, [], body=b"Access is denied")
+    with pytest.raises(Forbidden, match=f"answered {status}: Access is denied"):
+        await MemberClient(_kube()).restart("db", WANTED)
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "nonsense"])
+async def test_an_answer_that_is_no_text_is_an_answer(monkeypatch: pytest.MonkeyPatch, charset: str) -> None:
+    runner = await _member(monkeypatch, 500, [], body=b"\xff\xfe" * 1000, charset=charset)
+    with pytest.raises(ConflictError, match="answered 500"):
         await MemberClient(_kube()).restart("db", WANTED)
     await runner.cleanup()
 
