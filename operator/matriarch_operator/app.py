@@ -26,6 +26,9 @@ VERIFY_S = 60.0
 """Seconds between two comparisons of the known PostgresClusters with those that exist: kopf tells nothing of what
 vanished in a gap of its watch, and nothing at all when it started before the definition was served."""
 DEFINITION_S = 2.0
+MOVED_S = 15.0
+"""Seconds after which a cluster is looked at because its members have written or replayed more: the status shows how
+far each is behind."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +54,7 @@ class App:
         self._kube = kube
         self.election = Election(kube, options.own_namespace, options.lease, options.identity)
         self.queue: KeyedQueue[ClusterKey] = KeyedQueue(random.random)
-        self.store = Store(self.queue.add)
+        self.store = Store(self.queue.add, self.queue.hurry, lambda key: self.queue.add_after(key, MOVED_S))
         self._clock = asyncio.get_running_loop().time
         self.children = Children(kube, options.namespaces, self.store, self._clock)
         executor = Executor(kube, members or MemberClient(kube), self.store, lambda: self.election.leading)
@@ -103,7 +106,7 @@ class App:
     def _stalls(self) -> dict[str, float]:
         if not self.election.leading:
             return {}
-        return {"queue": self.queue.oldest_wait_s(), "watch": self.children.silence_s()}
+        return {"queue": self.queue.stalled_s(), "watch": self.children.silence_s()}
 
     def _refresh_metrics(self) -> None:
         metrics.CLUSTERS.set(len(self.store.clusters))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from matriarch.fleet.member import read_member
 from matriarch.fleet.view import Key
 from matriarch.kube.api import Kind, Object
 from matriarch.words import labels
@@ -18,13 +20,22 @@ FOREIGN_FOR_S = 30.0
 
 _HEARTBEAT = frozenset({"renewTime", "optime", "slots", "retain_slots"})
 """Annotations of the lock that change with every renewal and tell the operator nothing."""
+_VERSIONS = frozenset({"resourceVersion", "managedFields"})
 
 
 class Store:
-    """One per process. `wake` is called with a cluster's key whenever something of it changed."""
+    """One per process. `wake` is called with a cluster's key whenever something of it changed; `asked` instead when a
+    person changed what they ask for, and `moved` when only figures moved that a look shows and nothing waits for."""
 
-    def __init__(self, wake: Callable[[ClusterKey], None]) -> None:
+    def __init__(
+        self,
+        wake: Callable[[ClusterKey], None],
+        asked: Callable[[ClusterKey], None] | None = None,
+        moved: Callable[[ClusterKey], None] = lambda _: None,
+    ) -> None:
         self._wake = wake
+        self._asked = asked or wake
+        self._moved = moved
         self._clusters: dict[ClusterKey, Object] = {}
         self._children: dict[ClusterKey, dict[Key, Object]] = {}
         self._foreign: dict[ClusterKey, dict[Key, float]] = {}
@@ -40,13 +51,14 @@ class Store:
         known = self._clusters.get(key)
         if known is None or _newer(resource, known):
             self._clusters[key] = resource
-            self._wake(key)
+            same = known is not None and _asked_for(known) == _asked_for(resource)
+            (self._wake if same else self._asked)(key)
 
     def drop_cluster(self, key: ClusterKey) -> None:
         """A PostgresCluster that does not exist any more."""
         if self._clusters.pop(key, None) is not None:
             self._foreign.pop(key, None)
-            self._wake(key)
+            self._asked(key)
 
     def child_changed(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         """A watch saw an object of a cluster appear, change or disappear."""
@@ -60,6 +72,8 @@ class Store:
             self.put_child(after, kind, new)
             if old is None or before != after or _telling(kind, old, new):
                 self._wake(after)
+            elif kind.name == "Pod":
+                self._moved(after)
 
     def put_child(self, key: ClusterKey, kind: Kind, found: Object) -> None:
         """What a watch or our own write showed; an older version than the known one is ignored."""
@@ -105,9 +119,22 @@ def _newer(one: Object, other: Object) -> bool:
     return int(one["metadata"]["resourceVersion"]) > int(other["metadata"]["resourceVersion"])
 
 
+def _asked_for(resource: Object) -> tuple[Any, ...]:
+    """What a person asks for: the spec, the deletion, and the requests by annotation. Not what we report."""
+    metadata = resource["metadata"]
+    annotations = metadata.get("annotations") or {}
+    requests = {key: value for key, value in annotations.items() if key.startswith(f"{labels.GROUP}/")}
+    return metadata.get("uid"), metadata.get("generation"), metadata.get("deletionTimestamp"), requests
+
+
 def _telling(kind: Kind, old: Object, new: Object) -> bool:
-    """Whether a change can matter to a plan: a renewal of the lock cannot."""
-    return kind.name != "Endpoints" or _without_heartbeat(old) != _without_heartbeat(new)
+    """Whether a change can matter to a plan: a renewal of the lock cannot, nor can a member that says the same again.
+
+    A plan uses how far a member has got only to choose between members, and looks it up when it does.
+    """
+    if kind.name == "Endpoints":
+        return _without_heartbeat(old) != _without_heartbeat(new)
+    return kind.name != "Pod" or _without_position(old) != _without_position(new)
 
 
 def _without_heartbeat(found: Object) -> tuple[Any, ...]:
@@ -115,3 +142,13 @@ def _without_heartbeat(found: Object) -> tuple[Any, ...]:
     annotations = metadata.get("annotations") or {}
     rest = {key: value for key, value in annotations.items() if key not in _HEARTBEAT}
     return rest, metadata.get("labels"), metadata.get("ownerReferences"), metadata.get("deletionTimestamp")
+
+
+def _without_position(pod: Object) -> tuple[Any, ...]:
+    """All of a pod, with what the operator reads of its agent's words in place of the words, but for the position."""
+    member = read_member(pod)
+    metadata = {key: value for key, value in pod["metadata"].items() if key not in _VERSIONS}
+    annotations = metadata.pop("annotations", None) or {}
+    rest = {key: value for key, value in annotations.items() if key != labels.STATUS}
+    others = {key: value for key, value in pod.items() if key != "metadata"}
+    return member and replace(member, location=None), metadata, rest, others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from matriarch.kube import api
@@ -54,6 +55,54 @@ def test_renewals_of_the_lock_wake_nobody_and_a_new_leader_does() -> None:
     assert woken == []
     store.child_changed(api.ENDPOINTS, second, _found("demo", 3, leader="demo-1", renewTime="3", optime="6"))
     assert woken == [KEY]
+
+
+def _pod(version: int, position: int, **said: Any) -> Object:
+    return _found("demo-0", version, status=json.dumps({"state": "running", "xlog_location": position, **said}))
+
+
+def test_a_member_that_only_wrote_more_wakes_nobody_at_once() -> None:
+    woken: list[ClusterKey] = []
+    moved: list[ClusterKey] = []
+    store = Store(woken.append, moved=moved.append)
+    first = _pod(1, 5)
+    store.child_changed(api.PODS, None, first)
+    woken.clear()
+    second = _pod(2, 6, dcs_last_seen=7)
+    store.child_changed(api.PODS, first, second)
+    assert (woken, moved) == ([], [KEY])
+    assert store.children(KEY)["Pod", "demo-0"] is second, "and is known all the same"
+    for changed in (
+        _pod(3, 6, pending_restart=True),
+        _pod(3, 6, replication_state="streaming"),
+        second | {"status": {"phase": "Failed"}},
+        {"metadata": second["metadata"] | {"labels": {"cluster-name": "demo", "role": "primary"}}},
+    ):
+        store.child_changed(api.PODS, second, changed)
+    assert woken == [KEY] * 4
+
+
+def test_what_a_person_asks_for_is_told_from_what_we_report() -> None:
+    woken: list[ClusterKey] = []
+    asked: list[ClusterKey] = []
+    store = Store(woken.append, asked.append)
+    resource = _found("demo", 1)
+    changes: list[dict[str, Any]] = [
+        {},
+        {"generation": 2},
+        {"annotations": {"matriarch.dev/switchover": "any"}},
+        {"deletionTimestamp": "2026-01-02T03:04:05Z"},
+    ]
+    for number, change in enumerate(changes, 1):
+        metadata = resource["metadata"] | change | {"resourceVersion": str(2 * number)}
+        resource = {"metadata": metadata}
+        store.put_cluster(resource)
+        reported = metadata | {
+            "resourceVersion": str(2 * number + 1),
+            "annotations": metadata["annotations"] | {"x": "y"},
+        }
+        store.put_cluster({"metadata": reported, "status": {"phase": "Running"}})
+    assert (len(asked), len(woken)) == (4, 4)
 
 
 def test_an_object_that_changes_its_cluster_leaves_the_old_one() -> None:
