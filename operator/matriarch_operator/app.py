@@ -19,6 +19,8 @@ from matriarch_operator.member_client import MemberClient, Members
 from matriarch_operator.queue import KeyedQueue
 from matriarch_operator.reconcile import Reconciler
 from matriarch_operator.recorder import Recorder
+from matriarch_operator.restarts import Restarts
+from matriarch_operator.setbacks import Setbacks
 from matriarch_operator.store import ClusterKey, Store
 
 WORKERS = 4
@@ -54,10 +56,12 @@ class App:
         self._kube = kube
         self.election = Election(kube, options.own_namespace, options.lease, options.identity)
         self.queue: KeyedQueue[ClusterKey] = KeyedQueue(random.random)
-        self.store = Store(self.queue.add, self.queue.hurry, lambda key: self.queue.add_after(key, MOVED_S))
         self._clock = asyncio.get_running_loop().time
+        self._setbacks = Setbacks(self._clock, random.random)
+        self.store = Store(self.queue.add, self._asked, lambda key: self.queue.add_after(key, MOVED_S))
         self.children = Children(kube, options.namespaces, self.store, self._clock)
-        executor = Executor(kube, members or MemberClient(kube), self.store, lambda: self.election.leading)
+        restarts = Restarts(members or MemberClient(kube), self.queue.add)
+        executor = Executor(kube, restarts, self.store, self._setbacks, lambda: self.election.leading)
         self.reconciler = Reconciler(kube, self.store, self.queue, executor, Recorder(kube), options.image)
         self.health = Health(self._stalls, self._refresh_metrics)
 
@@ -102,6 +106,11 @@ class App:
                 await self._list()
             except MatriarchError as error:
                 log.warning("cannot verify", error=str(error))
+
+    def _asked(self, key: ClusterKey) -> None:
+        """A person changed what they ask for: it may cure what failed until now."""
+        self._setbacks.forget(key)
+        self.queue.hurry(key)
 
     def _stalls(self) -> dict[str, float]:
         if not self.election.leading:

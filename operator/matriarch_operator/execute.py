@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
 
-from matriarch.fleet.actions import Action, Apply, Create, Delete, Patch, Restart, described
+from matriarch.fleet.actions import Action, Apply, Create, Delete, Note, Patch, Restart, described
 from matriarch.fleet.adopt import belonging
 from matriarch.kube import api
 from matriarch.kube.api import Kind, Kube, Object
 from matriarch.spec.resource import GROUP_VERSION, KIND, status_body
 from matriarch.spec.rest_api import AUTH_KEYS
 from matriarch.spec.status import Status
-from matriarch.words.errors import AlreadyExists, ConflictError, Invalid, NotFound, RefusedError
-from matriarch_operator.member_client import Members
+from matriarch.words.errors import (
+    AlreadyExists,
+    ConflictError,
+    Invalid,
+    MatriarchError,
+    NotFound,
+    RefusedError,
+    TransientError,
+)
 from matriarch_operator.metrics import ACTIONS
+from matriarch_operator.restarts import Restarts
+from matriarch_operator.setbacks import Setbacks, first_line
 from matriarch_operator.store import ClusterKey, Store
 
 MANAGER = "matriarch-operator"
@@ -38,10 +48,6 @@ KINDS = {kind.name: kind for kind in (*CHILD_KINDS, api.CLUSTERS)}
 log = structlog.get_logger(__name__)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
-
-
 def _check_login(secret: Object) -> None:
     """A person may have made a Secret of that name, with a password of their own. Raises Invalid when it has none."""
     absent = [key for key in AUTH_KEYS if key not in (secret.get("data") or {})]
@@ -53,30 +59,101 @@ class LookAgain(ConflictError):
     """The world is not as the plan assumed; the store now knows better."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a plan's actions."""
+
+    done: int
+    """How many were carried out. A restart that was begun is not."""
+    undone: tuple[Action, ...]
+    """Those that were not: refused, failed, resting after that, under way, or not begun."""
+    trouble: tuple[str, ...]
+    """What a person has to know, in sentences."""
+    notes: tuple[Note, ...]
+    """The events of what was begun earlier and is over now."""
+    retry_after_s: float | None
+    """Seconds until one that rests may be tried again."""
+    error: MatriarchError | None
+    """What made those after it wait: a ConflictError or a TransientError."""
+
+
 class Executor:
-    """`allowed` is asked before each write: a process that lost the election must not finish its plan."""
+    """`allowed` is asked before each write: a process that lost the election must not finish its plan.
 
-    def __init__(self, kube: Kube, members: Members, store: Store, allowed: Callable[[], bool]) -> None:
+    What is refused rests, and holds up nothing else; the same goes for restarts, which run on their own.
+    """
+
+    def __init__(
+        self, kube: Kube, restarts: Restarts, store: Store, setbacks: Setbacks, allowed: Callable[[], bool]
+    ) -> None:
         self._kube = kube
-        self._members = members
+        self._restarts = restarts
         self._store = store
+        self._setbacks = setbacks
         self._allowed = allowed
+        self._stumbled: dict[ClusterKey, str] = {}
 
-    async def run(self, key: ClusterKey, uid: str, actions: tuple[Action, ...]) -> tuple[str, ...]:
-        """Returns what was refused, in one line each: the rest does not depend on it, and goes on.
-
-        Raises ConflictError and TransientError of the first action that met one; those after it were not begun.
-        """
-        refused = []
-        for action in actions:
+    async def run(self, key: ClusterKey, uid: str, actions: tuple[Action, ...]) -> Outcome:
+        """Carries out what it can. Only a process that is not the active one any more raises: LookAgain."""
+        notes = self._collect(key, actions)
+        undone: list[Action] = []
+        error: MatriarchError | None = None
+        failing = ""
+        for number, action in enumerate(actions):
+            if self._waits(key, action):
+                undone.append(action)
+                continue
             self._fence()
             log.info("action", namespace=key[0], cluster=key[1], action=described(action))
+            ACTIONS.labels(type(action).__name__.lower()).inc()
             try:
                 await self._one(key, uid, action)
-            except RefusedError as error:
-                refused.append(f"{described(action)}: {_first_line(error)}")
-            ACTIONS.labels(type(action).__name__.lower()).inc()
-        return tuple(refused)
+            except RefusedError as met:
+                log.warning("refused", namespace=key[0], cluster=key[1], action=described(action), error=str(met))
+                self._setbacks.met(key, action, met)
+                undone.append(action)
+                continue
+            except (ConflictError, TransientError) as met:
+                undone += actions[number:]
+                error, failing = met, described(action)
+                break
+            if isinstance(action, Restart):
+                undone.append(action)
+            else:
+                self._setbacks.over(key, action)
+        trouble = self._setbacks.sentences(key)
+        if error is not None and self._stumbled.get(key) == failing:
+            # Once is nothing: a conflict passes with the next look.
+            trouble += (f"{failing}: {first_line(error)}",)
+        self._stumbled[key] = failing
+        done = len(actions) - len(undone)
+        return Outcome(done, tuple(undone), trouble, notes, self._setbacks.next_s(key), error)
+
+    def forget(self, key: ClusterKey) -> None:
+        """The cluster is gone."""
+        self._setbacks.forget(key)
+        self._stumbled.pop(key, None)
+        self._restarts.ended(key)
+
+    def _collect(self, key: ClusterKey, actions: tuple[Action, ...]) -> tuple[Note, ...]:
+        """Takes note of a restart's end, and forgets what is not wanted any more; returns the events to tell."""
+        ended, running = self._restarts.ended(key), self._restarts.under_way(key)
+        if ended is None:
+            # While it restarts the plan does not ask for it: its member is not well.
+            self._setbacks.keep(key, actions if running is None else (*actions, running))
+            return ()
+        self._setbacks.keep(key, (*actions, ended.wanted))
+        if ended.error is not None:
+            log.warning("restart failed", namespace=key[0], member=ended.wanted.member, error=str(ended.error))
+            self._setbacks.met(key, ended.wanted, ended.error)
+            return ()
+        self._setbacks.over(key, ended.wanted)
+        return ended.wanted.told
+
+    def _waits(self, key: ClusterKey, action: Action) -> bool:
+        if isinstance(action, Restart) and self._restarts.under_way(key) is not None:
+            return True
+        return self._setbacks.resting(key, action)
 
     async def report(self, key: ClusterKey, status: Status) -> None:
         """Writes the status."""
@@ -112,7 +189,7 @@ class Executor:
             case Delete():
                 await self._delete(key, action)
             case Restart():
-                await self._members.restart(key[0], action)
+                self._restarts.begin(key, action)
             case _:
                 assert_never(action)
 

@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 
 import structlog
 
+from matriarch.fleet.actions import Note
 from matriarch.fleet.plan import Plan, decide
+from matriarch.fleet.stages.report import bewildered
 from matriarch.fleet.view import ClusterView, Facts, Passwords, observed
 from matriarch.kube.api import CLUSTERS, SECRETS, Kube
 from matriarch.spec.rest_api import missing
+from matriarch.spec.status import Status
 from matriarch.words.errors import ConflictError, MatriarchError, NotFound, RefusedError, TransientError
-from matriarch_operator.execute import Executor
+from matriarch_operator.execute import Executor, Outcome
 from matriarch_operator.metrics import LOOK_SECONDS, LOOKS
 from matriarch_operator.queue import KeyedQueue
 from matriarch_operator.recorder import Recorder
@@ -60,6 +63,11 @@ class Reconciler:
             key = await self._queue.take()
             try:
                 await self._handle(key)
+            except Exception:  # the top frame: one cluster's bug must not end the work on all others
+                LOOKS.labels("bug").inc()
+                log.exception("bug", namespace=key[0], cluster=key[1])
+                self._queue.failed(key)
+                await self._confess(key)
             finally:
                 self._queue.done(key)
 
@@ -68,7 +76,7 @@ class Reconciler:
         with LOOK_SECONDS.time():
             try:
                 wake = await self.look(key)
-                outcome = "done"
+                outcome = "refused" if key in self._trouble else "done"
             except ConflictError as error:
                 wake, outcome = None, "conflict"
                 log.info("looking again", namespace=key[0], cluster=key[1], reason=str(error))
@@ -78,7 +86,7 @@ class Reconciler:
                     "look failed", namespace=key[0], cluster=key[1], error=str(error), kind=type(error).__name__
                 )
         LOOKS.labels(outcome).inc()
-        if outcome != "done":
+        if outcome in ("conflict", "failed"):
             self._queue.failed(key)
             return
         self._queue.succeeded(key)
@@ -88,42 +96,61 @@ class Reconciler:
         else:
             self._queue.forget(key)
 
+    async def _confess(self, key: ClusterKey) -> None:
+        """Tells people of a bug that a look at a cluster met, as far as the same bug lets us."""
+        resource = self._store.clusters.get(key)
+        if resource is None:
+            return
+        try:
+            told = bewildered(resource, self._now())
+            await self._executor.report(key, told.status)
+            for note in told.notes:
+                await self._recorder.record(dict(resource), note)
+        except Exception:  # it is about a bug already: the log has to do
+            log.exception("bug not told", namespace=key[0], cluster=key[1])
+
     async def look(self, key: ClusterKey) -> float | None:
         """Returns the seconds until the plan wants another look, None when only a change or the resync shall bring one.
 
-        Raises what the API server or a member answered; what was refused is told in status first.
+        Raises what the API server answered, when that ended the look; it is told in status first, and so is what was
+        refused, which ends nothing.
         """
         view = self._observe(key)
         if view is None:
             self._trouble.pop(key, None)
+            self._executor.forget(key)
             return None
         view = await self._with_secrets(view)
         before = self._trouble.pop(key, ())
         plan = decide(view, before)
-        refused = await self._executor.run(key, view.uid, plan.actions)
-        if refused != before:
-            plan = decide(view, refused)
-        await self._tell(key, view, plan)
-        if refused:
-            self._trouble[key] = refused
-            raise RefusedError("; ".join(refused))
-        return self._next_look(key, plan)
+        outcome = await self._executor.run(key, view.uid, plan.actions)
+        told = plan
+        if outcome.undone or outcome.trouble != before:
+            told = decide(view, outcome.trouble, outcome.undone)
+        if outcome.trouble:
+            self._trouble[key] = outcome.trouble
+        await self._tell(key, view, (*outcome.notes, *told.notes), told.status)
+        if outcome.error is not None:
+            raise outcome.error
+        return self._next_look(key, plan, outcome)
 
-    def _next_look(self, key: ClusterKey, plan: Plan) -> float | None:
+    def _next_look(self, key: ClusterKey, plan: Plan, outcome: Outcome) -> float | None:
         """After actions, soon: until there is nothing more to do. A plan that never comes to rest is slowed down."""
-        if not plan.actions:
+        wake = plan.wake_after_s
+        if outcome.done:
+            count = self._restless.get(key, 0)
+            self._restless[key] = count + 1
+            soon = min(SOON_S[1], SOON_S[0] * 2.0 ** min(count, 12))
+            wake = max(soon, wake or 0.0)
+        else:
             self._restless.pop(key, None)
-            return plan.wake_after_s
-        count = self._restless.get(key, 0)
-        self._restless[key] = count + 1
-        soon = min(SOON_S[1], SOON_S[0] * 2.0 ** min(count, 12))
-        return soon if plan.wake_after_s is None else max(soon, plan.wake_after_s)
+        return min((one for one in (wake, outcome.retry_after_s) if one is not None), default=None)
 
-    async def _tell(self, key: ClusterKey, view: ClusterView, plan: Plan) -> None:
-        for note in plan.notes:
+    async def _tell(self, key: ClusterKey, view: ClusterView, notes: tuple[Note, ...], status: Status | None) -> None:
+        for note in notes:
             await self._recorder.record(dict(view.resource), note)
-        if plan.status is not None and key in self._store.clusters:
-            await self._executor.report(key, plan.status)
+        if status is not None and key in self._store.clusters:
+            await self._executor.report(key, status)
 
     def _observe(self, key: ClusterKey) -> ClusterView | None:
         resource = self._store.clusters.get(key)

@@ -10,6 +10,15 @@ Manifest = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """An event for people, on the PostgresCluster."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Apply:
     """Server-side apply of the complete intent for one object.
 
@@ -65,7 +74,10 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Ask a member to restart its Postgres, provided that it still has that role and a restart pending."""
+    """Ask a member to restart its Postgres, provided that it still has that role and a restart pending.
+
+    It takes its time, and nobody waits for it: another look sees that it is over.
+    """
 
     member: str
     address: str
@@ -76,18 +88,11 @@ class Restart:
     tls_secret: str | None = None
     auth_secret: str | None = None
     """Names of the Secrets with the certificate and the password to ask it with."""
+    told: tuple[Note, ...] = ()
+    """The events that are true once it is over."""
 
 
 Action = Apply | Create | Patch | Delete | Restart
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """An event for people, on the PostgresCluster."""
-
-    reason: str
-    message: str
-    warning: bool = False
 
 
 def described(action: Action) -> str:

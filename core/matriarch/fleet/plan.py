@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from matriarch.fleet.actions import Action, Note
+from matriarch.fleet.actions import Action, Note, Restart
 from matriarch.fleet.stages.deletion import deletion
 from matriarch.fleet.stages.objects import ensure, finalizer, stale
 from matriarch.fleet.stages.parameters import change_settings, restarts, unreadable
@@ -36,35 +36,39 @@ class Plan:
         return not self.actions and not self.notes and self.status is None
 
 
-def decide(view: ClusterView, trouble: tuple[str, ...] = ()) -> Plan:
-    """The plan for one look. `trouble` holds what the last execution was refused, for the status."""
+def decide(view: ClusterView, trouble: tuple[str, ...] = (), undone: tuple[Action, ...] = ()) -> Plan:
+    """The plan for one look. `trouble` holds what the last execution met, for the status.
+
+    With `undone`, those of this plan's actions that were not carried out, it is what remains to be told of them: the
+    status without what they would have brought about.
+    """
     if view.deleting:
-        return _reported(view, (), deletion(view), trouble)
+        return _reported(view, (), deletion(view), trouble, undone)
     if view.spec is None:
-        return _reported(view, (), under_way(view), trouble)
+        return _reported(view, (), under_way(view), trouble, undone)
     mark = finalizer(view)
     if mark is not None:
         return Plan(actions=(mark,), wake_after_s=0.0)
     leftovers = stale(view)
     if leftovers:
         waiting = Step("Setting up", "removing lock objects of an earlier cluster of this name", wake_after_s=1.0)
-        return _reported(view, leftovers, waiting, trouble)
-    return _kept(view, view.spec, trouble)
+        return _reported(view, leftovers, waiting, trouble, undone)
+    return _kept(view, view.spec, trouble, undone)
 
 
-def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...]) -> Plan:
+def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...], undone: tuple[Action, ...]) -> Plan:
     wanted = ensure(view, spec, replicas(view, spec))
     settings = change_settings(view, spec)
-    actions = (*wanted.actions, *((settings,) if settings is not None else ()))
+    # Volumes before the procedure: a disk that is full may be what its next step fails for.
+    actions = (*wanted.actions, *((settings,) if settings is not None else ()), *volumes(view, spec))
     clashes = tuple(
         f"{name} belongs to somebody else: remove it, or give this cluster another name" for name in wanted.clashes
     )
     troubles = (*trouble, *clashes, *view.facts.missing, *unreadable(view))
-    plan = _reported(view, actions, _procedure(view, spec), troubles)
+    plan = _reported(view, actions, _procedure(view, spec), troubles, undone)
     if view.facts.missing:
         plan = replace(plan, wake_after_s=min(plan.wake_after_s or SECRETS_S, SECRETS_S))
-    # Last, since a storage class may refuse to grow volumes for ever.
-    return replace(plan, actions=(*plan.actions, *volumes(view, spec)))
+    return plan
 
 
 def _procedure(view: ClusterView, spec: Spec) -> Step | None:
@@ -72,9 +76,34 @@ def _procedure(view: ClusterView, spec: Spec) -> Step | None:
     return under_way(view) or requested(view) or scaling(view, spec) or rollout(view, spec) or restarts(view, spec)
 
 
-def _reported(view: ClusterView, actions: tuple[Action, ...], step: Step | None, trouble: tuple[str, ...]) -> Plan:
+def _reported(
+    view: ClusterView,
+    actions: tuple[Action, ...],
+    found: Step | None,
+    trouble: tuple[str, ...],
+    undone: tuple[Action, ...],
+) -> Plan:
+    step = _so_far(_with_restart(found), undone) if found is not None else None
     told = report(view, step, trouble)
     status = told.status if changed(view.status, told.status) else None
     notes = (*(step.notes if step else ()), *(told.notes if status is not None else ()))
     more = step.actions if step else ()
     return Plan((*actions, *more), notes, status, step.wake_after_s if step else None)
+
+
+def _with_restart(step: Step) -> Step:
+    """A restart ends long after the look that began it: its events go with it."""
+    if not any(isinstance(action, Restart) for action in step.actions):
+        return step
+    actions = (replace(one, told=step.notes) if isinstance(one, Restart) else one for one in step.actions)
+    return replace(step, actions=tuple(actions), notes=())
+
+
+def _so_far(step: Step, undone: tuple[Action, ...]) -> Step:
+    """The step without its events and its record of a switchover, when one of its actions was not carried out.
+
+    A switchover that counts as concluded while the annotation that asked for it is still there would be done again.
+    """
+    if not any(action in undone for action in step.actions):
+        return step
+    return replace(step, notes=(), switchover=None)

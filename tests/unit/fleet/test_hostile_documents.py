@@ -15,7 +15,9 @@ HOSTILE = ["[" * 10_000, '{"a":' * 10_000, '{"xlog_location": 1e999}', '{"role":
 
 
 def _object(name: str, **annotations: str) -> Object:
-    return {"metadata": {"name": name, "namespace": "db", "uid": "u", "resourceVersion": "1", "annotations": annotations}}
+    return {
+        "metadata": {"name": name, "namespace": "db", "uid": "u", "resourceVersion": "1", "annotations": annotations}
+    }
 
 
 @pytest.mark.parametrize("text", HOSTILE)

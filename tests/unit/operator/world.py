@@ -5,6 +5,7 @@ The operator's own code is real: store, queue-free looks, executor, recorder. Ti
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,12 +16,14 @@ from matriarch.kube import api
 from matriarch.kube.api import Kind, Object
 from matriarch.testing.fake_kube import FakeKubeServer
 from matriarch.words import labels, names
-from matriarch.words.errors import ConflictError, NotFound, RefusedError, TransientError
+from matriarch.words.errors import ConflictError, MatriarchError, NotFound, RefusedError, TransientError
 from matriarch_operator.execute import CHILD_KINDS, Executor
 from matriarch_operator.queue import KeyedQueue
 from matriarch_operator.reconcile import Reconciler
 from matriarch_operator.recorder import Recorder
-from matriarch_operator.store import Store
+from matriarch_operator.restarts import Restarts
+from matriarch_operator.setbacks import Setbacks
+from matriarch_operator.store import ClusterKey, Store
 
 NAMESPACE = "db"
 NAME = "demo"
@@ -38,9 +41,11 @@ class World:
         self.now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         self.leading = True
         self.restarted: list[str] = []
+        self.asked = 0
         self.switchovers: list[tuple[str, str]] = []
         self.refusing = False
         self.broken: set[str] = set()
+        self.unwilling: MatriarchError | None = None
         self.pending: dict[str, dict[str, dict[str, str]]] = {}
         self.last_error: Exception | None = None
         self.wake: float | None = None
@@ -50,11 +55,19 @@ class World:
     def start_operator(self) -> None:
         """A new process that knows nothing yet: what an operator that was killed leaves to its successor."""
         self._lists = {}
-        self.store = Store(lambda _: None)
-        executor = Executor(self.kube, self, self.store, lambda: self.leading)
-        queue: KeyedQueue[tuple[str, str]] = KeyedQueue(lambda: 0.5)
+        self.store = Store(lambda _: None, lambda key: self.setbacks.forget(key))
+        self.queue: KeyedQueue[ClusterKey] = KeyedQueue(lambda: 0.5)
+        self.setbacks = Setbacks(lambda: self.now.timestamp(), lambda: 0.5)
+        self.restarts = Restarts(self, lambda _: None, settle_s=0.0)
+        executor = Executor(self.kube, self.restarts, self.store, self.setbacks, lambda: self.leading)
         self.reconciler = Reconciler(
-            self.kube, self.store, queue, executor, Recorder(self.kube), "matriarch/postgres:test", lambda: self.now
+            self.kube,
+            self.store,
+            self.queue,
+            executor,
+            Recorder(self.kube),
+            "matriarch/postgres:test",
+            lambda: self.now,
         )
 
     # What people do
@@ -101,6 +114,8 @@ class World:
             self.wake = await self.reconciler.look(KEY)
         except (ConflictError, TransientError, RefusedError) as error:
             self.last_error = error
+        for _ in range(3):
+            await asyncio.sleep(0)  # members answer
         return self.server.store.version != before
 
     async def settle(self, turns: int = 60) -> int:
@@ -230,5 +245,8 @@ class World:
 
     async def restart(self, namespace: str, wanted: Restart) -> None:
         """The members' REST interface."""
+        self.asked += 1
+        if self.unwilling is not None:
+            raise self.unwilling
         self.restarted.append(wanted.member)
         self.pending.pop(wanted.member, None)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
-from matriarch.fleet.actions import Note
+from msgspec import structs
+
+from matriarch.fleet.actions import Manifest, Note
 from matriarch.fleet.member import Member
 from matriarch.fleet.stages.health import behind, is_well
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
+from matriarch.spec.resource import read_status
 from matriarch.spec.status import Condition, MemberStatus, Status
 from matriarch.words import labels
 
 MIB = 1 << 20
+_State = Literal["True", "False"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +133,31 @@ def _degraded(
     return _condition(view, "Degraded", "False", "AsExpected", "nothing needs attention")
 
 
-def _condition(view: ClusterView, kind: str, state: Literal["True", "False"], reason: str, message: str) -> Condition:
+def _condition(view: ClusterView, kind: str, state: _State, reason: str, message: str) -> Condition:
+    return _since(view.status, view.resource, view.facts.now, Condition(kind, state, reason, message, ""))
+
+
+def _since(old: Status, resource: Manifest, now: datetime, condition: Condition) -> Condition:
     """A condition whose time moves only with its state."""
-    before = next((one for one in view.status.conditions if one.type == kind), None)
-    moment = view.facts.now.replace(microsecond=0).isoformat().replace("+00:00", "Z")
-    return Condition(
-        type=kind,
-        status=state,
-        reason=reason[:64],
-        message=message[:1024],
-        last_transition_time=before.last_transition_time if before and before.status == state else moment,
-        observed_generation=view.resource["metadata"].get("generation", 0),
+    before = next((one for one in old.conditions if one.type == condition.type), None)
+    moment = now.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    return structs.replace(
+        condition,
+        reason=condition.reason[:64],
+        message=condition.message[:1024],
+        last_transition_time=before.last_transition_time if before and before.status == condition.status else moment,
+        observed_generation=resource["metadata"].get("generation", 0),
     )
+
+
+def bewildered(resource: Manifest, now: datetime) -> Report:
+    """What is told of a cluster at which the operator itself fails: the last status, and that it is not to be relied
+    on. It needs no view, since that may be what fails."""
+    old = read_status(resource.get("status"))
+    message = "the operator fails at this cluster by an error of its own and leaves it as it is: see the operator's log"
+    degraded = _since(old, resource, now, Condition("Degraded", "True", "OperatorError", message, ""))
+    others = tuple(one for one in old.conditions if one.type != degraded.type)
+    return Report(structs.replace(old, conditions=(*others, degraded)), (Note(degraded.reason, message, warning=True),))
 
 
 def _member_problems(view: ClusterView) -> tuple[str, ...]:

@@ -1,0 +1,77 @@
+"""Restarts run outside of the workers, on virtual time: one per cluster, told of when they are over."""
+
+from __future__ import annotations
+
+import asyncio
+
+from matriarch.fleet.actions import Note, Restart
+from matriarch.testing.virtual_time import run
+from matriarch.words.errors import Forbidden, MatriarchError, Unavailable
+from matriarch_operator.restarts import SETTLE_S, Restarts
+from matriarch_operator.store import ClusterKey
+
+KEY = ("db", "demo")
+WANTED = Restart("demo-1", "10.0.0.2", "replica", told=(Note("RestartedPostgres", "restarted"),))
+TAKES_S = 80.0
+
+
+class _Members:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[str] = []
+        self._error = error
+
+    async def restart(self, namespace: str, wanted: Restart) -> None:
+        self.asked.append(f"{namespace}/{wanted.member}")
+        await asyncio.sleep(TAKES_S)
+        if self._error is not None:
+            raise self._error
+
+
+def _restarted(error: Exception | None) -> tuple[float, MatriarchError | None]:
+    """When the cluster is looked at again, and what is told then."""
+
+    async def story() -> tuple[float, MatriarchError | None]:
+        woken = asyncio.Event()
+        restarts = Restarts(_Members(error), lambda _: woken.set())
+        restarts.begin(KEY, WANTED)
+        assert asyncio.get_running_loop().time() == 0.0, "nobody waits for it"
+        assert restarts.under_way(KEY) == WANTED
+        assert restarts.ended(KEY) is None
+        await woken.wait()
+        assert restarts.under_way(KEY) is None
+        ended = restarts.ended(KEY)
+        assert ended is not None
+        assert ended.wanted == WANTED
+        assert restarts.ended(KEY) is None, "told once"
+        return asyncio.get_running_loop().time(), ended.error
+
+    return run(story())
+
+
+def test_the_end_of_a_restart_wakes_the_cluster_when_its_member_has_told_of_it() -> None:
+    assert _restarted(None) == (TAKES_S + SETTLE_S, None)
+
+
+def test_a_failure_wakes_the_cluster_at_once() -> None:
+    error = Forbidden("answered 403")
+    assert _restarted(error) == (TAKES_S, error)
+
+
+def test_a_bug_does_not_leave_the_cluster_waiting() -> None:
+    _, error = _restarted(ZeroDivisionError("secret"))
+    assert isinstance(error, Unavailable)
+    assert "secret" not in str(error)
+
+
+def test_clusters_do_not_wait_for_each_other() -> None:
+    async def story() -> None:
+        members = _Members()
+        woken: list[ClusterKey] = []
+        restarts = Restarts(members, woken.append)
+        keys = [("db", f"demo{number}") for number in range(10)]
+        for key in keys:
+            restarts.begin(key, WANTED)
+        await asyncio.sleep(TAKES_S + SETTLE_S + 1)
+        assert woken == keys
+
+    run(story())
