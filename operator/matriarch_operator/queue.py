@@ -66,13 +66,17 @@ class KeyedQueue(Generic[K]):
         self._cancel_timer(key)
         self._timers[key] = loop.call_later(delay_s, self._due, key)
 
-    def failed(self, key: K) -> float:
-        """Plan another look after a failure; returns the delay in seconds."""
+    def failed(self, key: K, *, hold: bool = True) -> float:
+        """Plan another look after a failure; returns the delay in seconds.
+
+        `hold`: no event shortens it. Not after a conflict, which news of the world may well resolve.
+        """
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         delay = backoff_s(count, self._chance())
         self._cancel_timer(key)
-        self._held.add(key)
+        if hold:
+            self._held.add(key)
         self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key)
         return delay
 

@@ -87,7 +87,7 @@ class Reconciler:
                 )
         LOOKS.labels(outcome).inc()
         if outcome in ("conflict", "failed"):
-            self._queue.failed(key)
+            self._queue.failed(key, hold=outcome == "failed")
             return
         self._queue.succeeded(key)
         if key in self._store.clusters:

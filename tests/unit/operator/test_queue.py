@@ -81,6 +81,18 @@ def test_events_do_not_end_a_backoff() -> None:
     assert taken == delay
 
 
+def test_news_end_the_wait_after_a_conflict() -> None:
+    async def story() -> None:
+        queue: KeyedQueue[str] = KeyedQueue(lambda: 1.0)
+        queue.add("a")
+        queue.failed(await queue.take(), hold=False)
+        queue.done("a")
+        queue.add("a")
+        assert len(queue) == 1
+
+    run(story())
+
+
 def test_an_event_during_a_look_that_fails_does_not_end_its_backoff_either() -> None:
     async def story() -> tuple[float, float]:
         queue: KeyedQueue[str] = KeyedQueue(lambda: 1.0)
