@@ -90,7 +90,6 @@ async def operate(connection: auth.Connection, options: Options, kubeconfig: str
 
 async def _until_stopped(app: App, stop: asyncio.Event, login: Login) -> int:
     """Waits for the election, works, and ends with the first of: a signal, the loss of the Lease, a task's end."""
-    app.health.started = True  # a standby is ready to take over
     stopped = asyncio.create_task(stop.wait(), name="stop")
     elected = asyncio.create_task(_elected(app), name="election")
     await asyncio.wait((stopped, elected), return_when=asyncio.FIRST_COMPLETED)
@@ -98,11 +97,10 @@ async def _until_stopped(app: App, stop: asyncio.Event, login: Login) -> int:
         elected.cancel()
         return 0
     await elected
-    watch = ClusterWatch(app.store, app.options.namespaces, login)
     tasks = (
         asyncio.create_task(app.election.hold(), name="lease"),
         asyncio.create_task(app.run(), name="work"),
-        asyncio.create_task(watch.run(), name="watch"),
+        asyncio.create_task(_watch(app, login), name="watch"),
     )
     await asyncio.wait((stopped, *tasks), return_when=asyncio.FIRST_COMPLETED)
     ended = [task for task in tasks if task.done()]
@@ -117,7 +115,23 @@ async def _until_stopped(app: App, stop: asyncio.Event, login: Login) -> int:
 async def _elected(app: App) -> None:
     # A watch on a kind that is not served yet would wait for ever without a word: first it must be there.
     await app.served()
+    app.health.started = True  # a standby is ready to take over
     await app.election.acquire()
+
+
+async def _watch(app: App, login: Login) -> None:
+    """kopf gives a namespace up for good once it may not watch it, so it begins anew when one has come back."""
+    while True:
+        app.returned.clear()
+        watch = asyncio.create_task(ClusterWatch(app.store, app.options.namespaces, login).run())
+        returned = asyncio.create_task(app.returned.wait())
+        try:
+            await asyncio.wait((watch, returned), return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                return await watch
+        finally:
+            watch.cancel()
+            returned.cancel()
 
 
 def _credentials(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from matriarch.kube.api import CLUSTERS, Kube
-from matriarch.words.errors import MatriarchError
+from matriarch.words.errors import Forbidden, MatriarchError
 from matriarch_operator import metrics
 from matriarch_operator.election import NAME, Election
 from matriarch_operator.execute import Executor
@@ -28,6 +28,8 @@ VERIFY_S = 60.0
 """Seconds between two comparisons of the known PostgresClusters with those that exist: kopf tells nothing of what
 vanished in a gap of its watch, and nothing at all when it started before the definition was served."""
 DEFINITION_S = 2.0
+RETRY_S = 10.0
+"""Seconds between two attempts at a namespace that cannot be watched."""
 MOVED_S = 15.0
 """Seconds after which a cluster is looked at because its members have written or replayed more: the status shows how
 far each is behind."""
@@ -56,21 +58,26 @@ class App:
         self._kube = kube
         self.election = Election(kube, options.own_namespace, options.lease, options.identity)
         self.queue: KeyedQueue[ClusterKey] = KeyedQueue(random.random)
+        self.returned = asyncio.Event()
+        """Set when a namespace that could not be watched can be again."""
+        self._refused: set[str] = set()
         self._clock = asyncio.get_running_loop().time
         self._setbacks = Setbacks(self._clock, random.random)
         self.store = Store(self.queue.add, self._asked, lambda key: self.queue.add_after(key, MOVED_S))
         self.children = Children(kube, options.namespaces, self.store, self._clock)
         restarts = Restarts(members or MemberClient(kube), self.queue.add)
         executor = Executor(kube, restarts, self.store, self._setbacks, lambda: self.election.leading)
-        self.reconciler = Reconciler(kube, self.store, self.queue, executor, Recorder(kube), options.image)
+        self.reconciler = Reconciler(
+            kube, self.store, self.queue, executor, Recorder(kube), options.image, synced=self.children.synced
+        )
         self.health = Health(self._stalls, self._refresh_metrics)
 
     async def run(self) -> None:
         """Watches the children and works off the queue until cancelled. Call when elected."""
+        self.health.started = False  # a standby was ready to take over; at work is another matter
         async with asyncio.TaskGroup() as group:
             group.create_task(self.children.run(), name="children")
-            # Before every kind has been listed, "missing" would only mean "not heard of yet".
-            await self.children.synced()
+            await self.children.settled()
             await self.served()  # again: while this process stood by, clusters may have come and gone
             self.health.started = True
             log.info("watching", namespaces=self.options.namespaces or "all", clusters=len(self.store.clusters))
@@ -79,7 +86,7 @@ class App:
             group.create_task(self._verify(), name="verify")
 
     async def served(self) -> None:
-        """Waits until PostgresClusters can be listed, and takes up those that are there."""
+        """Waits until PostgresClusters can be listed in some namespace, and takes up those that are there."""
         while True:
             try:
                 await self._list()
@@ -90,18 +97,37 @@ class App:
                 return
 
     async def _list(self) -> None:
+        """Raises what the API server answered. A namespace among several that may not be listed is left for later."""
         found: set[ClusterKey] = set()
         known = set(self.store.clusters)
         for namespace in self.options.namespaces or (None,):
-            for resource in (await self._kube.list(CLUSTERS, namespace)).items:
+            try:
+                listing = await self._kube.list(CLUSTERS, namespace)
+            except Forbidden as error:
+                self._refuse(namespace, error)
+                continue
+            if namespace in self._refused:
+                log.info("namespace can be watched again", namespace=namespace)
+                self._refused.discard(namespace)
+                self.returned.set()
+            for resource in listing.items:
                 self.store.put_cluster(resource)
                 found.add((resource["metadata"]["namespace"], resource["metadata"]["name"]))
         for key in known - found:
-            await self.reconciler.verify(key)
+            if key[0] not in self._refused:
+                await self.reconciler.verify(key)
+
+    def _refuse(self, namespace: str | None, error: Forbidden) -> None:
+        """It is gone, with our rights in it, or we have none yet. Raises the error when nothing is left to serve."""
+        if namespace is None or self._refused | {namespace} >= set(self.options.namespaces):
+            raise error
+        if namespace not in self._refused:
+            log.warning("namespace cannot be watched yet: does it exist?", namespace=namespace, error=str(error))
+            self._refused.add(namespace)
 
     async def _verify(self) -> None:
         while True:
-            await asyncio.sleep(VERIFY_S)
+            await asyncio.sleep(RETRY_S if self._refused else VERIFY_S)
             try:
                 await self._list()
             except MatriarchError as error:

@@ -29,13 +29,19 @@ SOON_S = (0.05, 30.0)
 """Delay in seconds before the next look after the first of several plans with actions, and the longest."""
 RESYNC_S = 300.0
 """Seconds after which a cluster is looked at again though nothing happened; scattered, so that they do not march."""
+SYNC_S = 2.0
+"""Seconds between two looks for whether a namespace has been listed."""
 _LETTERS = string.ascii_letters + string.digits
 
 log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Works off the queue. `image` is the members' image where a manifest names none."""
+    """Works off the queue. `image` is the members' image where a manifest names none.
+
+    `synced` tells of a namespace whether every kind of object in it has been listed: before that, "missing" would only
+    mean "not heard of yet".
+    """
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class Reconciler:
         recorder: Recorder,
         image: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        synced: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._kube = kube
         self._store = store
@@ -54,6 +61,7 @@ class Reconciler:
         self._recorder = recorder
         self._image = image
         self._now = now
+        self._synced = synced
         self._trouble: dict[ClusterKey, tuple[str, ...]] = {}
         self._restless: dict[ClusterKey, int] = {}
 
@@ -115,6 +123,8 @@ class Reconciler:
         Raises what the API server answered, when that ended the look; it is told in status first, and so is what was
         refused, which ends nothing.
         """
+        if key in self._store.clusters and not self._synced(key[0]):
+            return SYNC_S
         view = self._observe(key)
         if view is None:
             self._trouble.pop(key, None)

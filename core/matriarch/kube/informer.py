@@ -63,7 +63,7 @@ class Informer:
         self.failure: MatriarchError | None = None
         self._failing_since: float | None = None
         self._kube = kube
-        self._namespace = namespace
+        self.namespace = namespace
         self._labels = labels
         self._on_change = on_change
         self._now = now
@@ -138,14 +138,14 @@ class Informer:
     async def _list_and_watch(self) -> None:
         if not self._position:
             timeout = self._list_timeout
-            listing = await self._kube.list(self.kind, self._namespace, labels=self._labels, timeout=timeout)
+            listing = await self._kube.list(self.kind, self.namespace, labels=self._labels, timeout=timeout)
             self._followed_since = self.followed_since
             self._seen()
             self._replace(listing)
             self.synced.set()
         stream = self._kube.watch(
             self.kind,
-            self._namespace,
+            self.namespace,
             labels=self._labels,
             version=self._position,
             idle_timeout=self._idle_timeout,

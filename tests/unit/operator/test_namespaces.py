@@ -1,0 +1,122 @@
+"""One of several watched namespaces is gone, with the operator's rights in it: the others are served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from matriarch.fleet.actions import Restart
+from matriarch.kube import api
+from matriarch.kube.api import Kind, Listing, Object
+from matriarch.testing.fake_kube import FakeKubeClient, FakeKubeServer
+from matriarch.testing.virtual_time import run
+from matriarch.words.errors import Forbidden, NotFound
+from matriarch_operator.app import RETRY_S, App, Options
+
+
+class _Partial(FakeKubeClient):
+    """A client whose rights do not reach everywhere."""
+
+    def __init__(self, server: FakeKubeServer) -> None:
+        super().__init__(server, "operator")
+        self.denied: set[tuple[str, str]] = set()
+        """Namespace and kind."""
+
+    async def list(self, kind: Kind, namespace: str | None, **named: Any) -> Listing:
+        if (namespace, kind.name) in self.denied or (namespace, "*") in self.denied:
+            raise Forbidden(f"403 Forbidden: {kind.plural} in the namespace {namespace}")
+        return await super().list(kind, namespace, **named)
+
+
+class _Nobody:
+    async def restart(self, namespace: str, wanted: Restart) -> None:
+        raise AssertionError
+
+
+def _cluster(namespace: str) -> Object:
+    metadata = {"name": "demo", "namespace": namespace}
+    spec = {"storage": {"size": "1Gi"}}
+    return {"apiVersion": "matriarch.dev/v1", "kind": "PostgresCluster", "metadata": metadata, "spec": spec}
+
+
+async def _made(kube: FakeKubeClient, namespace: str) -> bool:
+    try:
+        await kube.get(api.STATEFUL_SETS, namespace, "demo")
+    except NotFound:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def _operator(*denied: tuple[str, str]) -> AsyncIterator[tuple[App, _Partial]]:
+    server = FakeKubeServer()
+    person = server.client("person")
+    for namespace in ("a", "b"):
+        await person.create(api.CLUSTERS, namespace, _cluster(namespace))
+    kube = _Partial(server)
+    kube.denied = set(denied)
+    app = App(kube, Options(("a", "b"), "system", "operator-0", "pg:test"), _Nobody())
+    await app.election.acquire()
+    tasks = [asyncio.create_task(one) for one in (app.election.hold(), app.run())]
+    try:
+        yield app, kube
+    finally:
+        for task in tasks:
+            assert not task.done()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def test_what_can_be_served_is_and_the_rest_once_it_can() -> None:
+    async def story() -> None:
+        async with _operator(("b", "*")) as (app, kube):
+            await asyncio.sleep(5)
+            assert app.health.started
+            assert (await _made(kube, "a"), await _made(kube, "b")) == (True, False)
+            kube.denied.clear()
+            await asyncio.sleep(RETRY_S + 5)
+            assert await _made(kube, "b")
+            assert app.returned.is_set()
+
+    run(story())
+
+
+def test_nothing_is_concluded_from_a_namespace_that_is_known_in_part() -> None:
+    async def story() -> None:
+        async with _operator(("b", "Pod")) as (_, kube):
+            await asyncio.sleep(30)
+            assert (await _made(kube, "a"), await _made(kube, "b")) == (True, False)
+            kube.denied.clear()
+            await asyncio.sleep(10)
+            assert await _made(kube, "b")
+
+    run(story())
+
+
+def test_a_namespace_that_goes_away_holds_up_no_check_of_the_others() -> None:
+    async def story() -> None:
+        async with _operator() as (app, kube):
+            await asyncio.sleep(5)
+            kube.denied = {("b", "*")}
+            await kube.server.client("person").create(
+                api.CLUSTERS, "a", _cluster("a") | {"metadata": {"name": "second", "namespace": "a"}}
+            )
+            await asyncio.sleep(70)
+            assert set(app.store.clusters) == {("a", "demo"), ("a", "second"), ("b", "demo")}
+
+    run(story())
+
+
+def test_nothing_that_can_be_served_is_not_ready() -> None:
+    async def story() -> None:
+        async with _operator(("a", "*"), ("b", "Pod")) as (app, kube):
+            await asyncio.sleep(30)
+            assert not app.health.started
+            kube.denied.clear()
+            await asyncio.sleep(5)
+            assert app.health.started
+
+    run(story())
