@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
+
 from matriarch.fleet.actions import Restart
 from matriarch.kube import api
 from matriarch.kube.api import Kind, Listing, Object
 from matriarch.testing.fake_kube import FakeKubeClient, FakeKubeServer
 from matriarch.testing.virtual_time import run
 from matriarch.words.errors import Forbidden, NotFound
+from matriarch_operator import __main__ as program
 from matriarch_operator.app import RETRY_S, App, Options
 
 
@@ -120,3 +123,26 @@ def test_nothing_that_can_be_served_is_not_ready() -> None:
             assert app.health.started
 
     run(story())
+
+
+async def test_the_watch_begins_anew_when_a_namespace_has_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple[str, ...]] = []
+
+    class Watch:
+        def __init__(self, _: object, namespaces: tuple[str, ...], __: object) -> None:
+            begun.append(namespaces)
+
+        async def run(self) -> None:
+            if len(begun) == 3:
+                raise ZeroDivisionError
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(program, "ClusterWatch", Watch)
+    app = App(FakeKubeServer().client("operator"), Options(("a", "b"), "system", "operator-0", "pg:test"), _Nobody())
+    watch = asyncio.create_task(program._watch(app, lambda _: pytest.fail("no login is needed")))
+    for number in (1, 2, 3):
+        await asyncio.sleep(0.01)
+        assert begun == [("a", "b")] * number
+        app.returned.set()
+    with pytest.raises(ZeroDivisionError):
+        await watch

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+
+from unit.operator.world import World
 
 from matriarch.fleet.actions import Note, Restart
 from matriarch.testing.virtual_time import run
@@ -75,3 +78,23 @@ def test_clusters_do_not_wait_for_each_other() -> None:
         assert woken == keys
 
     run(story())
+
+
+async def test_a_look_waits_for_no_restart_and_asks_for_it_once(world: World) -> None:
+    world.slow = asyncio.Event()
+    world.pending = {"demo-1": {"max_connections": {"old_value": "100", "new_value": "200"}}}
+    for _ in range(5):
+        await world.look()
+        await world.act()
+        world.now += timedelta(seconds=1)
+    assert (world.asked, world.wake) == (1, 2.0)
+    assert (await world.status())["phase"] == "Restarting"
+    assert "RestartedPostgres" not in await world.events(), "it is told when it is over"
+    world.slow.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert world.restarts.under_way(KEY) is None
+    await world.act()  # its pod tells of it
+    await world.settle()
+    assert world.restarted == ["demo-1"]
+    assert "RestartedPostgres" in await world.events()

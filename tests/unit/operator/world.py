@@ -42,6 +42,7 @@ class World:
         self.leading = True
         self.restarted: list[str] = []
         self.asked = 0
+        self.slow: asyncio.Event | None = None
         self.switchovers: list[tuple[str, str]] = []
         self.refusing = False
         self.broken: set[str] = set()
@@ -246,6 +247,8 @@ class World:
     async def restart(self, namespace: str, wanted: Restart) -> None:
         """The members' REST interface."""
         self.asked += 1
+        if self.slow is not None:
+            await self.slow.wait()
         if self.unwilling is not None:
             raise self.unwilling
         self.restarted.append(wanted.member)
