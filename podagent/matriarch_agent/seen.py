@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from matriarch.ha import records
-from matriarch.ha.documents.wire import decode_object
 from matriarch.ha.settings import ClusterSettings, parse_settings
 from matriarch.ha.view import ConfigView, Request, SyncView
 from matriarch.kube.api import Object
 from matriarch.words import names
+from matriarch.words.json_object import decode_object
 
 NO_REQUEST = Request(None, None, None, None)
 

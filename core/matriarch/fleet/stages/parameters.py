@@ -13,6 +13,7 @@ from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView, json_annotation
 from matriarch.spec.cluster import Spec
 from matriarch.words import labels, names
+from matriarch.words.json_object import decode_object
 from matriarch.words.parameters import SHARED_MEMORY
 
 
@@ -35,8 +36,7 @@ def unreadable(view: ClusterView) -> tuple[str, ...]:
     """What a person has to be told of settings that cannot be read; nothing when they can. The members go on with the
     last readable ones, and nothing is written over them: what patronictl set is nowhere else."""
     name = names.config_object(view.name)
-    text = view.child_annotations("Endpoints", name).get("config") or "{}"
-    if json_annotation(text) or text.strip() == "{}":
+    if decode_object(view.child_annotations("Endpoints", name).get("config") or "{}") is not None:
         return ()
     return (
         f"the settings cannot be read: correct the annotation `config` of Endpoints {name}, or remove it to put those "
@@ -63,7 +63,7 @@ def restarts(view: ClusterView, spec: Spec) -> Step | None:
     member = _next(view, waiting)
     role = view.role_of(member) if member.name == view.lock.leader else labels.ROLE_REPLICA
     what = f"Postgres of {role} {member.name}: {_changes(member)}"
-    # The member answers when it is done, and an event is told after the actions.
+    # The event goes with the restart, whose end comes long after this look.
     told = Note("RestartedPostgres", f"restarted {what}")
     return Step(phase, f"restarting {what}", (_restart(member, role, spec),), (told,), wake_after_s=2.0)
 
