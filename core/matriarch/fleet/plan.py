@@ -10,7 +10,7 @@ from matriarch.fleet.stages.objects import ensure, finalizer, stale
 from matriarch.fleet.stages.parameters import change_settings, restarts, unreadable
 from matriarch.fleet.stages.report import changed, report
 from matriarch.fleet.stages.rollout import rollout
-from matriarch.fleet.stages.scaling import replicas, scaling, volumes
+from matriarch.fleet.stages.scaling import Held, replicas, scaling, volumes
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import requested, under_way
 from matriarch.fleet.view import ClusterView
@@ -57,7 +57,8 @@ def decide(view: ClusterView, trouble: tuple[str, ...] = (), undone: tuple[Actio
 
 
 def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...], undone: tuple[Action, ...]) -> Plan:
-    wanted = ensure(view, spec, replicas(view, spec))
+    held = replicas(view, spec)
+    wanted = ensure(view, spec, held.count)
     settings = change_settings(view, spec)
     # Volumes before the procedure: a disk that is full may be what its next step fails for.
     actions = (*wanted.actions, *((settings,) if settings is not None else ()), *volumes(view, spec))
@@ -65,15 +66,17 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...], undone: tuple
         f"{name} belongs to somebody else: remove it, or give this cluster another name" for name in wanted.clashes
     )
     troubles = (*trouble, *clashes, *view.facts.missing, *unreadable(view))
-    plan = _reported(view, actions, _procedure(view, spec), troubles, undone)
+    plan = _reported(view, actions, _procedure(view, spec, held), troubles, undone)
     if view.facts.missing:
         plan = replace(plan, wake_after_s=min(plan.wake_after_s or SECRETS_S, SECRETS_S))
     return plan
 
 
-def _procedure(view: ClusterView, spec: Spec) -> Step | None:
+def _procedure(view: ClusterView, spec: Spec, held: Held) -> Step | None:
     """One procedure at a time, the one that people wait for first."""
-    return under_way(view) or requested(view) or scaling(view, spec) or rollout(view, spec) or restarts(view, spec)
+    return (
+        under_way(view) or requested(view) or scaling(view, spec, held) or rollout(view, spec) or restarts(view, spec)
+    )
 
 
 def _reported(

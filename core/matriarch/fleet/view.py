@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from matriarch.fleet.actions import Manifest
+from matriarch.fleet.adopt import belonging
 from matriarch.fleet.member import Member, read_member
 from matriarch.spec.cluster import Spec
 from matriarch.spec.resource import check_name, read_spec, read_status
@@ -106,6 +107,11 @@ class ClusterView:
     def child(self, kind: str, name: str) -> Manifest | None:
         """An observed object, or None."""
         return self.children.get((kind, name))
+
+    def own(self, kind: str, name: str) -> Manifest | None:
+        """An observed object, or None when it is absent or somebody else's."""
+        found = self.child(kind, name)
+        return None if found is None or belonging(found, self.name, self.uid) == "foreign" else found
 
     def child_annotations(self, kind: str, name: str) -> Mapping[str, str]:
         """The annotations of an observed object; none when it is absent."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from unit.fleet.builders import a_view
 
+from matriarch.fleet.render.meta import all_labels
 from matriarch.fleet.stages.scaling import replicas, scaling
 from matriarch.fleet.view import ClusterView, Key
 from matriarch.kube.api import Object
@@ -24,7 +26,10 @@ def _member(ordinal: int, role: str, *, ready: bool = True) -> Object:
 def _view(leader: int | None, *members: Object, instances: int) -> ClusterView:
     lock = {"leader": f"demo-{leader}"} if leader is not None else {}
     children: dict[Key, Object] = {
-        ("StatefulSet", "demo"): {"metadata": {"name": "demo"}, "spec": {"replicas": len(members)}},
+        ("StatefulSet", "demo"): {
+            "metadata": {"name": "demo", "labels": all_labels("demo")},
+            "spec": {"replicas": len(members)},
+        },
         ("Endpoints", "demo"): {"metadata": {"name": "demo", "annotations": lock}},
         ("Endpoints", "demo-config"): {"metadata": {"name": "demo-config", "annotations": {"initialize": "7"}}},
     }
@@ -35,8 +40,9 @@ def _view(leader: int | None, *members: Object, instances: int) -> ClusterView:
 def _told(view: ClusterView) -> tuple[int, str]:
     """The number of replicas, and what the status says of it."""
     assert view.spec is not None
-    step = scaling(view, view.spec)
-    return replicas(view, view.spec), step.doing if step is not None else ""
+    held = replicas(view, view.spec)
+    step = scaling(view, view.spec, held)
+    return held.count, step.doing if step is not None else ""
 
 
 def test_a_primary_that_serves_lets_the_others_go() -> None:
@@ -63,3 +69,10 @@ def test_nobody_goes_while_nobody_leads() -> None:
 def test_the_leader_of_a_standby_cluster_serves_as_well() -> None:
     view = _view(0, _member(0, "standby_leader"), _member(1, "replica"), instances=1)
     assert _told(view)[0] == 1
+
+
+def test_a_stateful_set_of_somebody_else_is_no_measure() -> None:
+    """Its number of replicas says nothing of this cluster."""
+    view = _view(None, *(_member(ordinal, "replica") for ordinal in range(3)), instances=2)
+    foreign = {"metadata": {"name": "demo"}, "spec": {"replicas": 3}}
+    assert _told(replace(view, children={**view.children, ("StatefulSet", "demo"): foreign})) == (2, "")

@@ -53,7 +53,7 @@ def _claim(view: ClusterView, spec: Spec) -> dict[str, Any]:
 
 def _template_size(view: ClusterView) -> str | None:
     """The size in a live StatefulSet: it cannot be changed there. Claims are resized one by one instead."""
-    live = view.child("StatefulSet", view.name)
+    live = view.own("StatefulSet", view.name)
     for template in (live or {}).get("spec", {}).get("volumeClaimTemplates", []):
         if template["metadata"]["name"] == VOLUME:
             return str(template["spec"]["resources"]["requests"]["storage"])

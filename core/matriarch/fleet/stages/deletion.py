@@ -19,8 +19,8 @@ def deletion(view: ClusterView) -> Step | None:
     if FINALIZER not in (view.resource["metadata"].get("finalizers") or []):
         return None
     phase = "Deleting"
-    workload = view.child("StatefulSet", view.name)
-    if workload is not None and belonging(workload, view.name, view.uid) != "foreign":
+    workload = view.own("StatefulSet", view.name)
+    if workload is not None:
         gone = "deletionTimestamp" in workload["metadata"]
         removal = () if gone else (Delete("StatefulSet", view.name, workload["metadata"]["uid"], foreground=True),)
         return Step(phase, "removing the pods", (*removal, *_pods(view)), wake_after_s=5.0)
@@ -52,7 +52,7 @@ def _leftovers(view: ClusterView) -> tuple[Action, ...]:
         if wipe and (claim or secret) and belonging(live, view.name, view.uid) != "foreign":
             found.append(Delete(kind, name, live["metadata"]["uid"]))
     for name in names.lock_object_names(view.name):
-        live_lock = view.child("Endpoints", name)
-        if live_lock is not None and belonging(live_lock, view.name, view.uid) != "foreign":
+        live_lock = view.own("Endpoints", name)
+        if live_lock is not None:
             found.append(Delete("Endpoints", name, live_lock["metadata"]["uid"]))
     return tuple(found)

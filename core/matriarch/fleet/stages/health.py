@@ -5,11 +5,17 @@ from __future__ import annotations
 from matriarch.fleet.member import Member
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
+from matriarch.words import labels
 
 
 def is_well(view: ClusterView, member: Member) -> bool:
     """Serving; and a replica also streams from somebody."""
     return member.running and (member.name == view.lock.leader or member.streaming)
+
+
+def serves(leader: Member) -> bool:
+    """Whether the leader is done with its promotion: until then the others may be needed."""
+    return leader.running and leader.role in (labels.ROLE_PRIMARY, "standby_leader")
 
 
 def unwell(view: ClusterView, instances: int) -> str:

@@ -47,7 +47,7 @@ def rollout(view: ClusterView, spec: Spec) -> Step | None:
 
 def _wanted(view: ClusterView) -> str | None:
     """The digest in the StatefulSet that exists: a pod deleted now comes back with exactly that template."""
-    live = view.child("StatefulSet", view.name)
+    live = view.own("StatefulSet", view.name)
     if live is None:
         return None
     found = (live["spec"]["template"]["metadata"].get("annotations") or {}).get(TEMPLATE_HASH)
@@ -56,7 +56,7 @@ def _wanted(view: ClusterView) -> str | None:
 
 def _template_seen(view: ClusterView) -> bool:
     """Whether a pod deleted now would come back with the new template and not with the one before."""
-    live = view.child("StatefulSet", view.name) or {}
+    live = view.own("StatefulSet", view.name) or {}
     seen = (live.get("status") or {}).get("observedGeneration", 0)
     return bool(seen >= live.get("metadata", {}).get("generation", 0))
 

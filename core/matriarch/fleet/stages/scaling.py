@@ -3,71 +3,76 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from matriarch.fleet.actions import Delete, Manifest, Patch
-from matriarch.fleet.member import Member
 from matriarch.fleet.render.workload import VOLUME, claim_name
-from matriarch.fleet.stages.health import best_candidate
+from matriarch.fleet.stages.health import best_candidate, serves
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import attempt_pause, begin
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.spec.quantity import parse_quantity
-from matriarch.words import labels
+
+PHASE = "Scaling"
 
 
-def replicas(view: ClusterView, spec: Spec) -> int:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many replicas the StatefulSet is told now, and what holds back a number that is asked for."""
+
+    count: int
+    because: str = ""
+    """For a person; empty when nothing holds it back."""
+    primary_goes: bool = False
+    """Whether it is held because the primary is among those that would be removed: it hands over first."""
+
+
+def replicas(view: ClusterView, spec: Spec) -> Held:
     """What the StatefulSet is told. It removes the highest ordinals first, so a primary among them keeps its place
     until it has handed over; with nobody known to lead, or a leader that does not serve yet, an initialised cluster
     loses no member; and while a switchover is under way, it might be to one of those that go."""
     live = _live_replicas(view)
-    if live is None or spec.instances >= live:
-        return spec.instances
-    if not view.lock.initialized:
-        return spec.instances
+    if live is None or spec.instances >= live or not view.lock.initialized:
+        return Held(spec.instances)
     leader, last = view.leader, view.status.last_switchover
-    if leader is None or leader.ordinal >= spec.instances or (last is not None and last.outcome == "Pending"):
-        return live
-    return spec.instances if _serves(leader) else live
-
-
-def _serves(leader: Member) -> bool:
-    """Whether it is done with its promotion: until then the others may be needed."""
-    return leader.running and leader.role in (labels.ROLE_PRIMARY, "standby_leader")
+    if leader is None:
+        return Held(live, "scaling down waits for a primary")
+    if last is not None and last.outcome == "Pending":
+        return Held(live, f"scaling down waits for the end of the switchover to {last.to}")
+    if leader.ordinal >= spec.instances:
+        return Held(live, f"{leader.name} is the primary and would be removed", primary_goes=True)
+    if not serves(leader):
+        return Held(live, f"scaling down waits until {leader.name} serves as primary")
+    return Held(spec.instances)
 
 
 def _live_replicas(view: ClusterView) -> int | None:
-    live = view.child("StatefulSet", view.name)
+    live = view.own("StatefulSet", view.name)
     return int(live["spec"].get("replicas", 1)) if live is not None else None
 
 
-def scaling(view: ClusterView, spec: Spec) -> Step | None:
+def scaling(view: ClusterView, spec: Spec, held: Held) -> Step | None:
     """Hands over when the primary is to be scaled away, and waits for members that come or go."""
-    live = _live_replicas(view)
-    if live is None:
-        return None
-    phase = "Scaling"
-    if replicas(view, spec) > spec.instances:
-        return _hand_over(view, spec, phase)
+    if held.primary_goes:
+        return _hand_over(view, spec, held)
+    if held.because:
+        return Step(PHASE, held.because)
     going = [member.name for member in view.members if member.ordinal >= spec.instances]
-    if going:
-        return Step(phase, f"removing {', '.join(going)}")
+    if going and _live_replicas(view) is not None:
+        return Step(PHASE, f"removing {', '.join(going)}")
     return None
 
 
-def _hand_over(view: ClusterView, spec: Spec, phase: str) -> Step:
-    if view.leader is None:
-        return Step(phase, "scaling down waits for a primary")
-    if view.leader.ordinal < spec.instances:
-        return Step(phase, f"scaling down waits until {view.leader.name} serves as primary")
+def _hand_over(view: ClusterView, spec: Spec, held: Held) -> Step:
     if view.paused:
-        return Step(phase, f"{view.leader.name} is the primary and would be removed: waiting, as the cluster is paused")
+        return Step(PHASE, f"{held.because}: waiting, as the cluster is paused")
     pause = attempt_pause(view)
     if pause > 0:
-        return Step(phase, f"{view.leader.name} shall hand over before it is removed", wake_after_s=pause)
+        return Step(PHASE, f"{held.because}: it shall hand over first", wake_after_s=pause)
     target = best_candidate(view, spec, below=spec.instances)
     if target is None:
-        return Step(phase, f"{view.leader.name} shall hand over before it is removed: no member is able to take over")
+        return Step(PHASE, f"{held.because}: it shall hand over first, and no member is able to take over")
     return begin(view, target.name, "scaling")
 
 
