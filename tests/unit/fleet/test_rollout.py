@@ -7,16 +7,19 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from unit.fleet.builders import FACTS, NOW, a_view
 
 from matriarch.fleet.actions import Delete, Restart
 from matriarch.fleet.render.settings import CHANGED_AT
 from matriarch.fleet.render.workload import stateful_set
+from matriarch.fleet.stages.health import best_candidate, may_lead
 from matriarch.fleet.stages.parameters import restarts
 from matriarch.fleet.stages.rollout import rollout
 from matriarch.fleet.view import ClusterView, Key
 from matriarch.kube.api import Object
+from matriarch.spec.status import SwitchoverStatus
 from matriarch.words import labels
 
 OLD, NEW = "old", "new"
@@ -131,6 +134,64 @@ def test_the_primary_hands_over_to_the_most_advanced_replica() -> None:
     assert step.actions == ()
     assert step.switchover is not None
     assert (step.switchover.origin, step.switchover.to, step.switchover.requested_by) == ("demo-0", "demo-2", "rollout")
+
+
+NO_FAILOVER: dict[str, Any] = {"noFailover": True}
+NEVER_FIRST: dict[str, Any] = {"failoverPriority": 0}
+NO_SYNC: dict[str, Any] = {"noSync": True}
+NEVER_SYNC: dict[str, Any] = {"syncPriority": 0}
+CASCADED: dict[str, Any] = {"replicateFrom": 2}
+BARS = pytest.mark.parametrize("tag", [NO_FAILOVER, NEVER_FIRST, NO_SYNC, NEVER_SYNC, CASCADED], ids=str)
+
+
+@BARS
+def test_the_primary_hands_over_to_nobody_whom_the_members_would_refuse(tag: dict[str, Any]) -> None:
+    ahead = _pod("demo-1", NEW, xlog_location=100)
+    view = _view(_primary(OLD), ahead, _pod("demo-2", NEW, xlog_location=99), tags=[{"ordinal": 1} | tag])
+    assert view.spec is not None
+    step = rollout(view, view.spec)
+    assert step is not None
+    assert step.switchover is not None
+    assert step.switchover.to == "demo-2"
+
+
+@pytest.mark.parametrize("tag", [NO_SYNC, NEVER_SYNC], ids=str)
+def test_asynchronous_members_need_not_be_synchronous_to_lead(tag: dict[str, Any]) -> None:
+    view = _view(
+        _primary(OLD), _pod("demo-1", NEW), tags=[{"ordinal": 1} | tag], instances=2, synchronous={"mode": "off"}
+    )
+    assert view.spec is not None
+    step = rollout(view, view.spec)
+    assert step is not None
+    assert step.switchover is not None
+    assert step.switchover.to == "demo-1"
+
+
+@pytest.mark.parametrize("tag", [NO_FAILOVER, NEVER_FIRST, NO_SYNC, NEVER_SYNC], ids=str)
+def test_where_tags_let_nobody_else_lead_the_primary_is_replaced_in_place(tag: dict[str, Any]) -> None:
+    view = _view(_primary(OLD), _pod("demo-1", NEW), tags=[{"ordinal": 1} | tag], instances=2)
+    assert _removed(view) == ["demo-0"]
+    assert view.spec is not None
+    step = rollout(view, view.spec)
+    assert step is not None
+    assert "in place, since demo-1 may not be" in step.doing
+    assert "in place, since demo-1 may not be" in step.notes[0].message
+
+
+def test_who_refused_is_asked_again_after_the_others() -> None:
+    view = _view(_primary(OLD), _pod("demo-1", NEW), _pod("demo-2", NEW))
+    refused = SwitchoverStatus(
+        requested_at=NOW.isoformat(), requested_by="rollout", origin="demo-0", outcome="Refused", to="demo-1"
+    )
+    view = replace(view, status=msgspec.structs.replace(view.status, last_switchover=refused))
+    found = best_candidate(view)
+    assert found is not None
+    assert found.name == "demo-2"
+
+
+def test_a_person_who_names_a_barred_member_is_told_so_at_once() -> None:
+    view = _view(_primary(NEW), _pod("demo-1", NEW), _pod("demo-2", NEW), tags=[{"ordinal": 1, "noFailover": True}])
+    assert "noFailover" in may_lead(view, view.members[1])
 
 
 def test_a_single_member_is_replaced_at_once() -> None:

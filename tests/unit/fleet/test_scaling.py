@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from unit.fleet.builders import a_view
@@ -15,15 +16,17 @@ from matriarch.kube.api import Object
 from matriarch.words import labels
 
 
-def _member(ordinal: int, role: str, *, ready: bool = True) -> Object:
-    said = {"role": role, "state": "running", "xlog_location": 100}
+def _member(ordinal: int, role: str, *, ready: bool = True, **said: Any) -> Object:
+    said = {"role": role, "state": "running", "xlog_location": 100} | said
+    if role == "replica":
+        said.setdefault("replication_state", "streaming")
     return {
         "metadata": {"name": f"demo-{ordinal}", "uid": str(ordinal), "annotations": {labels.STATUS: json.dumps(said)}},
         "status": {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": str(ready)}]},
     }
 
 
-def _view(leader: int | None, *members: Object, instances: int) -> ClusterView:
+def _view(leader: int | None, *members: Object, instances: int, **spec: Any) -> ClusterView:
     lock = {"leader": f"demo-{leader}"} if leader is not None else {}
     children: dict[Key, Object] = {
         ("StatefulSet", "demo"): {
@@ -34,7 +37,7 @@ def _view(leader: int | None, *members: Object, instances: int) -> ClusterView:
         ("Endpoints", "demo-config"): {"metadata": {"name": "demo-config", "annotations": {"initialize": "7"}}},
     }
     children |= {("Pod", member["metadata"]["name"]): member for member in members}
-    return a_view(children, instances=instances)
+    return a_view(children, instances=instances, **spec)
 
 
 def _told(view: ClusterView) -> tuple[int, str]:
@@ -76,3 +79,17 @@ def test_a_stateful_set_of_somebody_else_is_no_measure() -> None:
     view = _view(None, *(_member(ordinal, "replica") for ordinal in range(3)), instances=2)
     foreign = {"metadata": {"name": "demo"}, "spec": {"replicas": 3}}
     assert _told(replace(view, children={**view.children, ("StatefulSet", "demo"): foreign})) == (2, "")
+
+
+def test_a_primary_that_nobody_may_replace_stays_and_the_status_says_why() -> None:
+    tags = [{"ordinal": 0, "noFailover": True}, {"ordinal": 1, "failoverPriority": 0}]
+    view = _view(2, *(_member(one, "replica") for one in (0, 1)), _member(2, "primary"), instances=2, tags=tags)
+    count, doing = _told(view)
+    assert count == 3
+    assert "nobody may take over: demo-0 may not be promoted" in doing
+
+
+def test_a_primary_that_goes_hands_over_to_one_that_may_lead() -> None:
+    tags = [{"ordinal": 0, "noFailover": True}]
+    view = _view(2, *(_member(one, "replica") for one in (0, 1)), _member(2, "primary"), instances=2, tags=tags)
+    assert _told(view) == (3, "switchover from demo-2 to demo-1 requested")

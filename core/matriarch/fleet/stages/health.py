@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from matriarch.fleet.member import Member
 from matriarch.fleet.view import ClusterView
-from matriarch.spec.cluster import Spec
 from matriarch.words import labels
 
 
@@ -44,17 +43,51 @@ def may_lead(view: ClusterView, member: Member) -> str:
     if not is_well(view, member):
         state = member.state or "unknown"
         return f"{member.name} is not a ready, streaming replica (state {state}, {'' if member.ready else 'not '}ready)"
+    return barred(view, member)
+
+
+def barred(view: ClusterView, member: Member) -> str:
+    """Why its tags keep this member from taking over in a planned way; empty when they do not.
+
+    The members go by the same rules (ha/rules/requests.py): whom they would refuse is not worth an attempt.
+    """
+    tags = next((one for one in (view.spec.tags if view.spec else ()) if one.ordinal == member.ordinal), None)
+    if view.spec is None or tags is None:
+        return ""
+    if tags.no_failover or tags.failover_priority == 0:
+        return f"{member.name} may not be promoted (tag noFailover, or failoverPriority 0)"
+    if (tags.no_sync or tags.sync_priority == 0) and view.spec.synchronous.enabled and view.lock.sync_leader:
+        # Only who is synchronous may be promoted, and it is never made so, not even for a request.
+        return f"{member.name} may not be synchronous (tag noSync, or syncPriority 0)"
+    source = next((one for one in view.members if one.ordinal == tags.replicate_from), None)
+    if source is not None and source.name not in (member.name, view.lock.leader) and source.streaming:
+        # Only who streams from the primary itself is certain to get its last record.
+        return f"{member.name} streams from {source.name} (tag replicateFrom)"
     return ""
+
+
+def nobody_by_tags(view: ClusterView) -> str:
+    """Why nobody but the leader may ever lead, when tags bar every other member; empty when somebody may."""
+    reasons = [barred(view, member) for member in view.members if member.name != view.lock.leader]
+    return "; ".join(reasons) if all(reasons) else ""
 
 
 def _synchronous(view: ClusterView) -> frozenset[str]:
     return view.lock.sync_standbys if view.lock.sync_leader == view.lock.leader else frozenset()
 
 
-def best_candidate(view: ClusterView, spec: Spec, *, below: int | None = None) -> Member | None:
-    """The most advanced member that may lead; `below` keeps to ordinals under that number."""
+def best_candidate(view: ClusterView, *, below: int | None = None) -> Member | None:
+    """The most advanced member that may lead; `below` keeps to ordinals under that number.
+
+    The one that was asked for in vain the last time comes last: for what hinders it, another may be free of.
+    """
     able = [
         member for member in view.members if (below is None or member.ordinal < below) and not may_lead(view, member)
     ]
-    listed = _synchronous(view)
-    return min(able, key=lambda one: (one.name not in listed, behind(view, one), one.ordinal), default=None)
+    listed, last = _synchronous(view), view.status.last_switchover
+    failed = last.to if last is not None and last.outcome == "Refused" else ""
+    return min(
+        able,
+        key=lambda one: (one.name == failed, one.name not in listed, behind(view, one), one.ordinal),
+        default=None,
+    )

@@ -1,4 +1,5 @@
-"""Replaces pods whose template changed: replicas first, the most lagged first; then a switchover; the old primary last.
+"""Replaces pods whose template changed: replicas first, the most lagged first; then a switchover; the old primary last,
+or in place where tags let nobody else lead.
 
 One pod at a time, and only while all others are well. Everything follows from the pods that are seen and the digest
 that they carry, so it goes on wherever an operator was killed.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from matriarch.fleet.actions import Delete, Note
 from matriarch.fleet.member import TEMPLATE_HASH, Member
-from matriarch.fleet.stages.health import behind, best_candidate, unwell
+from matriarch.fleet.stages.health import behind, best_candidate, nobody_by_tags, unwell
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import attempt_pause, begin
 from matriarch.fleet.view import ClusterView
@@ -42,7 +43,7 @@ def rollout(view: ClusterView, spec: Spec) -> Step | None:
         return _replace(
             max(replicas, key=lambda member: (behind(view, member), member.ordinal)), "its template changed"
         )
-    return _hand_over(view, spec, old[0])
+    return _hand_over(view, old[0])
 
 
 def _wanted(view: ClusterView) -> str | None:
@@ -61,11 +62,15 @@ def _template_seen(view: ClusterView) -> bool:
     return bool(seen >= live.get("metadata", {}).get("generation", 0))
 
 
-def _hand_over(view: ClusterView, spec: Spec, leader: Member) -> Step:
+def _hand_over(view: ClusterView, leader: Member) -> Step:
+    nobody = nobody_by_tags(view)
+    if nobody:
+        # To wait for another one would be to wait for ever. Its Postgres restarts, and it leads again.
+        return _replace(leader, f"its template changed; the primary is replaced in place, since {nobody}")
     pause = attempt_pause(view)
     if pause > 0:
         return Step(PHASE, f"{leader.name} shall hand over before it is replaced", wake_after_s=pause)
-    target = best_candidate(view, spec)
+    target = best_candidate(view)
     if target is None:
         return Step(PHASE, f"{leader.name} shall hand over before it is replaced: no member is able to take over")
     return begin(view, target.name, "rollout")
@@ -73,4 +78,4 @@ def _hand_over(view: ClusterView, spec: Spec, leader: Member) -> Step:
 
 def _replace(member: Member, reason: str) -> Step:
     note = Note("ReplacingPod", f"replacing pod {member.name}: {reason}")
-    return Step(PHASE, f"replacing {member.name}", (Delete("Pod", member.name, member.uid),), (note,))
+    return Step(PHASE, f"replacing {member.name}: {reason}", (Delete("Pod", member.name, member.uid),), (note,))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matriarch.fleet.actions import Delete, Manifest, Patch
 from matriarch.fleet.render.workload import VOLUME, claim_name
-from matriarch.fleet.stages.health import best_candidate, serves
+from matriarch.fleet.stages.health import barred, best_candidate, serves
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import attempt_pause, begin
 from matriarch.fleet.view import ClusterView
@@ -67,10 +67,13 @@ def scaling(view: ClusterView, spec: Spec, held: Held) -> Step | None:
 def _hand_over(view: ClusterView, spec: Spec, held: Held) -> Step:
     if view.paused:
         return Step(PHASE, f"{held.because}: waiting, as the cluster is paused")
+    hindered = [barred(view, member) for member in view.members if member.ordinal < spec.instances]
+    if hindered and all(hindered):
+        return Step(PHASE, f"{held.because}: of those that stay nobody may take over: {'; '.join(hindered)}")
     pause = attempt_pause(view)
     if pause > 0:
         return Step(PHASE, f"{held.because}: it shall hand over first", wake_after_s=pause)
-    target = best_candidate(view, spec, below=spec.instances)
+    target = best_candidate(view, below=spec.instances)
     if target is None:
         return Step(PHASE, f"{held.because}: it shall hand over first, and no member is able to take over")
     return begin(view, target.name, "scaling")
