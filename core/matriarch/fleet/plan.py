@@ -10,7 +10,7 @@ from matriarch.fleet.stages.objects import ensure, finalizer, stale
 from matriarch.fleet.stages.parameters import change_settings, restarts, unreadable
 from matriarch.fleet.stages.report import changed, report
 from matriarch.fleet.stages.rollout import rollout
-from matriarch.fleet.stages.scaling import Held, replicas, scaling, volumes
+from matriarch.fleet.stages.scaling import Held, kept_volumes, replicas, scaling, volumes
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import requested, under_way
 from matriarch.fleet.view import ClusterView
@@ -65,7 +65,7 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...], undone: tuple
     clashes = tuple(
         f"{name} belongs to somebody else: remove it, or give this cluster another name" for name in wanted.clashes
     )
-    troubles = (*trouble, *clashes, *view.facts.missing, *unreadable(view))
+    troubles = (*trouble, *clashes, *kept_volumes(view, spec), *view.facts.missing, *unreadable(view))
     plan = _reported(view, actions, _procedure(view, spec, held), troubles, undone)
     if view.facts.missing:
         plan = replace(plan, wake_after_s=min(plan.wake_after_s or SECRETS_S, SECRETS_S))

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from unit.fleet.builders import a_view
 
+from matriarch.fleet.actions import Delete
+from matriarch.fleet.plan import decide
 from matriarch.fleet.render.meta import all_labels
-from matriarch.fleet.stages.scaling import replicas, scaling
-from matriarch.fleet.view import ClusterView, Key
+from matriarch.fleet.stages.scaling import kept_volumes, replicas, scaling, volumes
+from matriarch.fleet.view import ClusterView, Key, observed
 from matriarch.kube.api import Object
 from matriarch.words import labels
 
@@ -31,10 +33,12 @@ def _view(leader: int | None, *members: Object, instances: int, **spec: Any) -> 
     children: dict[Key, Object] = {
         ("StatefulSet", "demo"): {
             "metadata": {"name": "demo", "labels": all_labels("demo")},
-            "spec": {"replicas": len(members)},
+            "spec": {"replicas": len(members), "template": {"metadata": {}}},
         },
         ("Endpoints", "demo"): {"metadata": {"name": "demo", "annotations": lock}},
-        ("Endpoints", "demo-config"): {"metadata": {"name": "demo-config", "annotations": {"initialize": "7"}}},
+        ("Endpoints", "demo-config"): {
+            "metadata": {"name": "demo-config", "resourceVersion": "1", "annotations": {"initialize": "7"}}
+        },
     }
     children |= {("Pod", member["metadata"]["name"]): member for member in members}
     return a_view(children, instances=instances, **spec)
@@ -79,6 +83,130 @@ def test_a_stateful_set_of_somebody_else_is_no_measure() -> None:
     view = _view(None, *(_member(ordinal, "replica") for ordinal in range(3)), instances=2)
     foreign = {"metadata": {"name": "demo"}, "spec": {"replicas": 3}}
     assert _told(replace(view, children={**view.children, ("StatefulSet", "demo"): foreign})) == (2, "")
+
+
+SICK = {
+    "not ready": _member(1, "replica", ready=False),
+    "cloning": _member(1, "uninitialized", ready=False, state="creating replica"),
+    "not streaming": _member(1, "replica", replication_state="in archive recovery"),
+}
+
+
+@pytest.mark.parametrize("sick", SICK.values(), ids=SICK)
+def test_nobody_goes_while_a_replica_that_stays_is_not_well(sick: Object) -> None:
+    """The one that goes may be the only one to have what the primary has acknowledged."""
+    view = _view(0, _member(0, "primary"), sick, _member(2, "replica"), instances=2)
+    count, doing = _told(view)
+    assert count == 3
+    assert doing.startswith("scaling down waits until what stays is well: demo-1 (")
+
+
+def test_nobody_goes_while_a_replica_that_stays_is_missing() -> None:
+    view = _view(0, _member(0, "primary"), _member(2, "replica"), _member(3, "replica"), instances=2)
+    assert _told(view) == (3, "scaling down waits until what stays is well: demo-1 (missing)")
+
+
+def test_a_member_that_is_broken_for_good_can_be_scaled_away() -> None:
+    view = _view(0, _member(0, "primary"), _member(1, "replica"), _member(2, "replica", ready=False), instances=2)
+    assert _told(view) == (2, "removing demo-2")
+
+
+def test_what_is_unwell_is_named_before_the_primary_hands_over() -> None:
+    view = _view(2, _member(0, "replica"), _member(1, "replica", ready=False), _member(2, "primary"), instances=2)
+    assert _told(view) == (3, "scaling down waits until what stays is well: demo-1 (running, not ready)")
+
+
+def _without_initialize(view: ClusterView, config: Object | None, **status: Any) -> ClusterView:
+    """The view with other settings, and with a lock that tells nothing, as after somebody deleted the objects."""
+    children = {key: one for key, one in view.children.items() if key[0] != "Endpoints"}
+    if config is not None:
+        children["Endpoints", "demo-config"] = config
+    resource = {**view.resource, "status": status}
+    return observed("db", "demo", resource, children, view.facts)
+
+
+MADE_ANEW: Object = {"metadata": {"name": "demo-config", "annotations": {}}}
+
+
+def test_a_cluster_that_never_had_data_loses_members_at_once() -> None:
+    silent = [_member(ordinal, "", ready=False, state="") for ordinal in range(3)]
+    view = _without_initialize(_view(None, *silent, instances=2), MADE_ANEW)
+    assert _told(view)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "role", "status"),
+    [(None, "", {}), (MADE_ANEW, "replica", {}), (MADE_ANEW, "", {"timeline": 3})],
+    ids=["no settings object", "members have data", "there was a leader once"],
+)
+def test_missing_information_is_no_sign_of_a_new_cluster(config: Object, role: str, status: dict[str, Any]) -> None:
+    members = [_member(ordinal, role, ready=False, state="stopped") for ordinal in range(3)]
+    view = _without_initialize(_view(None, *members, instances=2), config, **status)
+    assert _told(view) == (3, "scaling down waits for a primary")
+
+
+BORN = "2026-01-02T03:00:00Z"
+"""When the PostgresCluster of the builders was made."""
+
+
+def _with_claims(view: ClusterView, *ordinals: int, made: str) -> ClusterView:
+    claims: dict[Key, Object] = {
+        ("PersistentVolumeClaim", f"data-demo-{ordinal}"): {
+            "metadata": {"name": f"data-demo-{ordinal}", "uid": f"claim-{ordinal}", "creationTimestamp": made},
+            "spec": {"resources": {"requests": {"storage": "1Gi"}}},
+        }
+        for ordinal in ordinals
+    }
+    return replace(view, children={**view.children, **claims})
+
+
+def _deleted(view: ClusterView) -> list[str]:
+    assert view.spec is not None
+    return [action.name for action in volumes(view, view.spec) if isinstance(action, Delete)]
+
+
+DELETE = {"size": "1Gi", "reclaimPolicy": "Delete"}
+
+
+def test_volumes_of_members_scaled_away_go_when_told_so() -> None:
+    view = _view(0, _member(0, "primary"), _member(1, "replica"), instances=2, storage=DELETE)
+    view = _with_claims(view, 0, 1, 2, 3, made=BORN)
+    assert view.spec is not None
+    assert _deleted(view) == ["data-demo-2", "data-demo-3"]
+    assert kept_volumes(view, view.spec) == ()
+
+
+@pytest.mark.parametrize(
+    ("leader", "replica"),
+    [
+        (_member(0, "primary"), _member(1, "replica", ready=False)),
+        (_member(0, "replica"), _member(1, "replica")),
+    ],
+    ids=["a replica is not well", "the leader does not serve yet"],
+)
+def test_volumes_stay_until_those_who_remain_are_well(leader: Object, replica: Object) -> None:
+    view = _with_claims(_view(0, leader, replica, instances=2, storage=DELETE), 0, 1, 2, made=BORN)
+    assert _deleted(view) == []
+
+
+def test_volumes_from_before_the_cluster_are_never_removed_and_are_told_of() -> None:
+    """The cluster was made again with fewer members: the newest commits may be on a volume that none of them has."""
+    view = _view(0, _member(0, "primary"), _member(1, "replica"), instances=2, storage=DELETE)
+    view = _with_claims(view, 0, 1, 2, 3, made="2026-01-01T00:00:00Z")
+    assert _deleted(view) == []
+    status = decide(view).status
+    assert status is not None
+    (degraded,) = (one for one in status.conditions if one.type == "Degraded")
+    assert degraded.status == "True"
+    assert "kept volumes of 2 more member(s) exist" in degraded.message
+    assert "data-demo-2, data-demo-3; delete them by hand, or raise instances" in degraded.message
+
+
+def test_volumes_that_are_to_be_kept_are_nothing_to_tell() -> None:
+    view = _view(0, _member(0, "primary"), instances=1)
+    view = _with_claims(view, 0, 1, made="2026-01-01T00:00:00Z")
+    assert view.spec is not None
+    assert kept_volumes(view, view.spec) == ()
 
 
 def test_a_primary_that_nobody_may_replace_stays_and_the_status_says_why() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matriarch.fleet.member import Member
 from matriarch.fleet.view import ClusterView
-from matriarch.words import labels
+from matriarch.words import labels, names
 
 
 def is_well(view: ClusterView, member: Member) -> bool:
@@ -17,6 +17,31 @@ def serves(leader: Member) -> bool:
     return leader.running and leader.role in (labels.ROLE_PRIMARY, "standby_leader")
 
 
+def never_initialised(view: ClusterView) -> bool:
+    """Whether it is certain that this cluster has never had data: then there is nothing to lose.
+
+    A settings object that is missing, or that was just made anew, proves nothing: members that have data say so, and
+    the status keeps the timeline of the last leader.
+    """
+    known = view.child("Endpoints", names.config_object(view.name)) is not None and not view.lock.initialized
+    empty = all(member.role in ("", "uninitialized") for member in view.members)
+    return known and empty and view.status.timeline is None
+
+
+def unwell_replicas(view: ClusterView, instances: int) -> str:
+    """Which replicas with an ordinal below `instances` are not well, and what they do, for a person; empty when all
+    are there and well."""
+    present = {member.ordinal: member for member in view.members}
+    found = []
+    for ordinal in range(instances):
+        name, member = names.member_name(view.name, ordinal), present.get(ordinal)
+        if member is None:
+            found.append(f"{name} (missing)")
+        elif name != view.lock.leader and not is_well(view, member):
+            found.append(f"{name} ({member.stuck or member.state or 'silent'}, {'' if member.ready else 'not '}ready)")
+    return ", ".join(found)
+
+
 def unwell(view: ClusterView, instances: int) -> str:
     """Whom a careful step has to wait for, for a person; empty when nobody."""
     if view.leader is None:
@@ -24,7 +49,8 @@ def unwell(view: ClusterView, instances: int) -> str:
     sick = [member.name for member in view.members if not is_well(view, member)]
     if sick:
         return ", ".join(sick)
-    missing = instances - len(view.members)
+    # By their ordinals: one that is about to be scaled away makes up for nobody.
+    missing = len(set(range(instances)) - {member.ordinal for member in view.members})
     return f"{missing} missing member(s)" if missing > 0 else ""
 
 

@@ -47,7 +47,8 @@ def report(view: ClusterView, step: Step | None, trouble: tuple[str, ...]) -> Re
         observed_generation=view.resource["metadata"].get("generation", 0),
         phase=_phase(view, step, complete, serving, problems),
         primary=view.lock.leader[:253],
-        timeline=leader.timeline if leader is not None else old.timeline,
+        # The last one known: that there was one says that the cluster has data.
+        timeline=old.timeline if leader is None or leader.timeline is None else leader.timeline,
         instances=len(view.members),
         ready_instances=ready,
         selector=labels.selector(labels.cluster_labels(view.name)),

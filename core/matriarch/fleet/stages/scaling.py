@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from matriarch.fleet.actions import Delete, Manifest, Patch
 from matriarch.fleet.render.workload import VOLUME, claim_name
-from matriarch.fleet.stages.health import barred, best_candidate, serves
+from matriarch.fleet.stages.health import barred, best_candidate, never_initialised, serves, unwell, unwell_replicas
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import attempt_pause, begin
 from matriarch.fleet.view import ClusterView
@@ -15,6 +16,7 @@ from matriarch.spec.cluster import Spec
 from matriarch.spec.quantity import parse_quantity
 
 PHASE = "Scaling"
+CLAIM = "PersistentVolumeClaim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,25 @@ class Held:
 
 
 def replicas(view: ClusterView, spec: Spec) -> Held:
-    """What the StatefulSet is told. It removes the highest ordinals first, so a primary among them keeps its place
-    until it has handed over; with nobody known to lead, or a leader that does not serve yet, an initialised cluster
-    loses no member; and while a switchover is under way, it might be to one of those that go."""
+    """What the StatefulSet is told. It removes the highest ordinals first, so an initialised cluster loses no member
+    while
+
+    * nobody leads, or the leader does not serve yet, or a switchover is under way: it might be to one of those that go;
+    * a replica that stays is not well: those that go may be the only ones to have what was committed. Whether those
+      that go are well does not matter: a member that is broken for good can be scaled away;
+    * the primary is among those that go: it hands over first.
+    """
     live = _live_replicas(view)
-    if live is None or spec.instances >= live or not view.lock.initialized:
+    if live is None or spec.instances >= live or never_initialised(view):
         return Held(spec.instances)
     leader, last = view.leader, view.status.last_switchover
     if leader is None:
         return Held(live, "scaling down waits for a primary")
     if last is not None and last.outcome == "Pending":
         return Held(live, f"scaling down waits for the end of the switchover to {last.to}")
+    sick = unwell_replicas(view, spec.instances)
+    if sick:
+        return Held(live, f"scaling down waits until what stays is well: {sick}")
     if leader.ordinal >= spec.instances:
         return Held(live, f"{leader.name} is the primary and would be removed", primary_goes=True)
     if not serves(leader):
@@ -82,32 +92,65 @@ def _hand_over(view: ClusterView, spec: Spec, held: Held) -> Step:
 def volumes(view: ClusterView, spec: Spec) -> tuple[Patch | Delete, ...]:
     """Grows claims that are smaller than asked for, and removes those of members scaled away when told so.
 
-    A claim is removed only when the StatefulSet is seen not to need it and its pod is seen to be gone.
+    A claim is removed only when the StatefulSet is seen not to need it, its pod is seen to be gone, and all members
+    that are left are well. One that is older than the PostgresCluster is never removed here, see `kept_volumes`.
     """
     live = _live_replicas(view)
     if live is None:
         return ()
-    keep = max(live, spec.instances)
-    present = {member.name for member in view.members}
     found: list[Patch | Delete] = []
-    pattern = re.compile(rf"\A{VOLUME}-{re.escape(view.name)}-(\d{{1,4}})\Z")
-    for (kind, name), claim in sorted(view.children.items()):
-        match = pattern.match(name)
-        if kind != "PersistentVolumeClaim" or match is None or "deletionTimestamp" in claim["metadata"]:
-            continue
-        ordinal = int(match[1])
-        if ordinal >= keep:
-            if spec.storage.reclaim_policy == "Delete" and name.removeprefix(f"{VOLUME}-") not in present:
-                found.append(Delete(kind, name, claim["metadata"]["uid"]))
-        elif _bound(claim) and _smaller(claim["spec"]["resources"]["requests"]["storage"], spec.storage.size):
+    for ordinal, claim in _claims(view):
+        if ordinal < max(live, spec.instances) and _grows(claim, spec.storage.size):
             wanted = {"spec": {"resources": {"requests": {"storage": spec.storage.size}}}}
-            found.append(Patch(kind, claim_name(view.name, ordinal), wanted))
+            found.append(Patch(CLAIM, claim_name(view.name, ordinal), wanted))
+    if not unwell(view, spec.instances) and view.leader is not None and serves(view.leader):
+        removed = [claim["metadata"] for claim in _leftovers(view, spec) if not _older(view, claim)]
+        found.extend(Delete(CLAIM, metadata["name"], metadata["uid"]) for metadata in removed)
     return tuple(found)
 
 
-def _bound(claim: Manifest) -> bool:
+def kept_volumes(view: ClusterView, spec: Spec) -> tuple[str, ...]:
+    """What a person should know of volumes that are to be removed and were there before this PostgresCluster.
+
+    A cluster that was made again on kept volumes, with fewer members than before, never had those of the others: the
+    newest commits may be there.
+    """
+    older = [str(claim["metadata"]["name"]) for claim in _leftovers(view, spec) if _older(view, claim)]
+    if not older:
+        return ()
+    told = f"kept volumes of {len(older)} more member(s) exist, from before this PostgresCluster: {', '.join(older)}"
+    return (f"{told}; delete them by hand, or raise instances",)
+
+
+def _claims(view: ClusterView) -> Iterator[tuple[int, Manifest]]:
+    """The members' claims with their ordinals, but for those that are being deleted."""
+    pattern = re.compile(rf"\A{VOLUME}-{re.escape(view.name)}-(\d{{1,4}})\Z")
+    for (kind, name), claim in sorted(view.children.items(), key=lambda item: item[0]):
+        match = pattern.match(name)
+        if kind == CLAIM and match is not None and "deletionTimestamp" not in claim["metadata"]:
+            yield int(match[1]), claim
+
+
+def _leftovers(view: ClusterView, spec: Spec) -> list[Manifest]:
+    """Claims that no member needs any more, where the spec wants such claims to go."""
+    if spec.storage.reclaim_policy != "Delete":
+        return []
+    keep = max(_live_replicas(view) or 0, spec.instances)
+    present = {member.ordinal for member in view.members}
+    return [claim for ordinal, claim in _claims(view) if ordinal >= keep and ordinal not in present]
+
+
+def _older(view: ClusterView, claim: Manifest) -> bool:
+    """Whether the claim was there before the PostgresCluster; both times are the API server's. Unknown counts as so."""
+    born = view.resource["metadata"].get("creationTimestamp")
+    made = claim["metadata"].get("creationTimestamp")
+    return not born or not made or made < born
+
+
+def _grows(claim: Manifest, size: str) -> bool:
     """Only a claim that has its volume can be resized; another gets the size that it was made with first."""
-    return bool((claim.get("status") or {}).get("phase") == "Bound")
+    bound = (claim.get("status") or {}).get("phase") == "Bound"
+    return bound and _smaller(claim["spec"]["resources"]["requests"]["storage"], size)
 
 
 def _smaller(one: str, other: str) -> bool:
