@@ -2,70 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from unit.fleet.builders import FACTS, NOW, a_view
+from unit.fleet.builders import FACTS, NOW
+from unit.fleet.builders import NEW_TEMPLATE as NEW
+from unit.fleet.builders import OLD_TEMPLATE as OLD
+from unit.fleet.builders import a_pod as _pod
+from unit.fleet.builders import a_rolling_view as _view
 
 from matriarch.fleet.actions import Delete, Restart
-from matriarch.fleet.render.settings import CHANGED_AT
-from matriarch.fleet.render.workload import stateful_set
 from matriarch.fleet.stages.health import best_candidate, may_lead
 from matriarch.fleet.stages.parameters import restarts
 from matriarch.fleet.stages.rollout import rollout
-from matriarch.fleet.view import ClusterView, Key
+from matriarch.fleet.view import ClusterView
 from matriarch.kube.api import Object
 from matriarch.spec.status import SwitchoverStatus
 from matriarch.words import labels
-
-OLD, NEW = "old", "new"
-
-
-def _pod(name: str, template: str, *, ready: bool = True, waiting: str = "", **said: Any) -> Object:
-    role = said.get("role", "replica")
-    status: dict[str, Any] = {"state": "running", "role": role, "xlog_location": 100} | said
-    if role == "replica":
-        status.setdefault("replication_state", "streaming")
-    containers = [{"state": {"waiting": {"reason": waiting}}}] if waiting else []
-    return {
-        "metadata": {
-            "name": name,
-            "uid": f"uid-{name}",
-            "annotations": {"matriarch.dev/template-hash": template, labels.STATUS: json.dumps(status)},
-        },
-        "status": {
-            "podIP": "10.0.0.1",
-            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
-            "containerStatuses": containers,
-        },
-    }
-
-
-def _view(*pods: Object, leader: str = "demo-0", config_age_s: float = 60, **spec: Any) -> ClusterView:
-    bare = a_view(**spec)
-    assert bare.spec is not None
-    workload = stateful_set(bare, bare.spec, bare.spec.instances)
-    workload["spec"]["template"]["metadata"]["annotations"]["matriarch.dev/template-hash"] = NEW
-    workload["metadata"]["generation"] = 1
-    workload["status"] = {"observedGeneration": 1}
-    replicas = ",".join(pod["metadata"]["name"] for pod in pods if pod["metadata"]["name"] != leader)
-    changed = (NOW - timedelta(seconds=config_age_s)).isoformat()
-    children: dict[Key, Object] = {
-        ("StatefulSet", "demo"): workload,
-        ("Endpoints", "demo"): {"metadata": {"name": "demo", "annotations": {"leader": leader}}},
-        ("Endpoints", "demo-config"): {
-            "metadata": {"name": "demo-config", "annotations": {"initialize": "7", CHANGED_AT: changed}}
-        },
-        ("Endpoints", "demo-sync"): {
-            "metadata": {"name": "demo-sync", "annotations": {"leader": leader, "sync_standby": replicas}}
-        },
-    }
-    children |= {("Pod", pod["metadata"]["name"]): pod for pod in pods}
-    return a_view(children, **spec)
 
 
 def _primary(template: str, **said: Any) -> Object:

@@ -146,18 +146,6 @@ async def test_a_rolling_update_goes_on_after_the_operator_was_killed(world: Wor
     assert len(world.switchovers) == 2
 
 
-async def test_a_rolling_update_waits_for_an_unwell_member(world: World) -> None:
-    await world.apply(image="matriarch/postgres:new")
-    world.broken = {"demo-2"}
-    await world.settle()
-    pods = await world.everything(api.PODS)
-    assert {pod["spec"]["containers"][0]["image"] for pod in pods.values()} == {"matriarch/postgres:test"}
-    assert (await world.status())["phase"] == "Rolling update"
-    world.broken = set()
-    await world.settle()
-    assert (await world.status())["phase"] == "Running"
-
-
 async def test_paused_means_no_pod_is_replaced(world: World) -> None:
     await world.apply(image="matriarch/postgres:new", paused=True)
     await world.settle()
@@ -184,36 +172,6 @@ async def test_scaling_up_and_down_keeps_or_removes_volumes(world: World) -> Non
     await world.apply(instances=1)
     await world.settle()
     assert await world.everything(api.BUDGETS) == {}
-
-
-async def test_a_replica_that_stays_and_is_broken_keeps_the_others(world: World) -> None:
-    world.broken = {"demo-1"}
-    await world.settle()
-    await world.apply(instances=2, storage={"reclaimPolicy": "Delete"})
-    await world.settle()
-    assert set(await world.everything(api.PODS)) == {"demo-0", "demo-1", "demo-2"}
-    progressing = {one["type"]: one for one in (await world.status())["conditions"]}["Progressing"]
-    assert "scaling down waits until what stays is well: demo-1" in progressing["message"]
-    world.broken = set()
-    await world.settle()
-    assert set(await world.everything(api.PODS)) == {"demo-0", "demo-1"}
-    assert set(await world.everything(api.CLAIMS)) == {"data-demo-0", "data-demo-1"}
-
-
-async def test_volumes_from_before_the_cluster_stay(world: World) -> None:
-    await world.outside.delete(api.CLUSTERS, NAMESPACE, NAME)
-    await world.settle()
-    for name in await world.everything(api.CLAIMS):
-        claim = world.server.store.table(api.CLAIMS).objects[NAMESPACE, name]
-        claim["metadata"]["creationTimestamp"] = "2000-01-01T00:00:00Z"
-    await world.apply(instances=1, storage={"size": "1Gi", "reclaimPolicy": "Delete"})
-    await world.settle()
-    assert set(await world.everything(api.CLAIMS)) == {"data-demo-0", "data-demo-1", "data-demo-2"}
-    degraded = {one["type"]: one for one in (await world.status())["conditions"]}["Degraded"]
-    assert "data-demo-1, data-demo-2; delete them by hand, or raise instances" in degraded["message"]
-    await world.apply(instances=3)
-    await world.settle()
-    assert (await world.status())["phase"] == "Running"
 
 
 async def test_a_primary_that_is_scaled_away_hands_over_first(world: World) -> None:

@@ -98,7 +98,8 @@ def nobody_by_tags(view: ClusterView) -> str:
     return "; ".join(reasons) if all(reasons) else ""
 
 
-def _synchronous(view: ClusterView) -> frozenset[str]:
+def synchronous(view: ClusterView) -> frozenset[str]:
+    """The replicas that the present leader's commits wait for: for all of them, or in quorum mode for enough."""
     return view.lock.sync_standbys if view.lock.sync_leader == view.lock.leader else frozenset()
 
 
@@ -110,7 +111,7 @@ def best_candidate(view: ClusterView, *, below: int | None = None) -> Member | N
     able = [
         member for member in view.members if (below is None or member.ordinal < below) and not may_lead(view, member)
     ]
-    listed, last = _synchronous(view), view.status.last_switchover
+    listed, last = synchronous(view), view.status.last_switchover
     failed = last.to if last is not None and last.outcome == "Refused" else ""
     return min(
         able,

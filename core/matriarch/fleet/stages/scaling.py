@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from matriarch.fleet.actions import Delete, Manifest, Patch
 from matriarch.fleet.render.workload import VOLUME, claim_name
 from matriarch.fleet.stages.health import barred, best_candidate, never_initialised, serves, unwell, unwell_replicas
+from matriarch.fleet.stages.repair import repair
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import attempt_pause, begin
 from matriarch.fleet.view import ClusterView
@@ -67,7 +68,8 @@ def scaling(view: ClusterView, spec: Spec, held: Held) -> Step | None:
     if held.primary_goes:
         return _hand_over(view, spec, held)
     if held.because:
-        return Step(PHASE, held.because)
+        # What it waits for may be a pod that only its new template will cure.
+        return repair(view, spec) or Step(PHASE, held.because)
     going = [member.name for member in view.members if member.ordinal >= spec.instances]
     if going and _live_replicas(view) is not None:
         return Step(PHASE, f"removing {', '.join(going)}")
