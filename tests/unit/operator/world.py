@@ -51,6 +51,7 @@ class World:
         self.last_error: Exception | None = None
         self.wake: float | None = None
         self._lists: dict[Kind, dict[str, Object]] = {}
+        self._records: dict[str, Object] = {}
         self.start_operator()
 
     def start_operator(self) -> None:
@@ -194,9 +195,10 @@ class World:
                 await self.outside.patch(api.PODS, NAMESPACE, name, {"status": status}, subresource="status")
 
     async def _members(self) -> None:
-        locks = await self.everything(api.ENDPOINTS)
         pods = sorted(await self.everything(api.PODS))
-        if NAME not in locks or not pods:
+        await self._records_again(pods)
+        locks = await self.everything(api.ENDPOINTS)
+        if not pods or not {NAME, names.failover_object(NAME)} <= locks.keys():
             return
         annotations = locks[NAME]["metadata"].get("annotations", {})
         leader = annotations.get("leader")
@@ -209,6 +211,17 @@ class World:
         await self._synchronous(leader, [name for name in able if name != leader])
         for name in pods:
             await self._say(name, leader)
+
+    async def _records_again(self, pods: list[str]) -> None:
+        """A primary that runs makes the lock and the settings again as it saw them last."""
+        found = await self.everything(api.ENDPOINTS)
+        for name in (names.lock_object(NAME), names.config_object(NAME)):
+            if name in found:
+                self._records[name] = found[name]["metadata"]
+            elif pods and name in self._records:
+                metadata = {key: self._records[name].get(key, {}) for key in ("labels", "annotations")}
+                body = {"metadata": {"name": name, "namespace": NAMESPACE, **metadata}}
+                await self.outside.create(api.ENDPOINTS, NAMESPACE, body)
 
     async def _lead(self, old: str, new: str) -> None:
         self.switchovers.append((old, new))
