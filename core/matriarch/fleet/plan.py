@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from matriarch.fleet.actions import Action, Note, Restart
 from matriarch.fleet.stages.deletion import deletion
+from matriarch.fleet.stages.kept import forgotten, out_of_reach
 from matriarch.fleet.stages.objects import ensure, finalizer, stale
 from matriarch.fleet.stages.parameters import change_settings, restarts, unreadable
 from matriarch.fleet.stages.report import changed, report
@@ -61,11 +62,12 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...], undone: tuple
     wanted = ensure(view, spec, held.count)
     settings = change_settings(view, spec)
     # Volumes before the procedure: a disk that is full may be what its next step fails for.
-    actions = (*wanted.actions, *((settings,) if settings is not None else ()), *volumes(view, spec))
+    actions = (*wanted.actions, *((settings,) if settings is not None else ()), *volumes(view, spec), *forgotten(view))
     clashes = tuple(
         f"{name} belongs to somebody else: remove it, or give this cluster another name" for name in wanted.clashes
     )
-    troubles = (*trouble, *clashes, *kept_volumes(view, spec), *view.facts.missing, *unreadable(view))
+    volumes_left = (*kept_volumes(view, spec), *out_of_reach(view, spec))
+    troubles = (*trouble, *clashes, *volumes_left, *view.facts.missing, *unreadable(view))
     plan = _reported(view, actions, _procedure(view, spec, held), troubles, undone)
     if view.facts.missing:
         plan = replace(plan, wake_after_s=min(plan.wake_after_s or SECRETS_S, SECRETS_S))

@@ -152,7 +152,12 @@ BORN = "2026-01-02T03:00:00Z"
 def _with_claims(view: ClusterView, *ordinals: int, made: str) -> ClusterView:
     claims: dict[Key, Object] = {
         ("PersistentVolumeClaim", f"data-demo-{ordinal}"): {
-            "metadata": {"name": f"data-demo-{ordinal}", "uid": f"claim-{ordinal}", "creationTimestamp": made},
+            "metadata": {
+                "name": f"data-demo-{ordinal}",
+                "uid": f"claim-{ordinal}",
+                "creationTimestamp": made,
+                "labels": labels.cluster_labels("demo"),
+            },
             "spec": {"resources": {"requests": {"storage": "1Gi"}}},
         }
         for ordinal in ordinals

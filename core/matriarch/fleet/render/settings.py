@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from matriarch.fleet.render.meta import metadata
@@ -85,14 +86,15 @@ def as_annotation(document: dict[str, Any]) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def lock_objects(view: ClusterView, spec: Spec) -> tuple[dict[str, Any], ...]:
-    """The Endpoints objects as they are first created. From then on they belong to the members."""
+def lock_objects(view: ClusterView, spec: Spec, sync: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
+    """The Endpoints objects as they are first created, the sync object with what is known already. From then on they
+    belong to the members."""
     cluster = view.name
     state = {NO_SERVICE_NEEDED: ""}
     return (
         _endpoints(view, names.config_object(cluster), {**state, "config": as_annotation(settings(spec, cluster))}),
         _endpoints(view, names.failover_object(cluster), state),
-        _endpoints(view, names.sync_object(cluster), state),
+        _endpoints(view, names.sync_object(cluster), {**state, **sync}),
         # Not on the lock itself: with that annotation its address would not be mirrored to an EndpointSlice.
         _endpoints(view, names.lock_object(cluster), {}),
     )

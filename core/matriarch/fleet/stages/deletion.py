@@ -5,6 +5,7 @@ from __future__ import annotations
 from matriarch.fleet.actions import Action, Delete, Patch
 from matriarch.fleet.adopt import belonging
 from matriarch.fleet.render.workload import VOLUME
+from matriarch.fleet.stages.kept import noted
 from matriarch.fleet.stages.objects import FINALIZER, own_metadata
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
@@ -27,6 +28,9 @@ def deletion(view: ClusterView) -> Step | None:
     if view.members:
         return Step(phase, f"waiting for {len(view.members)} pod(s) to stop", _pods(view), wake_after_s=5.0)
     leftovers = _leftovers(view)
+    notes = () if _wipes(view) or not leftovers else noted(view)
+    if notes:
+        return Step(phase, "noting on the volumes who has all that was acknowledged", notes, wake_after_s=1.0)
     if leftovers:
         return Step(phase, "removing the lock objects and what reclaimPolicy names", leftovers, wake_after_s=2.0)
     rest = [one for one in view.resource["metadata"]["finalizers"] if one != FINALIZER]
@@ -38,9 +42,12 @@ def _pods(view: ClusterView) -> tuple[Action, ...]:
     return tuple(Delete("Pod", one.name, one.uid, GRACE_S) for one in view.members if not one.deleting)
 
 
+def _wipes(view: ClusterView) -> bool:
+    return view.spec is not None and view.spec.storage.reclaim_policy == "Delete"
+
+
 def _leftovers(view: ClusterView) -> tuple[Action, ...]:
     found: list[Action] = []
-    wipe = view.spec is not None and view.spec.storage.reclaim_policy == "Delete"
     secrets = {
         names.app_secret(view.name),
         names.superuser_secret(view.name),
@@ -49,7 +56,7 @@ def _leftovers(view: ClusterView) -> tuple[Action, ...]:
     for (kind, name), live in sorted(view.children.items()):
         claim = kind == "PersistentVolumeClaim" and name.startswith(f"{VOLUME}-{view.name}-")
         secret = kind == "Secret" and name in secrets
-        if wipe and (claim or secret) and belonging(live, view.name, view.uid) != "foreign":
+        if _wipes(view) and (claim or secret) and belonging(live, view.name, view.uid) != "foreign":
             found.append(Delete(kind, name, live["metadata"]["uid"]))
     for name in names.lock_object_names(view.name):
         live_lock = view.own("Endpoints", name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from matriarch.fleet.actions import Delete, Manifest, Patch
-from matriarch.fleet.render.workload import VOLUME, claim_name
+from matriarch.fleet.render.workload import claim_name
+from matriarch.fleet.stages.claims import CLAIM, claims
 from matriarch.fleet.stages.health import barred, best_candidate, never_initialised, serves, unwell, unwell_replicas
 from matriarch.fleet.stages.repair import repair
 from matriarch.fleet.stages.step import Step
@@ -17,7 +16,6 @@ from matriarch.spec.cluster import Spec
 from matriarch.spec.quantity import parse_quantity
 
 PHASE = "Scaling"
-CLAIM = "PersistentVolumeClaim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def volumes(view: ClusterView, spec: Spec) -> tuple[Patch | Delete, ...]:
     if live is None:
         return ()
     found: list[Patch | Delete] = []
-    for ordinal, claim in _claims(view):
+    for ordinal, claim in claims(view):
         if ordinal < max(live, spec.instances) and _grows(claim, spec.storage.size):
             wanted = {"spec": {"resources": {"requests": {"storage": spec.storage.size}}}}
             found.append(Patch(CLAIM, claim_name(view.name, ordinal), wanted))
@@ -124,22 +122,13 @@ def kept_volumes(view: ClusterView, spec: Spec) -> tuple[str, ...]:
     return (f"{told}; delete them by hand, or raise instances",)
 
 
-def _claims(view: ClusterView) -> Iterator[tuple[int, Manifest]]:
-    """The members' claims with their ordinals, but for those that are being deleted."""
-    pattern = re.compile(rf"\A{VOLUME}-{re.escape(view.name)}-(\d{{1,4}})\Z")
-    for (kind, name), claim in sorted(view.children.items(), key=lambda item: item[0]):
-        match = pattern.match(name)
-        if kind == CLAIM and match is not None and "deletionTimestamp" not in claim["metadata"]:
-            yield int(match[1]), claim
-
-
 def _leftovers(view: ClusterView, spec: Spec) -> list[Manifest]:
     """Claims that no member needs any more, where the spec wants such claims to go."""
     if spec.storage.reclaim_policy != "Delete":
         return []
     keep = max(_live_replicas(view) or 0, spec.instances)
     present = {member.ordinal for member in view.members}
-    return [claim for ordinal, claim in _claims(view) if ordinal >= keep and ordinal not in present]
+    return [claim for ordinal, claim in claims(view) if ordinal >= keep and ordinal not in present]
 
 
 def _older(view: ClusterView, claim: Manifest) -> bool:
