@@ -44,6 +44,7 @@ from matriarch.ha.records import history_text
 from matriarch.ha.rules.polling import known_to_have_data
 from matriarch.ha.view import HistoryEntry, View
 from matriarch.words.errors import ConflictError, DeadlineSpent, MatriarchError, PostgresError, TransientError
+from matriarch_agent.files import file_problem
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
@@ -72,8 +73,10 @@ async def execute(agent: Agent, view: View, decision: Decision) -> float:
                 agent.jobs.begin(cast(Long, action))
             else:
                 changed = await _quick(agent, view, action) or changed
-        except MatriarchError as error:
-            agent.log("action failed", action=type(action).__name__, error=str(error), kind=type(error).__name__)
+        except (MatriarchError, OSError) as problem:
+            # What an adapter did not translate must not end the agent: the next one would meet it again at once.
+            error = problem if isinstance(problem, MatriarchError) else file_problem(problem)
+            agent.log("action failed", action=type(action).__name__, error=str(error), kind=type(problem).__name__)
             if isinstance(action, Claim | Acquire):
                 await _after_failed_take(agent, view, action, error)
             return max(AFTER_FAILURE_S, decision.wake_in)

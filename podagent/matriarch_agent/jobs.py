@@ -9,6 +9,7 @@ from typing import Any
 from matriarch.ha.actions import Long, Restart
 from matriarch.ha.view import Activity
 from matriarch.words.errors import MatriarchError
+from matriarch_agent.files import file_problem
 from matriarch_agent.journal import Log
 from matriarch_agent.ports import Now
 
@@ -91,7 +92,8 @@ class Jobs:
         try:
             await self._carry_out(action)
             self._log("activity done", activity=name, seconds=round(self._now() - started, 3))
-        except MatriarchError as error:
-            self._log("activity failed", activity=name, error=str(error), kind=type(error).__name__)
+        except (MatriarchError, OSError) as problem:
+            error = problem if isinstance(problem, MatriarchError) else file_problem(problem)
+            self._log("activity failed", activity=name, error=str(error), kind=type(problem).__name__)
             self._failed(action, error)
             await asyncio.sleep(PAUSE_AFTER_FAILURE_S)

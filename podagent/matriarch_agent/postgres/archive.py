@@ -15,10 +15,10 @@ from pathlib import Path
 
 from matriarch.config.files import parse_conf
 from matriarch.words.errors import ProgramFailed
+from matriarch_agent.files import sync_folder
 from matriarch_agent.init import kernel
 from matriarch_agent.ports import Archived
 from matriarch_agent.postgres import programs
-from matriarch_agent.postgres.directory import sync_folder
 from matriarch_agent.postgres.place import Place
 
 ONE_WITHIN_S = 30.0

@@ -14,6 +14,7 @@ from pathlib import Path
 from matriarch.config.quoting import identifier, literal
 from matriarch.ha.commands import Commands, Method
 from matriarch.words.errors import ProgramFailed
+from matriarch_agent.files import remove_file, replace_file, there, translated
 from matriarch_agent.postgres import credentials, first_server, programs
 from matriarch_agent.postgres.copying import COPY_WITHIN_S, cleaned
 from matriarch_agent.postgres.credentials import Credential, read_credential, scram_verifier
@@ -51,12 +52,13 @@ async def _by_method(place: Place, target: Path, method: Method) -> None:
     """Run a program that leaves a whole data directory: one that was shut down, or a base backup with its WAL."""
     argv = method.argv(scope=place.cluster, datadir=str(target))
     await programs.check(argv, place.environment_with_passwords(), timeout=COPY_WITHIN_S)
-    if not (target / "PG_VERSION").is_file():
+    if not there(target / "PG_VERSION"):
         raise ProgramFailed(f"{method.name} ended well, and left no data directory")
-    if (target / "recovery.signal").exists():
+    if there(target / "recovery.signal"):
         raise ProgramFailed(f"{method.name} left data that needs an archive to recover from: there is none yet")
-    (target / "standby.signal").unlink(missing_ok=True)
-    await asyncio.to_thread(cleaned, target)
+    remove_file(target / "standby.signal", durable=False)
+    with translated(target):
+        await asyncio.to_thread(cleaned, target)
 
 
 async def _single(place: Place, target: Path, script: str) -> str:
@@ -65,7 +67,8 @@ async def _single(place: Place, target: Path, script: str) -> str:
     With settings of our own: what a foreign directory has in its configuration files may mean nothing here.
     """
     config = place.run / "bootstrap.conf"
-    config.write_text("archive_mode = off\nmax_prepared_transactions = 1000\nshared_preload_libraries = ''\n")
+    text = "archive_mode = off\nmax_prepared_transactions = 1000\nshared_preload_libraries = ''\n"
+    replace_file(config, text, durable=False)
     single = [place.program("postgres"), "--single", "-j", "-D", str(target), f"--config-file={config}"]
     single += ["-c", "exit_on_error=true", "-c", "log_statement=none", "-c", "log_min_error_statement=panic"]
     single += ["-c", "fsync=off", "postgres"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from matriarch.ha.slots import copies_logical, decodes
 from matriarch.ha.tags import Tags
 from matriarch.ha.view import Upstream
 from matriarch.words.sync_names import SyncNames
+from matriarch_agent.files import replace_file, there, translated
 from matriarch_agent.postgres import credentials, programs
 from matriarch_agent.postgres.place import Place, os_user
 
@@ -39,7 +39,8 @@ _MOST_REFUSALS = 64
 class ConfFiles:
     """postgresql.conf, pg_hba.conf and pg_ident.conf of the data directory.
 
-    The files are written whole before each start, so they are replaced atomically but not synced to disk.
+    The files are written whole before each start, so they are replaced atomically but not synced to disk. Whatever
+    reads or writes them raises PostgresError.
     """
 
     def __init__(self, place: Place) -> None:
@@ -82,13 +83,17 @@ class ConfFiles:
     def may_have_copies(self) -> bool:
         """Whether a stopped server may have copies of logical slots."""
         copied = parse_conf(self._read("postgresql.conf")).get("sync_replication_slots") == "on"
-        return copied and any((self._place.pgdata / "pg_replslot").glob("*"))
+        with translated(self._place.pgdata):
+            return copied and any((self._place.pgdata / "pg_replslot").glob("*"))
 
     def edit(self, changes: Mapping[str, str]) -> None:
-        """Change a few settings in the present postgresql.conf."""
+        """Change a few settings in the present postgresql.conf. Raises PostgresError.
+
+        Possible on a full volume as well: commits that wait for a lost standby must not have to wait for room.
+        """
         present = parse_conf(self._read("postgresql.conf"))
         present.update(changes)
-        self._replace("postgresql.conf", render_conf(present))
+        self._replace("postgresql.conf", render_conf(present), even_when_full=True)
         self._clean_auto_conf()
 
     def member_settings(self) -> dict[str, str]:
@@ -154,7 +159,7 @@ class ConfFiles:
         """What `postgres` says against a candidate file: the parameter and the reason."""
         candidate = self._place.run / "candidate.conf"
         text = render_conf({**values, **self._fixed()})
-        candidate.write_text(text, encoding="utf-8")
+        replace_file(candidate, text, durable=False)
         argv = [self._place.program("postgres"), "-D", str(self._place.pgdata), "-C", "cluster_name"]
         argv += ["-c", "log_line_prefix="]
         output = await programs.run(
@@ -223,14 +228,12 @@ class ConfFiles:
             self._replace("postgresql.auto.conf", cleaned)
 
     def _read(self, name: str) -> str:
-        path = self._place.pgdata / name
-        return path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
-
-    def _replace(self, name: str, text: str) -> None:
         path: Path = self._place.pgdata / name
-        if path.exists() and self._read(name) == text:
+        with translated(path):
+            return path.read_text(encoding="utf-8", errors="surrogateescape") if there(path) else ""
+
+    def _replace(self, name: str, text: str, *, even_when_full: bool = False) -> None:
+        path: Path = self._place.pgdata / name
+        if there(path) and self._read(name) == text:
             return
-        temporary = path.with_suffix(".matriarch")
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-        os.chmod(temporary, 0o600)
-        os.replace(temporary, path)
+        replace_file(path, text, durable=False, even_when_full=even_when_full)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Literal
 
 from matriarch.words.errors import MatriarchError, NotRunning, PostgresError, QueryFailed
+from matriarch_agent.files import remove_file, replace_file
 from matriarch_agent.init import kernel
 from matriarch_agent.init.client import InitClient, PostmasterStatus
 from matriarch_agent.postgres import sql
@@ -112,7 +114,7 @@ class ServerControl:
         """Leave recovery and wait until that is done. Raises PostgresError when the server ends instead."""
         row = await self._session.row("select pg_is_in_recovery()")
         if row[0]:
-            (self._place.pgdata / "promote").touch(mode=0o600)
+            replace_file(self._place.pgdata / "promote", "", durable=False)
             await self._init.signal("USR1")
         while True:
             with suppress(QueryFailed):
@@ -178,7 +180,7 @@ class ServerControl:
 
     def _ended(self, exit_status: int | None) -> PostgresError:
         """Why a start came to nothing, by how far the server got."""
-        if (self._place.pgdata / _OPTIONS).exists():
+        if os.path.exists(self._place.pgdata / _OPTIONS):
             return DataFailure(f"the server ended while starting, with status {exit_status}; see its log")
         return PostgresError(
             f"the server ended with status {exit_status} before it turned to its data: a parameter, or what this "
@@ -189,14 +191,12 @@ class ServerControl:
         """Files of a dead postmaster would keep a new one from starting when some other process now has its number.
 
         init holds the volume's lock and has no postmaster, so nothing that they could mean is alive.
+        Raises PostgresError.
         """
         socket = self._place.run / f".s.PGSQL.{self._place.port}"
         lock = socket.with_name(socket.name + ".lock")
         for path in (self._place.pgdata / "postmaster.pid", self._place.pgdata / _OPTIONS, socket, lock):
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise PostgresError(f"{path} cannot be removed: {error.strerror}") from error
+            remove_file(path, durable=False)
 
 
 async def known_status(init: InitClient, within: float) -> PostmasterStatus | None:

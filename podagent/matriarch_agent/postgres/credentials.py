@@ -11,6 +11,7 @@ from pathlib import Path
 
 from matriarch.config.quoting import passfile_field
 from matriarch.words.errors import PostgresError
+from matriarch_agent.files import replace_file
 from matriarch_agent.postgres.place import Place
 
 SUPERUSER = "superuser"
@@ -45,17 +46,12 @@ def role_name(place: Place, kind: str) -> str:
 
 
 def write_passfile(place: Place) -> None:
-    """Bring libpq's password file up to date with the replication Secret. Keeps the old one when it cannot be read."""
+    """Bring libpq's password file up to date with the replication Secret. Keeps the old one when it cannot be read.
+    Raises PostgresError."""
     credential = read_credential(place, REPLICATION)
     text = f"*:*:*:{passfile_field(credential.username)}:{passfile_field(credential.password)}\n"
-    path = place.passfile
-    if path.exists() and path.read_text() == text:
-        return
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    os.replace(temporary, path)
+    if _read(place.passfile) != text.rstrip("\r\n"):
+        replace_file(place.passfile, text, durable=False)
 
 
 def scram_verifier(password: str, salt: bytes | None = None) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from matriarch.words.errors import ProgramFailed
+from matriarch_agent.files import remove_file, replace_file, sync_folder, there, translated
 from matriarch_agent.postgres.place import Place
 
 _JOURNAL = ".matriarch.replacing"
@@ -89,19 +90,21 @@ class DataDirectory:
 
     @property
     def untidy(self) -> bool:
-        """A replacement was begun and is not at its end."""
-        return self._journal.exists()
+        """A replacement was begun and is not at its end. Raises PostgresError."""
+        return there(self._journal)
 
     async def begin(self, *, keep: bool = False) -> Path:
-        """Where to build a new directory; Raises ProgramFailed when something foreign is there. `keep`: what an earlier
-        attempt left half-built stays."""
-        if keep and self.untidy and self._step() == "building":
+        """Where to build a new directory. `keep`: what an earlier attempt left half-built stays.
+
+        Raises PostgresError, as when something foreign is there.
+        """
+        if keep and self.untidy and not self.new_is_complete:
             return self.new
         await self.tidy()
-        if self.new.exists() or self._old.exists():
+        if there(self.new) or there(self._old):
             raise ProgramFailed(f"{self.new} or {self._old} is in the way and was not made by this agent")
         self._guarded(lambda: self.path.parent.mkdir(parents=True, exist_ok=True))
-        self._guarded(lambda: self._note("building"))
+        self._note("building")
         return self.new
 
     async def abandon(self) -> None:
@@ -110,31 +113,31 @@ class DataDirectory:
 
     async def finish(self) -> None:
         """Put the new directory in the old one's place. From here on a crash is finished by `tidy`."""
-        self._guarded(lambda: self._note("complete"))
+        self._note("complete")
         await self.tidy()
 
     def note_rewind(self, running: bool) -> None:
-        """Remember, over a crash, that pg_rewind has begun to write and has not ended."""
+        """Remember, over a crash, that pg_rewind has begun to write and has not ended. Raises PostgresError."""
         if running:
-            self._rewinding.touch()
+            replace_file(self._rewinding, "", durable=True)
         else:
-            self._rewinding.unlink(missing_ok=True)
-        sync_folder(self._volume)
+            remove_file(self._rewinding, durable=True)
 
     @property
     def half_rewound(self) -> bool:
-        """A rewind was interrupted: the data is a mixture, good for nothing but replacement."""
-        return self._rewinding.exists()
+        """A rewind was interrupted: the data is a mixture, good for nothing but replacement. Raises PostgresError."""
+        return there(self._rewinding)
 
     @property
     def new_is_complete(self) -> bool:
-        """A finished copy waits to be put in place, or its predecessor to be removed."""
-        return self.untidy and self._step() == "complete"
+        """A finished copy waits to be put in place, or its predecessor to be removed. Raises PostgresError."""
+        with translated(self._journal):
+            return self.untidy and self._step() == "complete"
 
     def _tidy(self) -> None:
         if self._step() == "complete":
-            if self.new.exists():
-                if self.path.exists():
+            if there(self.new):
+                if there(self.path):
                     os.rename(self.path, self._old)
                 os.rename(self.new, self.path)
                 sync_folder(self.path.parent)
@@ -153,13 +156,7 @@ class DataDirectory:
             return "building"
 
     def _note(self, step: str) -> None:
-        temporary = self._journal.with_suffix(".tmp")
-        with open(temporary, "w", encoding="ascii") as file:
-            json.dump({"step": step}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._journal)
-        sync_folder(self._volume)
+        replace_file(self._journal, json.dumps({"step": step}), durable=True)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
@@ -169,16 +166,7 @@ class DataDirectory:
 
 
 def _remove(path: Path) -> None:
-    if path.exists():
+    if there(path):
         import shutil  # rare, and it brings three compression libraries
 
         shutil.rmtree(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names that were created, renamed or removed in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

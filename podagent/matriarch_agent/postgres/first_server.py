@@ -16,6 +16,7 @@ from matriarch.config.hba import render_hba, render_ident
 from matriarch.config.quoting import conf_value
 from matriarch.ha.commands import Command
 from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
+from matriarch_agent.files import replace_file, translated
 from matriarch_agent.postgres import credentials, programs, sql
 from matriarch_agent.postgres.place import Place, os_user
 
@@ -27,7 +28,8 @@ DOWN_WITHIN_S = 120.0
 async def call(place: Place, target: Path, command: Command) -> None:
     """Run `command` with a connection URL of the superuser as its last argument. Raises PostgresError."""
     folder = place.run / "first"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with translated(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
     user = credentials.role_name(place, credentials.SUPERUSER)
     config = _write(place, folder, user)
     argv = [place.program("postgres"), "-D", str(target), f"--config-file={config}"]
@@ -45,8 +47,8 @@ async def call(place: Place, target: Path, command: Command) -> None:
 
 def _write(place: Place, folder: Path, user: str) -> Path:
     hba = render_hba((), superuser=user, replication=credentials.role_name(place, credentials.REPLICATION))
-    (folder / "pg_hba.conf").write_text(hba.text)
-    (folder / "pg_ident.conf").write_text(render_ident((), os_user(), superuser=user).text)
+    replace_file(folder / "pg_hba.conf", hba.text, durable=False)
+    replace_file(folder / "pg_ident.conf", render_ident((), os_user(), superuser=user).text, durable=False)
     config = folder / "postgresql.conf"
     settings = {
         "listen_addresses": "",
@@ -56,7 +58,8 @@ def _write(place: Place, folder: Path, user: str) -> Path:
         "ident_file": str(folder / "pg_ident.conf"),
         "archive_mode": "off",
     }
-    config.write_text("".join(f"{name} = {conf_value(value)}\n" for name, value in settings.items()))
+    text = "".join(f"{name} = {conf_value(value)}\n" for name, value in settings.items())
+    replace_file(config, text, durable=False)
     return config
 
 

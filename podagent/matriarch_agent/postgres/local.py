@@ -10,6 +10,7 @@ from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import HistoryEntry, PostgresView, RemoteHistory, Upstream
 from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
 from matriarch.words.sync_names import SyncNames
+from matriarch_agent.files import remove_file, replace_file, there, translated
 from matriarch_agent.init.client import InitClient
 from matriarch_agent.journal import Log
 from matriarch_agent.ports import Archived, StartMode
@@ -109,7 +110,8 @@ class LocalPostgres:
         remote = source is not None and source.remote
         where = self._files.source(source) if source is not None else None
         copy = Copy(self._place, self._directory, settings.commands, self._log)
-        sysid = await copy.make(where, remote=remote)
+        with translated(self._directory.new):
+            sysid = await copy.make(where, remote=remote)
         if remote:
             # A copy of another cluster that nobody has used here gives way to the identifier on record.
             past.note_unborn(self._place, sysid)
@@ -137,7 +139,7 @@ class LocalPostgres:
         past.note_rewound(self._place, control.sysid)
         try:
             self.last_rewind = await rewind(self._place, self._directory, self._files.source(source), options)
-        except ProgramFailed:
+        except PostgresError:
             if not before and not self._directory.half_rewound:
                 past.forget_rewound(self._place)
             raise
@@ -152,7 +154,8 @@ class LocalPostgres:
             raise NotRunning("another postmaster of this directory is alive")
         await self._directory.tidy()
         try:
-            await self._prepare(mode, settings)
+            with translated(self._place.pgdata):
+                await self._prepare(mode, settings)
             await self._server.start()
             past.forget_rewound(self._place)
             await self._watcher.note_start(mode, settings)
@@ -198,7 +201,7 @@ class LocalPostgres:
     async def apply(self, settings: ClusterSettings) -> None:
         """Write configuration files and reload."""
         control = await self._control_file.read()
-        in_recovery = (self._place.pgdata / "standby.signal").exists()
+        in_recovery = there(self._place.pgdata / "standby.signal")
         least = control.shared_memory if control and in_recovery else None
         (level,) = await self._session.row("show wal_level")
         await self._files.write(settings, None, least, has_copies=self._watcher.has_copies, wal_level=str(level))
@@ -260,7 +263,7 @@ class LocalPostgres:
         if self._directory.half_rewound:
             raise ProgramFailed("an interrupted rewind left a mixture of two members' data: it has to be copied anew")
         control = await read_control(self._place)
-        in_order = control.data.was_primary or (self._place.pgdata / "backup_label").exists()
+        in_order = control.data.was_primary or there(self._place.pgdata / "backup_label")
         if mode.primary and not in_order:
             raise PostgresError("this is a standby's data: it is promoted, not started as a primary")
         if mode.primary:
@@ -275,8 +278,8 @@ class LocalPostgres:
         await self._files.write(settings, member, least, has_copies=self._files.may_have_copies())
         signal_file = self._place.pgdata / "standby.signal"
         for name in ("recovery.signal", "promote"):
-            (self._place.pgdata / name).unlink(missing_ok=True)
+            remove_file(self._place.pgdata / name, durable=False)
         if mode.primary:
-            signal_file.unlink(missing_ok=True)
-        else:
-            signal_file.touch(mode=0o600)
+            remove_file(signal_file, durable=False)
+        elif not there(signal_file):
+            replace_file(signal_file, "", durable=False)

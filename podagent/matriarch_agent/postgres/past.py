@@ -1,16 +1,16 @@
 """What the control file does not tell of a member's own past: whether it led, and whether its data was ever used.
 
 Kept on the volume beside the data directory, so that a copy of another member's data does not bring that member's
-memory along; each note names the system identifier that it is about.
+memory along; each note names the system identifier that it is about. What writes or removes a note raises
+PostgresError.
 """
 
 from __future__ import annotations
 
 import json
-import os
 
 from matriarch.ha.view import ControlData
-from matriarch_agent.postgres.directory import sync_folder
+from matriarch_agent.files import remove_file, replace_file
 from matriarch_agent.postgres.place import Place
 
 _LED = ".matriarch.led"
@@ -38,7 +38,7 @@ def note_led(place: Place, control: ControlData) -> None:
 
 def forget_led(place: Place) -> None:
     """The data is another member's now."""
-    (place.volume / _LED).unlink(missing_ok=True)
+    remove_file(place.volume / _LED, durable=False)
 
 
 def unborn(place: Place, control: ControlData | None) -> bool:
@@ -53,10 +53,7 @@ def note_unborn(place: Place, sysid: str) -> None:
 
 def note_born(place: Place) -> None:
     """Before the first start as a primary. Durable, so that used data never counts as unused."""
-    path = place.volume / _UNBORN
-    if path.exists():
-        path.unlink()
-        sync_folder(place.volume)
+    remove_file(place.volume / _UNBORN, durable=True)
 
 
 def unproven(place: Place, control: ControlData | None) -> bool:
@@ -71,7 +68,7 @@ def note_rewound(place: Place, sysid: str) -> None:
 
 def forget_rewound(place: Place) -> None:
     """A server has come up on the data, or it is another member's now."""
-    (place.volume / _REWOUND).unlink(missing_ok=True)
+    remove_file(place.volume / _REWOUND, durable=False)
 
 
 def _read(place: Place, name: str) -> dict[str, object]:
@@ -83,10 +80,4 @@ def _read(place: Place, name: str) -> dict[str, object]:
 
 
 def _write(place: Place, name: str, note: dict[str, object]) -> None:
-    temporary = place.volume / f"{name}.tmp"
-    with open(temporary, "w", encoding="ascii") as file:
-        json.dump(note, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, place.volume / name)
-    sync_folder(place.volume)
+    replace_file(place.volume / name, json.dumps(note), durable=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from matriarch.config.files import Source, connection
 from matriarch.words.errors import ProgramFailed
 from matriarch.words.lsn import parse_lsn
+from matriarch_agent.files import remove_file
 from matriarch_agent.postgres import programs
 from matriarch_agent.postgres.controldata import read_control
 from matriarch_agent.postgres.directory import DataDirectory
@@ -63,7 +64,7 @@ async def _recover(place: Place) -> None:
     """Crash recovery in single-user mode, so that the end of this member's WAL is known and pg_rewind finds a clean
     directory."""
     for name in ("standby.signal", "recovery.signal", "postmaster.pid"):
-        (place.pgdata / name).unlink(missing_ok=True)
+        remove_file(place.pgdata / name, durable=False)
     if (await read_control(place)).data.clean:
         return
     argv = [place.program("postgres"), "--single", "-D", str(place.pgdata), "-c", "archive_mode=off"]

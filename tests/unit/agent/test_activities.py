@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from matriarch.ha.actions import (
     HandOver,
     Promote,
     Rewind,
+    SetSyncNames,
     WriteHistory,
 )
 from matriarch.ha.reasons import Reason
@@ -26,8 +28,9 @@ from matriarch.ha.settings import ClusterSettings, settings_from
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import HistoryEntry, LockView, Memory, Poll, PostgresView, SyncView, Upstream, View
 from matriarch.words.errors import NotRunning, ProgramFailed
+from matriarch.words.sync_names import NOBODY
 from matriarch_agent.activities import carry_out
-from matriarch_agent.execute import execute
+from matriarch_agent.execute import AFTER_FAILURE_S, execute
 from matriarch_agent.ports import Archived
 
 SOURCE = Upstream("demo-0", "10.0.0.0")
@@ -229,3 +232,14 @@ async def test_what_the_archive_does_not_take_is_told_once() -> None:
     hand.reply["archive_wal"] = Archived(3, 0)
     await act(hand, ArchiveWal(aside=True))
     assert hand.said == [] and hand.noted["archive_complaint"] == ""
+
+
+async def test_a_write_that_the_system_refuses_ends_the_decision_and_not_the_agent() -> None:
+    """The primary's volume is full and its synchronous standby lost: the agent has to live to change that."""
+    hand: Any = Hand()
+    hand.reply["set_sync_names"] = OSError(errno.ENOSPC, "No space left on device", "/volume/pgdata/postgresql.conf")
+    told: list[dict[str, Any]] = []
+    hand.log = lambda event, **facts: told.append({"event": event, **facts})
+    pause = await execute(hand, leading(), Decision((SetSyncNames(NOBODY), WriteHistory(4)), Reason.CHANGING_SYNC))
+    assert pause >= AFTER_FAILURE_S and hand.did == ["postgres.set_sync_names"]
+    assert [line["error"] for line in told] == ["/volume/pgdata/postgresql.conf: No space left on device"]
