@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from matriarch.ha.view import ControlData
 from matriarch.words.errors import PostgresError, ProgramFailed
 from matriarch.words.lsn import format_lsn, parse_lsn
+from matriarch_agent.files import there
 from matriarch_agent.postgres import programs
 from matriarch_agent.postgres.place import Place
 
@@ -50,7 +52,7 @@ async def read_control(place: Place, pgdata: Path | None = None) -> ControlFile:
         if colon:
             found[key.strip()] = value.strip()
     try:
-        control = _parsed(found, base_backup=(pgdata / "backup_label").exists())
+        control = _parsed(found, base_backup=there(pgdata / "backup_label"))
     except (KeyError, ValueError) as error:
         raise PostgresError(f"pg_controldata's output cannot be understood: {error!r}") from error
     if control.data.state != "shut down":
@@ -142,4 +144,4 @@ class ControlCache:
             status = self._path.stat()
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_ino, (self._place.pgdata / "backup_label").exists()
+        return status.st_mtime_ns, status.st_ino, os.path.exists(self._place.pgdata / "backup_label")

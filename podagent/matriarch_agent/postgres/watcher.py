@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -11,6 +12,7 @@ from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import PostgresView, Upstream
 from matriarch.words.errors import PostgresError, QueryFailed
 from matriarch.words.sync_names import SyncNames
+from matriarch_agent.files import there
 from matriarch_agent.init import kernel
 from matriarch_agent.init.client import InitClient, PostmasterStatus
 from matriarch_agent.ports import StartMode
@@ -117,7 +119,7 @@ class Watcher:
         view = replace(view, process=self._server.phase(self._status) if self._status else "starting")
         if view.process != "running":
             self._probe.forget()
-        recovering = (self._place.pgdata / "standby.signal").exists()
+        recovering = self._starts_as_standby()
         if view.led_timeline is not None and (recovering or view.process == "stopped"):
             view = replace(view, unarchived=self._archive.waiting)
         if view.process == "stopped":
@@ -211,9 +213,12 @@ class Watcher:
         done, _ = await asyncio.wait({look}, timeout=DISK_WITHIN_S)
         if not done:
             return "unknown"
-        if self._directory.untidy and not self._server.stopping and look.result() == "present":
-            return await self._tidied()
-        return look.result()
+        found = look.result()
+        try:
+            replacing = found == "present" and not self._server.stopping and self._directory.untidy
+            return await self._tidied() if replacing else found
+        except (PostgresError, TimeoutError):
+            return "unknown"
 
     def _look_at_disk(self) -> DataState:
         self._room = self._directory.room()
@@ -221,15 +226,18 @@ class Watcher:
         return self._directory.state()
 
     async def _tidied(self) -> DataState:
-        """A replacement is to be finished first; a large old directory takes its time to remove."""
-        if self._directory.path.exists() and not self._directory.new_is_complete:
-            return "present"
-        try:
+        """A replacement is to be finished first; a large old directory takes its time to remove.
+
+        Raises PostgresError or TimeoutError.
+        """
+        if not there(self._directory.path) or self._directory.new_is_complete:
             async with asyncio.timeout(DISK_WITHIN_S):
                 await self._directory.tidy()
-        except (PostgresError, TimeoutError):
-            return "unknown"
         return "present"
+
+    def _starts_as_standby(self) -> bool:
+        """Whether it is certain that the server starts, or has started, in recovery: else it may be writable."""
+        return os.path.exists(self._place.pgdata / "standby.signal")
 
     def _note_stopped(self) -> None:
         self.receiver.note(None)
