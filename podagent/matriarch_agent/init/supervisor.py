@@ -132,8 +132,8 @@ class Supervisor:
             return
         for number, name in _PASSED_ON.items():
             if number in numbers:
-                log("info", "signal passed on to the agent", signal=name)
                 self._agent.send(number)
+                log("info", "signal passed on to the agent", signal=name)
         if numbers.intersection(_TERMINATING):
             self._terminate()
 
