@@ -139,7 +139,7 @@ class LocalPostgres:
         past.note_rewound(self._place, control.sysid)
         try:
             self.last_rewind = await rewind(self._place, self._directory, self._files.source(source), options)
-        except PostgresError:
+        except (PostgresError, asyncio.CancelledError):
             if not before and not self._directory.half_rewound:
                 past.forget_rewound(self._place)
             raise

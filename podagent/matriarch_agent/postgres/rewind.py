@@ -16,6 +16,7 @@ from matriarch_agent.postgres.place import Place
 
 _DIVERGED = re.compile(r"servers diverged at WAL location (\S+) on timeline (\d+)")
 _WRITING = "rewinding from last common checkpoint"
+"""It writes nothing before it has said so."""
 _RECOVERY_WITHIN_S = 600.0
 
 
@@ -28,12 +29,11 @@ class Rewound:
     dropped_bytes: int
 
 
-async def rewind(
-    place: Place, directory: DataDirectory, source: Source, options: tuple[str, ...] = ()
-) -> Rewound:
+async def rewind(place: Place, directory: DataDirectory, source: Source, options: tuple[str, ...] = ()) -> Rewound:
     """Run crash recovery when it is due, then pg_rewind. The server is stopped, and stays so.
 
-    Raises ProgramFailed; `directory.half_rewound` then tells whether anything was written.
+    Raises PostgresError. `directory.half_rewound` then tells whether anything was written, as it does when this was
+    cancelled.
     """
     if directory.half_rewound:
         raise ProgramFailed("an earlier rewind was interrupted: the data has to be copied anew")
@@ -45,11 +45,8 @@ async def rewind(
         f"--source-server={connection(source, application_name=f'{place.member}-rewind')}",
         *options,
     ]
-    directory.note_rewind(True)
-    output = await programs.run(argv, place.environment())
+    output = await _noted(directory, argv, place.environment())
     said = f"{output.stdout}\n{output.stderr}"
-    if output.status == 0 or _WRITING not in said:
-        directory.note_rewind(False)
     if output.status != 0:
         raise ProgramFailed(f"pg_rewind ended with status {output.status}: {said.strip()[-2000:]}")
     fork = _DIVERGED.search(said)
@@ -58,6 +55,20 @@ async def rewind(
         raise ProgramFailed("pg_rewind sees no divergence, so it cannot remove the one that was found")
     fork_lsn = parse_lsn(fork[1])
     return Rewound(fork_lsn, end, max(0, end - fork_lsn))
+
+
+async def _noted(directory: DataDirectory, argv: list[str], env: dict[str, str]) -> programs.Output:
+    """Run pg_rewind. A marker stays where it may have written and did not end well, also when the agent or the machine
+    stops meanwhile; and goes, on cancellation too, when it had not yet said that it comes to that."""
+    directory.note_rewind(True)
+    said, well = programs.Said(), False
+    try:
+        output = await programs.run(argv, env, said=said)
+        well = output.status == 0
+    finally:
+        if well or (_WRITING not in said.stdout and _WRITING not in said.stderr):
+            directory.note_rewind(False)
+    return output
 
 
 async def _recover(place: Place) -> None:
