@@ -79,6 +79,9 @@ class Agent:
         self.store = ClusterStore(kube, lock_kube, me, namespace, now, self.wake)
         self.keeper = Keeper(self.store, init, now, self._renewal, self.settings, self.wake, log)
         self.keeper.bound_by_claim = self._bound_by_claim
+        self.turned_at = now()
+        """When the loop last came on."""
+        self.keeper.turned_at = lambda: self.turned_at
         self.store.heeds_renewals = self._heeds_renewals
         self._listens = asyncio.Event()
         self.jobs = Jobs(self._carry_out, self._failed, now, self.wake, log)
@@ -129,6 +132,7 @@ class Agent:
         while True:
             self._woken = False
             view = await self.look()
+            self.turned_at = self.now()
             if view.memory.terminating and self._may_leave(view):
                 await self.callbacks.settle(SETTLE_CALLBACKS_S)
                 return

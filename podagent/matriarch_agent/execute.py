@@ -66,6 +66,7 @@ async def execute(agent: Agent, view: View, decision: Decision) -> float:
     """
     changed = False
     for action in decision.actions:
+        agent.turned_at = agent.now()
         try:
             if isinstance(action, Checkpoint | CreateLogicalSlots) or action == ArchiveWal(aside=True):
                 agent.jobs.begin_aside(action)

@@ -1,6 +1,7 @@
 """Keeps the lock: renews it on a schedule of its own, behind nothing, and owns the lease.
 
-Renewal never waits for SQL or for an activity. It stops when the decision core says that this member should not lead.
+Renewal never waits for SQL or for an activity. It stops when the decision core says that this member should not lead,
+and when the core has said nothing for so long that the loop must hang: nobody would say it then.
 "API unreachable" and "lock lost" are different outcomes: the first leaves the lease to run on (and failsafe to extend
 it), the second ends it at once.
 """
@@ -22,6 +23,9 @@ from matriarch_agent.store import ClusterStore
 
 AGAIN_S = 0.25
 """Seconds between attempts while the API server does not answer."""
+LONGEST_STEP_S = 30.0
+"""The longest that one step of the loop takes in earnest: settings that Postgres refuses one after the other. A look
+takes three seconds, a record `retry_timeout`; activities run beside the loop."""
 
 
 class Keeper:
@@ -56,6 +60,9 @@ class Keeper:
         """A write that takes the lock is under way."""
         self.bound_by_claim: Callable[[], bool] = lambda: False
         """Whether this member agreed to another's failsafe claim within the last ttl."""
+        self.turned_at: Callable[[], float] = now
+        """When the loop last came on: looked, or began with the next action of a decision."""
+        self._hangs = False
         self.failing_since: float | None = None
         """When renewals began to fail for want of an answer; None while they succeed."""
         self.unanswered = asyncio.Event()
@@ -173,7 +180,18 @@ class Keeper:
         if not self._store.synced:
             # An adopted lease: until the first listing has arrived, an absent lock proves nothing (rule 7).
             return AGAIN_S
+        if self._loop_hangs():
+            return AGAIN_S
         return max(self._sent_at + self._settings().loop_wait, self._rest_until) - self._now()
+
+    def _loop_hangs(self) -> bool:
+        """Whether nobody decides any more. The lease then ends, and init's leash stops what nobody looks after."""
+        settings, still = self._settings(), self._now() - self.turned_at()
+        hangs = still > max(settings.ttl, 2 * settings.loop_wait) + LONGEST_STEP_S
+        if hangs != self._hangs:
+            self._hangs = hangs
+            self._log("renewals stop: the loop hangs" if hangs else "the loop goes on", seconds=round(still, 1))
+        return hangs
 
     async def _renew(self) -> None:
         async with self._turn:

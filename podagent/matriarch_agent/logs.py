@@ -10,7 +10,16 @@ from typing import Any
 from matriarch_agent.init.output import Output
 from matriarch_agent.journal import Log
 
-WARNINGS = frozenset({"action failed", "activity failed", "lock lost", "renewal without an answer", "pg_rewind failed"})
+WARNINGS = frozenset(
+    {
+        "action failed",
+        "activity failed",
+        "lock lost",
+        "pg_rewind failed",
+        "renewal without an answer",
+        "renewals stop: the loop hangs",
+    }
+)
 _OUTPUT = Output(1)
 
 

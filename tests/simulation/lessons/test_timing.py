@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from simulation.lessons.telling import holds_for, new_primary, replicas_of, streams
+from matriarch.ha.view import PostgresView
+from simulation.lessons.telling import holds_for, new_primary, replicas_of, streams, told
 from simulation.member import Member
 from simulation.test_scenarios import a_plan
 from simulation.test_stories import tell, until
@@ -102,3 +103,23 @@ def test_a_leader_whose_renewals_found_no_answer_can_lead_again_later() -> None:
     plan = a_plan(synchronous_mode=False)
     plan.members = 2
     tell(story, plan)
+
+
+def test_a_loop_that_hangs_gives_way() -> None:
+    """A step that never ends: nobody decides any more, and the keeper must not renew the lock for ever."""
+
+    async def story(world: World, primary: Member) -> None:
+        assert primary.agent is not None
+        observe, late = primary.agent.postgres.observe, asyncio.Event()
+
+        async def hang() -> PostgresView:
+            await late.wait()
+            return await observe()
+
+        primary.agent.postgres.observe = hang  # type: ignore[method-assign]
+        await new_primary(world, primary, 80.0)
+        assert not primary.server.writable
+        assert told(world, "renewals stop")
+        late.set()
+
+    tell(story, a_plan())

@@ -11,7 +11,7 @@ from matriarch.ha.records import LockRecord, Renewal, read_lock
 from matriarch.ha.settings import ClusterSettings
 from matriarch.testing.virtual_time import run
 from matriarch.words.errors import MatriarchError, Unavailable
-from matriarch_agent.keeper import Keeper
+from matriarch_agent.keeper import LONGEST_STEP_S, Keeper
 
 
 class Init:
@@ -185,5 +185,32 @@ def test_a_failsafe_round_extends_the_lease_by_what_was_asked_for() -> None:
         party.settings = replace(party.settings, ttl=30.0)
         await party.keeper.extend(sent, 9.0)
         assert party.keeper.lease_until == lease_end(sent, 9.0)
+
+    run(live())
+
+
+def test_a_loop_that_hangs_is_not_renewed_for() -> None:
+    """It would not say either that this member has to stop leading; once it goes on, so do the renewals."""
+
+    async def live() -> None:
+        party = Party()
+        party.settings = ClusterSettings(ttl=9.0, loop_wait=3.0)
+        await party.leads()
+        began, told = party.now(), len(party.store.written)
+        party.keeper.turned_at = lambda: began
+        keeping = asyncio.create_task(party.keeper.run())
+        await asyncio.sleep(9.0 + LONGEST_STEP_S - 1.0)
+        assert len(party.store.written) == told + (9.0 + LONGEST_STEP_S - 1.0) // 3, "a long step is no reason"
+        await asyncio.sleep(1.5)
+        stopped_at = len(party.store.written)
+        await asyncio.sleep(4.0)
+        assert len(party.store.written) == stopped_at
+        went_on = party.now()
+        party.keeper.turned_at = lambda: went_on
+        await asyncio.sleep(1.0)
+        assert len(party.store.written) == stopped_at + 1
+        await asyncio.sleep(9.0 + LONGEST_STEP_S + 20.0)
+        assert party.keeper.lease_until is not None and party.keeper.lease_until < party.now(), "the lease is over"
+        keeping.cancel()
 
     run(live())
