@@ -64,6 +64,8 @@ class PostgresView:
 
     data: Literal["unknown", "empty", "present"] = "unknown"
     process: Literal["stopped", "starting", "running", "stopping"] = "stopped"
+    starting_since: float | None = None
+    """Since when a server has been starting: since its postmaster began, or was last seen to accept connections."""
     in_recovery: bool | None = None
     sysid: str | None = None
     timeline: int | None = None

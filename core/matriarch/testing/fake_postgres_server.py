@@ -136,6 +136,11 @@ class Server:
         self.notify()
         return self.life
 
+    @property
+    def age(self) -> float:
+        """Seconds since the postmaster was started."""
+        return self._loop.time() - float(self.started)
+
     def begin_recovery(self) -> None:
         """What WAL is here is replayed, and the walreceiver starts."""
         disk = self.disk

@@ -47,6 +47,8 @@ def view_of(
         "applied": applied,
         "postmaster_start_time": server.started if server.process != "stopped" else None,
     }
+    if server.process == "starting":
+        common["starting_since"] = now - server.age
     if server.process == "running" and server.unusable_for is not None:
         common["unusable_for"] = server.unusable_for
         common["unusable_why"] = "no answer to a new session"

@@ -51,7 +51,8 @@ class ServerControl:
         if status.pid is None or self.stopping:
             return "stopping"
         written = self._written_status(status.pid)
-        if written == "ready":
+        if written in ("ready", None):
+            # Where its own file cannot be read, sessions tell whether it is of use.
             return "running"
         return "stopping" if written == "stopping" else "starting"
 
@@ -168,12 +169,14 @@ class ServerControl:
         await tell(found.data.end_lsn)
         return None
 
-    def _written_status(self, pid: int) -> str:
-        """What the postmaster wrote of itself; empty when this one has not yet."""
+    def _written_status(self, pid: int) -> str | None:
+        """What the postmaster wrote of itself; empty when this one has not yet, None when that cannot be read."""
         try:
             lines = (self._place.pgdata / "postmaster.pid").read_text().splitlines()
-        except OSError:
+        except FileNotFoundError:
             return ""
+        except OSError:
+            return None
         if len(lines) <= _STATUS_LINE or lines[0].strip() != str(pid):
             return ""
         return lines[_STATUS_LINE].strip()

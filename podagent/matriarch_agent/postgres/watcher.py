@@ -87,6 +87,7 @@ class Watcher:
         self._probe = Probe(place, superuser)
         self._stands_still = False
         self._room: int | None = None
+        self._ran_at = 0.0
 
     async def observe(self) -> PostgresView:
         """The present state."""
@@ -117,6 +118,7 @@ class Watcher:
             view = replace(view, last_error="init does not answer")
         self._status = status or self._status
         view = replace(view, process=self._server.phase(self._status) if self._status else "starting")
+        view = replace(view, starting_since=self._starting_since(view))
         if view.process != "running":
             self._probe.forget()
         recovering = self._starts_as_standby()
@@ -234,6 +236,12 @@ class Watcher:
             async with asyncio.timeout(DISK_WITHIN_S):
                 await self._directory.tidy()
         return "present"
+
+    def _starting_since(self, view: PostgresView) -> float | None:
+        if view.process == "running":
+            self._ran_at = view.observed_at
+        began = self._status.started_at if self._status is not None else None
+        return None if began is None or view.process != "starting" else max(began, self._ran_at)
 
     def _starts_as_standby(self) -> bool:
         """Whether it is certain that the server starts, or has started, in recovery: else it may be writable."""

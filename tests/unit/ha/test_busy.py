@@ -88,3 +88,18 @@ def test_a_leader_on_rewound_data_that_does_not_come_up_lets_others_lead() -> No
 
 def unproven() -> PostgresView:
     return replace(stopped(), process="starting", in_recovery=True, unproven=True)
+
+
+def test_a_start_that_an_agent_before_it_began_has_the_same_bound() -> None:
+    """The agent was killed while WAL is replayed: there is no activity, and no lock that is renewed for ever either."""
+
+    def begun(seconds: float, **changes: Any) -> View:
+        postgres = replace(stopped(), process="starting", starting_since=NOW - seconds)
+        return replace(leading(postgres=postgres, settings=ASYNC, sync=SyncView()), **changes)
+
+    assert decide(begun(299)).reason == Reason.STARTING_PRIMARY
+    assert decide(begun(301)).actions == (Fence(), Release())
+    patient = decide(begun(9999, settings=replace(ASYNC, primary_start_timeout=0)))
+    alone = decide(begun(9999, members=tuple(member(name, state="stopped") for name in ("demo-0", "demo-2"))))
+    for decision in (patient, alone):
+        assert (decision.reason, decision.lead) == (Reason.STARTING_PRIMARY, True)

@@ -84,3 +84,32 @@ async def test_an_unreadable_journal_does_not_end_the_observer(place: Place, mon
     monkeypatch.setattr(Path, "read_text", refused)
     assert (await postgres.observe()).data == "unknown"
     assert new.exists()
+
+
+async def test_a_server_that_starts_is_told_with_its_age(place: Place) -> None:
+    """An agent that was started meanwhile did not see it begin; init did."""
+    init: Any = Init(pid=4711)
+    postgres = LocalPostgres(place, init, lambda event, **facts: None)
+    view = await postgres.observe()
+    assert (view.process, view.starting_since) == ("starting", 0.0)
+    status = ["4711", "", "", "", "", "", "", "ready"]
+    (place.pgdata / "postmaster.pid").write_text("\n".join(status))
+    ready = await postgres.observe()
+    assert (ready.process, ready.starting_since) == ("running", None)
+    (place.pgdata / "postmaster.pid").write_text("\n".join([*status[:-1], "starting"]))
+    again = await postgres.observe()
+    assert (again.process, again.starting_since) == ("starting", ready.observed_at)
+    await postgres.close()
+
+
+async def test_a_server_whose_file_cannot_be_read_is_not_one_that_starts(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may run on without a volume. Whether it is of use is found out by sessions, and not waited for."""
+    init: Any = Init(pid=4711)
+    postgres = LocalPostgres(place, init, lambda event, **facts: None)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EIO, "damaged")))
+    view = await postgres.observe()
+    assert (view.process, view.lsn) == ("running", None)
+    assert postgres._watcher._probe._task is not None
+    await postgres.close()

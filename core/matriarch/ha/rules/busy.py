@@ -40,14 +40,22 @@ def busy(view: View) -> Decision | None:
     if activity.name == "StartReplica" and view.postgres.unproven and view.memory.followed is None:
         # Nobody sends what a server on rewound data may need.
         bound = PATIENCE_S
-    late = activity.name in BECOMING_PRIMARY and age > bound > 0 and view.lock_is_mine
-    if late and any(_can_lead(view, member) for member in view.peers()):
-        return Decision((Fence(), Release()), Reason.START_FAILED, f"{facts}, not in time", wake_in=0.5)
+    late = too_late(view, facts, age, bound) if activity.name in BECOMING_PRIMARY else None
+    if late is not None:
+        return late
     if view.memory.terminating and activity.name not in ("HandOver", "StopPostgres", "Promote", "StartPrimary"):
         return Decision((StopPostgres(),), Reason.TERMINATING, f"cancelling {activity.name}", lead, 0.5)
     # Its end wakes this member. A holder has limits to look at, all others their lock's.
     wake = LOOK_S if view.lock_is_mine else lock_wake(view, view.settings.loop_wait)
     return Decision((), Reason.BUSY, facts, lead, wake_in=wake)
+
+
+def too_late(view: View, facts: str, age: float, bound: float) -> Decision | None:
+    """A holder has had no primary to show for `age` seconds, and may have none for `bound` (0: without limit). It lets
+    somebody else lead; None when there is time left, or nobody who could."""
+    if view.lock_is_mine and age > bound > 0 and any(_can_lead(view, member) for member in view.peers()):
+        return Decision((Fence(), Release()), Reason.START_FAILED, f"{facts}, not in time", wake_in=0.5)
+    return None
 
 
 def _waits_in_vain(view: View) -> bool:

@@ -15,6 +15,7 @@ from matriarch.ha.actions import (
 )
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules import requests, slots, sync
+from matriarch.ha.rules.busy import too_late
 from matriarch.ha.rules.early_take import taken_early
 from matriarch.ha.rules.fence import is_sysid
 from matriarch.ha.rules.race import SETTINGS_LOST, reconsider, settings_lost, sync_active, unlisted
@@ -41,12 +42,20 @@ def hold(view: View) -> Decision | None:
             return Decision((), Reason.NOT_ELIGIBLE, SETTINGS_LOST, wake_in=1.0)
         return _give_back(view) or reconsider(view) or reclaim(view)
     if not view.postgres.running:
-        return Decision((), Reason.STARTING_PRIMARY, "not yet accepting connections", lead=True, wake_in=0.2)
+        return _starts(view)
     if view.postgres.in_recovery is True:
         return _promote(view)
     if view.postgres.in_recovery is None:
         return Decision((), Reason.LEADING, f"Postgres does not answer: {view.postgres.last_error}", True, 1.0)
     return _lead(view)
+
+
+def _starts(view: View) -> Decision:
+    """A start that no activity of this agent sees to: an agent before it began it. It has the same bound."""
+    since = view.postgres.starting_since
+    age = 0.0 if since is None else view.now - since
+    late = too_late(view, f"no connections for {age:.1f} s", age, view.settings.primary_start_timeout)
+    return late or Decision((), Reason.STARTING_PRIMARY, "not yet accepting connections", lead=True, wake_in=0.2)
 
 
 def _promote(view: View) -> Decision:
