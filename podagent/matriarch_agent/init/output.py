@@ -18,6 +18,7 @@ class Output:
         self._number = number
         self._own: int | None = None
         self._ready: select.poll | None = None
+        self._torn = False
         self.lost = 0
         """Lines that found no room since the last one that did."""
 
@@ -27,8 +28,10 @@ class Output:
             if self._own is None:
                 self._open()
             if self._own is not None and (self._ready is None or self._ready.poll(0)):
-                os.write(self._own, line)
-                self.lost = 0
+                # A long line may find room for its beginning only. The next one begins on a line of its own.
+                line = b"\n" + line if self._torn else line
+                self._torn = os.write(self._own, line) < len(line)
+                self.lost = self.lost + 1 if self._torn else 0
                 return
         except OSError:
             pass

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from matriarch_agent import init
+from matriarch_agent.init.output import Output
 
 LINES = 4000
 TALKERS = {
@@ -90,3 +91,17 @@ def test_a_log_that_is_closed_is_no_failure() -> None:
     process.communicate(b"\n", timeout=20)
     assert process.returncode == 0 and os.read(heard, 1) == b"!"
     os.close(heard)
+
+
+def test_a_long_line_that_finds_room_for_its_beginning_spoils_no_other() -> None:
+    reader, writer = os.pipe()
+    output, told = Output(writer), 0
+    while not output.lost:
+        output.write(b"x" * 50_000 + b"\n")
+        told += 1
+    text = os.read(reader, 1 << 22)
+    output.write(b"at last\n")
+    lines = (text + os.read(reader, 1 << 22)).splitlines()
+    assert lines[: told - 1] == [b"x" * 50_000] * (told - 1) and lines[-1] == b"at last" and output.lost == 0
+    os.close(reader)
+    os.close(writer)
