@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matriarch.words.errors import Invalid
@@ -20,7 +19,13 @@ _TYPES = frozenset({"host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"
 _METHODS = frozenset({"scram-sha-256", "md5", "reject"})
 """Those that take no options: a wrong option keeps the server from starting."""
 _HOST = re.compile(r"\.?[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?\Z")
-_TOKEN = re.compile(r'\s*("[^"]*"|[^\s",#]+)(\s*,)?')
+_TOKEN = re.compile(r'\s*("[^"]*"|[^\s",#]+)(?:(,)|(?=\s|\Z))')
+"""As Postgres cuts a line: a list goes on only where the comma follows at once, and `a"b"` would be one word."""
+_LISTS = (1, 2)
+"""Database and user may be several; of everything else there is one."""
+_NUMBERS = re.compile(r"\.?(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\Z", re.ASCII | re.IGNORECASE)
+"""What no host is called: the C library reads `10.1`, `0` and `0xa` as addresses."""
+_PREFIX = re.compile(r"[0-9]{1,3}\Z", re.ASCII)
 _KEYWORD_ADDRESSES = frozenset({"all", "samehost", "samenet"})
 _LONGEST_LINE = 1024
 _MAP_OPTION = re.compile(r"map=[A-Za-z0-9_.-]{1,63}\Z", re.ASCII)
@@ -73,7 +78,7 @@ def _checked(lines: Sequence[str], check: Callable[[str], None]) -> tuple[list[s
 def check_line(line: str) -> None:
     """Raises Invalid with the reason why a user's line is not taken."""
     _check_text(line)
-    fields = _fields(line)
+    fields = _fields(line, lists=_LISTS)
     if fields[0] not in _TYPES:
         raise Invalid("starts with something else than host, hostssl, hostnossl, hostgssenc or hostnogssenc")
     if len(fields) < 5:
@@ -120,15 +125,15 @@ def _check_text(line: str) -> None:
         raise Invalid("contains a backslash")
 
 
-def _fields(line: str) -> list[str]:
-    """Whitespace-separated fields; a comma list is one field, told by its first part."""
+def _fields(line: str, lists: Collection[int] = ()) -> list[str]:
+    """Whitespace-separated fields; those in `lists` may be comma lists, told by their first part. Raises Invalid."""
     found: list[str] = []
     position, joined = 0, False
     while position < len(line):
         match = _TOKEN.match(line, position)
         if match is None:
             if line[position:].strip():
-                raise Invalid("has a comment, a stray comma or an unbalanced quote")
+                raise Invalid("has a comment, a stray comma or a quote in the wrong place")
             break
         token = match[1].strip('"')
         if token.startswith(("@", "/")):
@@ -136,6 +141,8 @@ def _fields(line: str) -> list[str]:
         if not joined:
             found.append(token)
         joined = match[2] is not None
+        if joined and len(found) - 1 not in lists:
+            raise Invalid(f"has a comma after {token!r}, where only one is possible")
         position = match.end()
     if joined:
         raise Invalid("ends with a comma")
@@ -146,23 +153,36 @@ def _address(text: str) -> bool:
     """Whether it is complete as it is. False: a bare IP address, which needs a mask. Raises Invalid."""
     if text in _KEYWORD_ADDRESSES:
         return True
-    with suppress(ValueError):
-        ipaddress.ip_address(text)
-        return False
-    if "/" in text:
-        try:
-            ipaddress.ip_network(text, strict=False)
-        except ValueError as error:
-            raise Invalid(f"has an address that is none: {error}") from error
+    base, slash, prefix = text.partition("/")
+    if slash:
+        longest = 32 if _ip(base).version == 4 else 128
+        if _PREFIX.match(prefix) is None or int(prefix) > longest:
+            raise Invalid(f"has {prefix!r} after the slash, where a number up to {longest} is needed")
         return True
+    if ":" in text or _NUMBERS.match(text) is not None:
+        _ip(text)
+        return False
     if _HOST.match(text) is None:
         raise Invalid("has an address that is neither an IP range nor a host name")
     return True
 
 
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """A whole IP address: not shortened, and without a zone, which may be another one elsewhere. Raises Invalid."""
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError as error:
+        raise Invalid(f"has an address that is none: {error}") from error
+    if "%" in text:
+        raise Invalid("has an IPv6 address with a zone")
+    return found
+
+
 def _with_mask(fields: list[str]) -> list[str]:
     try:
-        ipaddress.ip_network(f"{fields[3]}/{fields[4]}", strict=False)
-    except ValueError as error:
+        mask = _ip(fields[4])
+    except Invalid as error:
         raise Invalid("has an IP address without a mask") from error
+    if mask.version != _ip(fields[3]).version:
+        raise Invalid("has an IP address and a mask of the other kind")
     return fields[5:]

@@ -22,6 +22,7 @@ from matriarch_agent.postgres.controldata import ControlCache, read_control
 from matriarch_agent.postgres.copying import Copy
 from matriarch_agent.postgres.directory import DataDirectory
 from matriarch_agent.postgres.place import Place
+from matriarch_agent.postgres.refused_lines import RefusedLines
 from matriarch_agent.postgres.reloading import COMMITTING, RECEIVING, reload_provably
 from matriarch_agent.postgres.rewind import Rewound, rewind
 from matriarch_agent.postgres.roles import RolePasswords
@@ -45,6 +46,7 @@ class LocalPostgres:
         self._control_file = ControlCache(place)
         self._session = Session(str(place.run), place.port, superuser)
         self._files = ConfFiles(place)
+        self._refused_lines = RefusedLines(place)
         self._archive = Archive(place, self._server_runs)
         self._server = ServerControl(place, init, self._session, self._control_file, superuser)
         self._roles = RolePasswords(place, self._session, log)
@@ -204,11 +206,14 @@ class LocalPostgres:
         in_recovery = there(self._place.pgdata / "standby.signal")
         least = control.shared_memory if control and in_recovery else None
         (level,) = await self._session.row("show wal_level")
-        await self._files.write(settings, None, least, has_copies=self._watcher.has_copies, wal_level=str(level))
+        usable = self._refused_lines.without(settings)
+        await self._files.write(usable, None, least, has_copies=self._watcher.has_copies, wal_level=str(level))
         await self._server.reload()
         complaints = {int(line): str(why) for line, why in await self._session.rows(_HBA_COMPLAINTS)}
-        if complaints and self._files.drop_hba_lines(settings, complaints):
+        self._refused_lines.note(usable, complaints)
+        if complaints and self._files.drop_hba_lines(usable, complaints):
             await self._server.reload()
+        self._files.refused.update(self._refused_lines.known)
         self._watcher.note_applied(settings, least)
         if self._files.refused:
             self._log("settings refused", refused=self._files.refused)
@@ -275,7 +280,9 @@ class LocalPostgres:
             **self._files.synchronous(mode.sync_names),
         }
         least = None if mode.primary else control.shared_memory
-        await self._files.write(settings, member, least, has_copies=self._files.may_have_copies())
+        usable = self._refused_lines.without(settings)
+        await self._files.write(usable, member, least, has_copies=self._files.may_have_copies())
+        self._files.refused.update(self._refused_lines.known)
         signal_file = self._place.pgdata / "standby.signal"
         for name in ("recovery.signal", "promote"):
             remove_file(self._place.pgdata / name, durable=False)
