@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from matriarch.config.parameters import CONTROLLED
@@ -14,8 +15,8 @@ from matriarch.words.parameters import owned
 UPSTREAM_SETTING = "matriarch.upstream"
 """A parameter of our own: the name of the member that this one follows, so that a new agent can read it."""
 _OWN_LINE = re.compile(r"([a-z_][a-z0-9_.]*) = '((?:[^'\\]|''|\\.)*)'\Z")
-_ESCAPED = re.compile(r"''|\\.")
-_PLAIN = {"''": "'", "\\\\": "\\", "\\n": "\n", "\\t": "\t"}
+_ESCAPED = re.compile(r"''|\\([0-7]{1,3}|.)")
+_NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _AUTO_LINE = re.compile(r"\s*([A-Za-z_][\w.]*)\s*=")
 
 
@@ -43,13 +44,33 @@ def render_conf(values: Mapping[str, str]) -> str:
 
 
 def parse_conf(text: str) -> dict[str, str]:
-    """The settings of a file that `render_conf` wrote; lines in any other form are passed over."""
+    """The settings of the lines that have the form that `render_conf` writes, with the values that Postgres reads there,
+    whoever wrote them; lines in any other form are passed over."""
     found = {}
     for line in text.split("\n"):
         match = _OWN_LINE.match(line)
         if match is not None:
-            found[match[1]] = _ESCAPED.sub(lambda part: _PLAIN[part[0]], match[2])
+            found[match[1]] = _unescaped(match[2])
     return found
+
+
+def _unescaped(text: str) -> str:
+    """What Postgres' lexer makes of the inside of quotes. Octal numbers are bytes there, and a zero ends the value."""
+    plain = _ESCAPED.sub(_one_unescaped, text).partition("\0")[0]
+    with suppress(UnicodeError):
+        return plain.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    return plain
+
+
+def _one_unescaped(part: re.Match[str]) -> str:
+    code = part[1]
+    if code is None:
+        return "'"
+    if code[0] in "01234567":
+        # A byte of a longer character stands as Python's file functions have it: as a lone surrogate.
+        byte = int(code, 8) & 0xFF
+        return chr(byte) if byte < 0x80 else chr(0xDC00 + byte)
+    return _NAMED.get(code, code)
 
 
 def standby_settings(member: str, source: Source | None) -> dict[str, str]:

@@ -16,6 +16,27 @@ def test_what_is_written_is_read_back(values: dict[str, str]) -> None:
     assert parse_conf(render_conf(values)) == values
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        (r"%m \'%d\' ", "%m '%d' "),
+        (r"a\bb\fc\nd\re\tf", "a\bb\fc\nd\re\tf"),
+        (r"\303\251 \60\7z \1234 \8 \x41", "é 0\az S4 8 x41"),
+        (r"\303", "\udcc3"),
+        (r"ab\0cd", "ab"),
+        (r"it''s \\''", r"it's \'"),
+    ],
+)
+def test_what_others_wrote_is_read_as_postgres_reads_it(written: str, value: str) -> None:
+    assert parse_conf(f"x.y = '{written}'\n") == {"x.y": value}
+
+
+@given(st.text() | st.text("\\'0189bfnrtxz\udcc3\ud800\0\n"))
+def test_no_file_is_too_strange_to_be_read(text: str) -> None:
+    parse_conf(text)
+    parse_conf(f"x = '{text}'")
+
+
 @given(printable)
 def test_a_value_stays_on_its_line_and_inside_its_quotes(text: str) -> None:
     written = conf_value(text)
