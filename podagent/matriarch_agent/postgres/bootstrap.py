@@ -16,7 +16,7 @@ from matriarch.ha.commands import Commands, Method
 from matriarch.words.errors import ProgramFailed
 from matriarch_agent.files import remove_file, replace_file, there, translated
 from matriarch_agent.postgres import credentials, first_server, programs
-from matriarch_agent.postgres.copying import COPY_WITHIN_S, cleaned
+from matriarch_agent.postgres.copying import COPY_WITHIN_S, cleaned, sync
 from matriarch_agent.postgres.credentials import Credential, read_credential, scram_verifier
 from matriarch_agent.postgres.place import Place
 
@@ -44,8 +44,7 @@ async def build(place: Place, target: Path, commands: Commands) -> None:
     await _single(place, target, script)
     if commands.post_bootstrap:
         await first_server.call(place, target, commands.post_bootstrap)
-    sync = [place.program("initdb"), "--sync-only", "-D", str(target)]
-    await programs.check(sync, place.environment(), timeout=_WITHIN_S)
+    await sync(place, target)
 
 
 async def _by_method(place: Place, target: Path, method: Method) -> None:

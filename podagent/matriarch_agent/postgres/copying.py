@@ -50,7 +50,11 @@ class Copy:
                 await self._run(method, source, target)
             elif source is not None:
                 await basebackup.copy(self._place, source, target, self._commands.basebackup)
-            return await self._checked(target, source if method is not None else None)
+            sysid = await self._checked(target, source if method is not None else None)
+            if method is not None:
+                # pg_basebackup does it itself. What lies in memory only must not replace what is on the disk.
+                await sync(self._place, target)
+            return sysid
         except BaseException:
             if not keep:
                 await asyncio.shield(self._directory.abandon())
@@ -74,6 +78,12 @@ class Copy:
             raise ProgramFailed(f"its data has system identifier {sysid}, {source.member} has {theirs}")
         await asyncio.to_thread(cleaned, target)
         return sysid
+
+
+async def sync(place: Place, target: Path) -> None:
+    """Bring a data directory to the disk, whoever wrote it. Raises ProgramFailed."""
+    argv = [place.program("initdb"), "--sync-only", "-D", str(target)]
+    await programs.check(argv, place.environment(), timeout=COPY_WITHIN_S)
 
 
 def cleaned(target: Path) -> None:
