@@ -197,7 +197,7 @@ class Observer:
             return
         followed, age = self._agent.memory.followed, self.postgres.heard_age
         if followed is not None and followed.member == leader and age is not None:
-            heard = max(heard, now - age)
+            heard = min(now, max(heard, now - age))
             self._agent.remember(leader_heard_at=heard, leader_refused_since=None)
         lost = followed is not None and followed.member == leader and not self.postgres.streaming
         if (lost or now - heard > takeover.ASK_AFTER_S) and not self._asking and self._watches_closely(lock):

@@ -11,6 +11,7 @@ import math
 
 from matriarch.words.errors import PostgresError
 from matriarch_agent.init import kernel
+from matriarch_agent.postgres.observe import age_of
 from matriarch_agent.postgres.sql import Session
 
 EVERY_S = 0.4
@@ -66,6 +67,11 @@ class Listening:
             try:
                 (age,) = await self._session.row(_HEARD, timeout=WITHIN_S)
             except PostgresError:
+                await asyncio.sleep(seconds)
+                return
+            if age is not None and age_of(age) is None:
+                # The clock was set back, and until the next message nobody knows: as good as no answer.
+                self._had_receiver = True
                 await asyncio.sleep(seconds)
                 return
             if self._tells(age, seconds):

@@ -79,7 +79,7 @@ class Facts:
     """A standby's replay waits for WAL that is not here yet: everything on its disk is replayed."""
     replay_paused: bool
     heard_age: float | None
-    """Seconds since the last message from upstream: both moments are this machine's."""
+    """Seconds since the last message from upstream: both moments are this machine's. None: nobody knows."""
     upstream: str | None
     server_version: int
     started: str
@@ -112,7 +112,7 @@ def read_facts(text: str) -> Facts:
         streaming=receiver.get("status") == "streaming",
         at_end=receiver.get("status") == "streaming" or str(answer["startup"]).lower() in RECEIVING.main_loops,
         replay_paused=bool(answer["paused"]),
-        heard_age=receiver.get("heard"),
+        heard_age=age_of(receiver.get("heard")),
         upstream=answer["upstream"] or None,
         server_version=int(answer["version"]),
         started=str(answer["started"]),
@@ -121,6 +121,12 @@ def read_facts(text: str) -> Facts:
         sync_names=parse_names(answer["sync"]),
         pending=None if answer["pending"] is None else _pending(answer["pending"]),
     )
+
+
+def age_of(seconds: float | None) -> float | None:
+    """The age of something, by the wall clock. Below zero the clock was set back since: it may then be of any age, and
+    to take it for new would hide a silence for as long as the step was."""
+    return None if seconds is None or seconds < 0 else seconds
 
 
 def _pending(rows: Mapping[str, list[str | None]]) -> dict[str, dict[str, str]]:

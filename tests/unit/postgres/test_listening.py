@@ -92,6 +92,24 @@ def test_a_server_that_does_not_tell_is_no_reason_for_haste() -> None:
     run(live())
 
 
+def test_a_clock_that_was_set_back_hides_no_silence() -> None:
+    """The last message seemed to come from the future, and nobody looked at the leader for as long as the step was."""
+
+    async def live() -> None:
+        server, ears = made()
+        server.heard_at = 3600.0
+        waiting = asyncio.ensure_future(ears.silence(0.9))
+        assert not await within(0.8, waiting)
+        assert await within(0.2, waiting)
+        server.heard_at = asyncio.get_running_loop().time()
+        waiting = asyncio.ensure_future(ears.silence(0.9))
+        assert not await within(0.8, waiting), "the next message tells the time anew"
+        server.heard_at = None
+        assert await within(1.0, waiting)
+
+    run(live())
+
+
 def test_standbys_are_asked_for_only_where_commits_wait_for_them() -> None:
     async def live() -> None:
         server, ears = made()
