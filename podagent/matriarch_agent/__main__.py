@@ -105,11 +105,19 @@ async def live(environ: Mapping[str, str]) -> None:
         peers = await stack.enter_async_context(HttpPeers(me.cluster))
         postgres = postgres_from(environ, me, init, log)
         agent = Agent(me, namespace, kube, lock_kube, postgres, init, peers, now, time.time, log)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, agent.terminate)
+        heed_signals(agent)
         await _serve(stack, agent, peers, rest, environ.get("MATRIARCH_REST_HOST", "0.0.0.0"))
         log("agent started", member=me.name, cluster=me.cluster, pod_ip=me.pod_ip)
         await agent.run()
         log("agent leaves", member=me.name)
+
+
+def heed_signals(agent: Agent) -> None:
+    """SIGTERM ends the member; SIGHUP, which init passes on, applies the configuration again, as `POST /reload` does:
+    without a handler it would kill the agent."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, agent.terminate)
+    loop.add_signal_handler(signal.SIGHUP, AgentFace(agent).reload)
 
 
 async def _serve(stack: AsyncExitStack, agent: Agent, peers: HttpPeers, rest: RestConfiguration, host: str) -> None:

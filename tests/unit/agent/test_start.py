@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from matriarch_agent.__main__ import WrongEnvironment, me_from
+from matriarch_agent.__main__ import WrongEnvironment, heed_signals, me_from
+from matriarch_agent.agent import Agent
 from matriarch_agent.postgres.place import Place
 
 COMPLETE = {
@@ -33,3 +38,33 @@ def test_nothing_of_the_containers_environment_reaches_the_database(
     monkeypatch.setenv("PGPASSWORD", "secret")
     place = Place("demo-0", "demo", tmp_path, tmp_path, tmp_path, tmp_path)
     assert set(place.environment()) == {"PATH", "LC_ALL", "TZ", "HOME"}
+
+
+class Called:
+    """An agent that notes what a signal makes of it."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def terminate(self) -> None:
+        self.told.append("terminate")
+
+    def remember(self, **changes: Any) -> None:
+        self.told.append(changes)
+
+    def wake(self) -> None:
+        self.told.append("wake")
+
+
+async def test_a_hangup_applies_the_configuration_again() -> None:
+    """init passes it on, and it killed the agent."""
+    agent, loop = Called(), asyncio.get_running_loop()
+    heed_signals(cast(Agent, agent))
+    try:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(0.05)
+    finally:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    assert agent.told == [{"reload": True}, "wake", "terminate"]
