@@ -6,8 +6,9 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 
 from matriarch.ha.documents import Refusal
 from matriarch_agent.rest import replies
@@ -16,10 +17,13 @@ from matriarch_agent.rest.message import Request, Response
 
 HEAD_TIMEOUT_S = 5.0
 """How long a client may take from its connect to the end of its request's head, in seconds."""
+HANDSHAKE_TIMEOUT_S = 2.0
+"""How long a client may take for the TLS handshake, in seconds."""
 ANSWER_TIMEOUT_S = 5.0
 """How long a client may take to accept its answer, in seconds."""
 MAX_CONNECTIONS = 200
-"""Connections at a time; further ones are dropped. Members, load balancers and probes need a handful."""
+"""Connections at a time, those in the TLS handshake included; further ones are dropped. Members, load balancers and
+probes need a handful."""
 LINGER_S = 0.2
 """How long what a client still sends is read after it was answered, in seconds."""
 BACKLOG = 128
@@ -30,6 +34,28 @@ _BUFFER = 64 * 1024
 Answer = Callable[[Request], Awaitable[Response]]
 
 
+class _Accepted(asyncio.Protocol):
+    """A connection before its handshake: what the client sends waits for it."""
+
+    def __init__(self, begin: Callable[[asyncio.Transport], None]) -> None:
+        self._begin = begin
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand it on."""
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        self._begin(transport)
+
+
+class _Secured(asyncio.StreamReaderProtocol):
+    """A connection after its handshake. With TLS there is no half that stays open, and to say so would be logged."""
+
+    def eof_received(self) -> bool:
+        """Nothing more comes."""
+        super().eof_received()
+        return False
+
+
 class Listener:
     """Answers one request for each connection, with limits on connections and on the time that each may take.
     `headers` go with every answer."""
@@ -38,24 +64,18 @@ class Listener:
         self._answer = answer
         self._headers = headers or {}
         self._server: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
     async def listen(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
-        """Accept connections on this socket, which becomes the listener's own, and no more on a former one.
-        What is under way on connections of before goes on. Raises OSError."""
-        former, self._server = (
-            self._server,
-            await asyncio.get_running_loop().create_server(
-                self._protocol,
-                sock=listening,
-                backlog=BACKLOG,
-                ssl=tls,
-                ssl_handshake_timeout=HEAD_TIMEOUT_S if tls is not None else None,
-                ssl_shutdown_timeout=LINGER_S if tls is not None else None,
-            ),
-        )
-        if former is not None:
-            former.close()
+        """Accept connections on this socket, which becomes the listener's own. Raises OSError."""
+        self._tls = tls
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._protocol, sock=listening, backlog=BACKLOG)
+
+    def renew(self, tls: ssl.SSLContext | None) -> None:
+        """Show another certificate from the next connection on; those of before go on."""
+        self._tls = tls
 
     async def close(self) -> None:
         """Stop listening and drop what is under way."""
@@ -70,16 +90,45 @@ class Listener:
             await asyncio.wait(self._serving)
         await asyncio.sleep(0)  # the sockets are closed in the loop's next turn
 
-    def _protocol(self) -> asyncio.StreamReaderProtocol:
+    def _protocol(self) -> asyncio.BaseProtocol:
+        if self._tls is not None:
+            return _Accepted(partial(self._accepted, self._tls))
         return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=_BUFFER), self._connected)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._begin(writer.transport, self._serve(reader, writer))
+
+    def _accepted(self, tls: ssl.SSLContext, transport: asyncio.Transport) -> None:
+        self._begin(transport, self._shake_hands(transport, tls))
+
+    def _begin(self, transport: asyncio.WriteTransport, work: Coroutine[None, None, None]) -> None:
         if len(self._serving) >= MAX_CONNECTIONS:
-            writer.transport.abort()
+            work.close()
+            transport.abort()
             return
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer), name="rest-connection")
+        task = asyncio.get_running_loop().create_task(work, name="rest-connection")
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+
+    async def _shake_hands(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+        """Here and not in asyncio's server, where a client in the handshake would count for nothing."""
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=_BUFFER)
+        protocol = _Secured(reader)
+        try:
+            with suppress(OSError):  # of which each failure of TLS is one
+                secured = await loop.start_tls(
+                    transport,
+                    protocol,
+                    tls,
+                    server_side=True,
+                    ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                    ssl_shutdown_timeout=LINGER_S,
+                )
+                if secured is not None:
+                    protocol.connection_made(secured)
+                    await self._serve(reader, asyncio.StreamWriter(secured, protocol, reader, loop))
+        finally:
+            transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -35,7 +35,7 @@ class RestServer:
         self._listener = Listener(self._answer, configuration.headers)
         self._host = host
         self.port = port
-        self._socket: socket.socket | None = None
+        self._listens = False
 
     async def start(self, tls: ssl.SSLContext | None = None, credentials: Credentials | None = None) -> None:
         """Listen, or, when it listens already, go on with another certificate and other credentials.
@@ -44,10 +44,13 @@ class RestServer:
         is dead. Raises OSError when the address cannot be had.
         """
         await self._gate.renew(credentials)
-        if self._socket is None:
-            self._socket = _listening(self._host, self.port)
-            self.port = self._socket.getsockname()[1]
-        await self._listener.listen(self._socket.dup(), tls)
+        if self._listens:
+            self._listener.renew(tls)
+            return
+        opened = _listening(self._host, self.port)
+        self.port = opened.getsockname()[1]
+        await self._listener.listen(opened, tls)
+        self._listens = True
 
     async def renew_names(self, credentials: Credentials | None) -> None:
         """Look the allowlist's host names up again."""
@@ -56,9 +59,7 @@ class RestServer:
     async def close(self) -> None:
         """Stop listening and drop what is under way."""
         await self._listener.close()
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._listens = False
         await self._reads.close()
 
     async def _answer(self, request: Request) -> Response:
