@@ -11,6 +11,12 @@ from typing import Protocol
 
 from matriarch.ha.view import View
 
+LONGEST_IN_TTLS = 4
+"""A claim may ask for so many times the ttl that this member knows: it may not have heard of a greater one yet, and
+whoever asks for a day would keep everybody from taking over for as long."""
+LONGEST_UNKNOWN_S = 3600.0
+"""Seconds that a claim may ask for of an agent that has seen no cluster yet, and so does not know its ttl."""
+
 
 class Claim(Protocol):
     """Who claims to be primary."""
@@ -23,6 +29,11 @@ class Claim(Protocol):
     @property
     def api_url(self) -> str:
         """Its REST address."""
+        ...
+
+    @property
+    def ttl(self) -> float:
+        """For how long it asks, in seconds; 0: it does not tell."""
         ...
 
 
@@ -58,6 +69,9 @@ def judge_failsafe(view: View, claim: Claim, now: float, *, acquiring: bool = Fa
         return Verdict(409, "The claim bears this member's own name")
     if not _known(view, claim):
         return Verdict(409, "The claim comes from nobody in this cluster")
+    if claim.ttl > _longest(view):
+        # Refused, not cut short: the claimant would count on the time that it asked for (rule 2).
+        return Verdict(409, "The claim asks for far longer than the ttl of this cluster")
     if view.api_ok and view.lock.holder not in (None, claim.name):
         # The lock moved on and this member can see it: the claimant's right is over (rule 2), even if the next
         # holder has gone silent by now. Without the API server the record may be older than the claim.
@@ -71,10 +85,18 @@ def _known(view: View, claim: Claim) -> bool:
     The address is compared because pod addresses are reused and another namespace may have a cluster of this name.
     """
     topology: Mapping[str, str] = view.lock.failsafe or {}
-    if not view.members and not topology:
+    if _has_seen_nobody(view):
         return True
     member = view.member(claim.name)
     addresses = {topology.get(claim.name), member.api_url if member is not None else None} - {None}
     if addresses:
         return claim.api_url in addresses
     return member is not None
+
+
+def _longest(view: View) -> float:
+    return LONGEST_UNKNOWN_S if _has_seen_nobody(view) else LONGEST_IN_TTLS * max(view.settings.ttl, view.lock.ttl)
+
+
+def _has_seen_nobody(view: View) -> bool:
+    return not view.members and not view.lock.failsafe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from matriarch.ha.documents import (
@@ -22,7 +23,7 @@ from matriarch_agent.rest.face import Face
 from matriarch_agent.rest.message import Request, Response
 
 LONGEST_CLAIM_S = 86400.0
-"""A failsafe claim that asks for longer is none of ours."""
+"""A failsafe claim that asks for longer asks for more than anybody grants."""
 
 
 class Writes:
@@ -141,6 +142,6 @@ def _claim(body: dict[str, Any]) -> FailsafeClaim | None:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_CLAIM_S:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         return 0.0
-    return float(value)
+    return float(value) if value <= LONGEST_CLAIM_S else math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from matriarch.ha.view import LockView
 class SomeClaim:
     name: str = "demo-0"
     api_url: str = "http://10.0.0.10:8008/patroni"
+    ttl: float = 0.0
 
 
 ACCEPTED = Verdict(200, "Accepted", REPLICA_LSN)
@@ -58,3 +60,21 @@ def test_nobody_agrees_while_taking_the_lock() -> None:
 def test_strangers_are_refused(claim: SomeClaim) -> None:
     verdict = judge_failsafe(view_of("demo-1"), claim, NOW)
     assert (verdict.status, verdict.accepted) == (409, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ttl", "accepted"),
+    [
+        ({}, 36.0, True),
+        ({}, 36.1, False),
+        ({"settings": ClusterSettings(ttl=30)}, 120.0, True),
+        ({"lock": LockView(holder="demo-0", ttl=30.0)}, 120.0, True),
+        ({"lock": LockView(holder="demo-0", ttl=30.0)}, 86400.0, False),
+        ({"lock": LockView(), "members": (), "api_ok": False}, 300.0, True),
+        ({"lock": LockView(), "members": (), "api_ok": False}, math.inf, False),
+    ],
+)
+def test_nobody_is_kept_from_taking_over_for_a_day(changes: dict[str, Any], ttl: float, accepted: bool) -> None:
+    """Refused, and not cut short: the claimant would count on all of it. A member may not have heard of a greater ttl,
+    and one that has seen nothing yet knows none."""
+    assert judge_failsafe(view_of("demo-1", **changes), SomeClaim(ttl=ttl), NOW).accepted == accepted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -200,7 +201,8 @@ async def test_claims_are_judged(changes: dict[str, Any], status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "counts"), [(30, 30.0), (8.5, 8.5), (None, 0.0), ("30", 0.0), (True, 0.0), (-1, 0.0), (1e9, 0.0)]
+    ("told", "counts"),
+    [(30, 30.0), (8.5, 8.5), (None, 0.0), ("30", 0.0), (True, 0.0), (-1, 0.0), (1e9, inf), (10**400, inf)],
 )
 async def test_for_how_long_a_claim_asks(told: object, counts: float) -> None:
     """Patroni's claims do not tell; nonsense is as good as nothing."""
