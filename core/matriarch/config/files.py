@@ -31,6 +31,8 @@ class Source:
     passfile: str
     slot: str | None = None
     """The replication slot to use there; None: the one that bears the follower's name."""
+    never_in_clear: bool = False
+    """Whether the password is withheld from a server that asks for it as it is. libpq can do that since version 16."""
 
 
 MEMBER_SETTINGS = ("primary_conninfo", "primary_slot_name", "synchronous_standby_names", UPSTREAM_SETTING)
@@ -44,8 +46,8 @@ def render_conf(values: Mapping[str, str]) -> str:
 
 
 def parse_conf(text: str) -> dict[str, str]:
-    """The settings of the lines that have the form that `render_conf` writes, with the values that Postgres reads there,
-    whoever wrote them; lines in any other form are passed over."""
+    """The settings of the lines that have the form that `render_conf` writes, with the values that Postgres reads
+    there, whoever wrote them; lines in any other form are passed over."""
     found = {}
     for line in text.split("\n"):
         match = _OWN_LINE.match(line)
@@ -103,6 +105,7 @@ def connection(source: Source, *, application_name: str, dbname: str = "postgres
             "tcp_user_timeout": "5000",
             # Several hosts are those of another cluster, and only its primary is to be followed.
             **({"target_session_attrs": "read-write"} if "," in source.host else {}),
+            **({"require_auth": "!password"} if source.never_in_clear else {}),
             **more,
         }
     )

@@ -116,7 +116,8 @@ class ConfFiles:
         credentials.write_passfile(self._place)
         user = credentials.role_name(self._place, credentials.REPLICATION)
         slot = (upstream.slot or "") if upstream.remote else None
-        return Source(upstream.member, upstream.host, upstream.port, user, str(self._place.passfile), slot)
+        passfile, withholds = str(self._place.passfile), self._place.withholds_password
+        return Source(upstream.member, upstream.host, upstream.port, user, passfile, slot, never_in_clear=withholds)
 
     def drop_hba_lines(self, settings: ClusterSettings, complaints: Mapping[int, str]) -> bool:
         """Take lines out of which the running server complained. False when there is nothing to take out."""

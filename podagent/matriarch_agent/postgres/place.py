@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from matriarch.words.names import POSTGRES_PORT
+
+_MAJOR = re.compile(r"(?:\A|-)([0-9]{1,3})\Z", re.ASCII)
+_WITHHOLDS_FROM_MAJOR = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,13 @@ class Place:
     def passfile(self) -> Path:
         """libpq's password file for the replication role."""
         return self.run / "pgpass"
+
+    @property
+    def withholds_password(self) -> bool:
+        """Whether these programs' libpq knows `require_auth`. The major version is in the path, as packages have it
+        (`.../17/bin`, `.../pgsql-17/bin`); where it is not, nobody knows, and an unknown option would be an error."""
+        found = _MAJOR.search(self.programs.parent.name)
+        return found is not None and int(found[1]) >= _WITHHOLDS_FROM_MAJOR
 
     def program(self, name: str) -> str:
         """Full path of one of Postgres' programs."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from matriarch.config.files import Source, connection
+from matriarch.ha.view import Upstream
 from matriarch_agent.postgres import basebackup, programs, sql
+from matriarch_agent.postgres.conf_files import ConfFiles
 from matriarch_agent.postgres.place import Place
 
 SOURCE = Source("demo-0", "10.1.2.3", 5432, "replicator", "/run/matriarch/pgpass")
@@ -27,6 +29,28 @@ def test_a_peer_that_vanished_is_noticed_within_seconds() -> None:
     said = connection(SOURCE, application_name="x")
     assert "tcp_user_timeout='5000'" in said
     assert "connect_timeout='3'" in said
+
+
+@pytest.mark.parametrize(
+    ("programs", "withheld"),
+    [
+        ("/usr/lib/postgresql/17/bin", True),
+        ("/usr/lib/postgresql/15/bin", False),
+        ("/usr/pgsql-16/bin", True),
+        ("/usr/local/bin", False),
+        ("/opt/v17/bin", False),
+    ],
+)
+def test_no_server_gets_the_password_by_asking_for_it(tmp_path: Path, programs: str, withheld: bool) -> None:
+    """Whoever answers at the other address would have it. libpq 15 does not know the option, and would fail over it."""
+    place = Place("demo-1", "demo", tmp_path, tmp_path, tmp_path, Path(programs))
+    for kind in ("superuser", "replication"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "username").write_text(kind)
+        (tmp_path / kind / "password").write_text("secret")
+    for remote in (False, True):
+        source = ConfFiles(place).source(Upstream("demo-0", "10.1.2.3", 5432, remote=remote))
+        assert ("require_auth='!password'" in connection(source, application_name="x")) == withheld
 
 
 async def test_a_copy_outlives_the_short_sender_timeout_of_our_servers(
