@@ -7,8 +7,7 @@ from typing import Any
 
 from matriarch.ha.documents import (
     Refusal,
-    check_commands,
-    check_settings,
+    check_change,
     decode_object,
     encode,
     merge_config,
@@ -42,7 +41,7 @@ class Writes:
         if current is None:
             return replies.page(Refusal(503, "There are no cluster settings to change"))
         merged = merge_config(current, patch)
-        refusal = check_settings(merged) or check_commands(current, merged, protected=self._protected)
+        refusal = check_change(current, merged, protected=self._protected)
         if refusal is not None:
             return replies.page(refusal)
         if merged != current:
@@ -60,7 +59,7 @@ class Writes:
         if isinstance(wanted, Refusal):
             return replies.page(wanted)
         current = decode_object(self._face.settings_source().text)
-        refusal = check_settings(wanted) or check_commands(current or {}, wanted, protected=self._protected)
+        refusal = check_change(current or {}, wanted, protected=self._protected)
         if refusal is not None:
             return replies.page(refusal)
         if wanted != current:

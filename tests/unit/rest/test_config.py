@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
-from unit.rest.fake_face import FakeFace, call, raw, serving
+from unit.rest.fake_face import FakeFace, FakePeers, call, raw, serving
 
+from matriarch.ha.documents.access import Credentials
 from matriarch.words.errors import ConflictError, Unavailable
-from matriarch_agent.rest import SettingsSource
+from matriarch_agent.rest import RestServer, SettingsSource
+from matriarch_agent.rest.configuration import RestConfiguration
 
 
 async def test_a_patch_merges_by_compare_and_swap() -> None:
@@ -128,3 +132,52 @@ async def test_programs_are_not_taken_from_whoever_reaches_the_port() -> None:
                 status, body = await call(server, method, "/config", document)
                 assert status == 403 and "password or a certificate" in body, document
     assert face.asked == []
+
+
+HERE = {"standby_cluster": {"host": "main.shop.svc", "port": 5432, "from_spec": True}, "ttl": 9}
+
+
+@pytest.mark.parametrize("before", [{"ttl": 9}, HERE, {"standby_cluster": None}, {"standby_cluster": "x"}])
+@pytest.mark.parametrize(
+    "wanted", [{"host": "evil.example"}, {"host": "evil.example", "port": 5432, "from_spec": True}]
+)
+async def test_nobody_unknown_sends_the_cluster_to_another_one(before: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """One request demoted the cluster, and sent the replication password to whoever had asked for it."""
+    face = FakeFace()
+    face.source = SettingsSource(json.dumps(before), "11")
+    async with serving(face) as server:
+        for method in ("PATCH", "PUT"):
+            status, body = await call(server, method, "/config", {"standby_cluster": wanted})
+            assert status == 403 and "standby_cluster" in body and "spec.standby" in body and "restApi" in body
+    assert face.asked == []
+
+
+async def test_what_stays_and_what_goes_is_for_everybody() -> None:
+    """A promotion sends nothing to anybody: it is let in as a failover is."""
+    face = FakeFace()
+    face.source = SettingsSource(json.dumps(HERE), "11")
+    async with serving(face) as server:
+        for method, document in (
+            ("PATCH", {"ttl": 20}),
+            ("PATCH", {"standby_cluster": {"port": "5432"}, "ttl": 21}),
+            ("PUT", HERE | {"ttl": 22}),
+            ("PATCH", {"standby_cluster": None}),
+            ("PUT", {"ttl": 9}),
+        ):
+            assert (await call(server, method, "/config", document))[0] == 200, document
+    assert len(face.asked) == 5
+
+
+async def test_whoever_is_known_may_name_another_cluster(tmp_path: Path) -> None:
+    (tmp_path / "username").write_text("admin")
+    (tmp_path / "password").write_text("secret")
+    face = FakeFace()
+    server = RestServer(face, FakePeers(), "127.0.0.1", 0, RestConfiguration(auth=tmp_path))
+    login = Credentials("admin", "secret")
+    await server.start(credentials=login)
+    try:
+        document, headers = {"standby_cluster": {"host": "main"}}, {"Authorization": login.header}
+        assert (await call(server, "PATCH", "/config", document))[0] == 401
+        assert (await call(server, "PATCH", "/config", document, headers))[0] == 200
+    finally:
+        await server.close()

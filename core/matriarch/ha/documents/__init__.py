@@ -3,7 +3,7 @@
 A document never decides anything: it shows a view, or turns what somebody sent into typed facts.
 """
 
-from matriarch.ha.documents.edits import Refusal, check_commands, check_settings, merge_config
+from matriarch.ha.documents.edits import Refusal, check_change, check_settings, merge_config
 from matriarch.ha.documents.facts import CAPABILITIES, PATRONI_VERSION, VERSION, Facts
 from matriarch.ha.documents.failover import (
     FailoverRequest,
@@ -56,7 +56,7 @@ __all__ = [
     "api_url",
     "candidates_for",
     "check_answers",
-    "check_commands",
+    "check_change",
     "check_settings",
     "cluster_document",
     "config_text",

@@ -85,6 +85,34 @@ def check_commands(before: Mapping[str, Any], after: Mapping[str, Any], *, prote
     )
 
 
+def check_standby(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
+    """Whether this REST API may name another cluster to follow: the primary gives way to it, and the replication
+    password is tried on whoever answers there.
+
+    `protected`: it knows who asks. Taking the section away promotes the cluster and sends nothing to anybody: like a
+    failover, that is for whoever reaches the port.
+    """
+    wanted = after.get("standby_cluster")
+    if protected or wanted == before.get("standby_cluster") or standby_cluster_from(wanted) is None:
+        return None
+    return Refusal(
+        403,
+        "standby_cluster is taken only by a REST API that asks for a password or a certificate: set spec.standby of "
+        "the PostgresCluster, give the API one (spec.restApi), or change the Endpoints object with kubectl or "
+        "patronictl edit-config",
+    )
+
+
+def check_change(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
+    """Whether the settings may become `after` by a REST request; see `check_settings`, `check_commands` and
+    `check_standby`."""
+    return (
+        check_settings(after)
+        or check_commands(before, after, protected=protected)
+        or check_standby(before, after, protected=protected)
+    )
+
+
 def _archive_commands(document: Mapping[str, Any]) -> set[str]:
     """What the parameters give Postgres to run; a name counts however it is written."""
     postgres = document.get("postgresql")
