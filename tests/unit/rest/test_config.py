@@ -152,6 +152,19 @@ async def test_nobody_unknown_sends_the_cluster_to_another_one(before: dict[str,
     assert face.asked == []
 
 
+@pytest.mark.parametrize("key", ["pg_hba", "pg_ident"])
+async def test_nobody_unknown_opens_the_databases(key: str) -> None:
+    face = FakeFace()
+    face.source = SettingsSource(json.dumps({"postgresql": {key: ["local all all peer"]}}), "11")
+    async with serving(face) as server:
+        for lines in (["host all all all trust"], [], None):
+            status, body = await call(server, "PATCH", "/config", {"postgresql": {key: lines}})
+            assert status == 403 and "spec.pgHba" in body
+        status, body = await call(server, "PUT", "/config", {"ttl": 9})
+        assert status == 403, "to leave them out takes them away"
+    assert face.asked == []
+
+
 async def test_what_stays_and_what_goes_is_for_everybody() -> None:
     """A promotion sends nothing to anybody: it is let in as a failover is."""
     face = FakeFace()

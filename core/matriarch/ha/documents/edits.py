@@ -103,11 +103,30 @@ def check_standby(before: Mapping[str, Any], after: Mapping[str, Any], *, protec
     )
 
 
+def check_access(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
+    """Whether this REST API may change who is let into the databases. `protected`: it knows who asks."""
+    if protected or _access(before) == _access(after):
+        return None
+    return Refusal(
+        403,
+        "pg_hba and pg_ident are taken only by a REST API that asks for a password or a certificate: set spec.pgHba or "
+        "spec.pgIdent of the PostgresCluster, give the API one (spec.restApi), or change the Endpoints object with "
+        "kubectl or patronictl edit-config",
+    )
+
+
+def _access(document: Mapping[str, Any]) -> tuple[object, ...]:
+    postgres = document.get("postgresql")
+    section = postgres if isinstance(postgres, Mapping) else {}
+    return tuple(section.get(key) or [] for key in ("pg_hba", "pg_ident"))
+
+
 def check_change(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
-    """Whether the settings may become `after` by a REST request; see `check_settings`, `check_commands` and
-    `check_standby`."""
+    """Whether the settings may become `after` by a REST request: what an API that knows nobody is asked for may disturb
+    the cluster, and neither open it nor lead it elsewhere."""
     return (
         check_settings(after)
+        or check_access(before, after, protected=protected)
         or check_commands(before, after, protected=protected)
         or check_standby(before, after, protected=protected)
     )
