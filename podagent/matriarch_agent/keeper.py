@@ -197,6 +197,9 @@ class Keeper:
         async with self._turn:
             if not self.lead or self.lease_until is None:
                 return
+            if not self._store.synced and self._store.lock_record() is None:
+                # Before the first listing an absent lock proves nothing: to make one would only show that it is there.
+                return
             renewal, sent = self._make_renewal(), self._now()
             await self._announce(sent, renewal)
             budget = min(self._settings().retry_timeout, max(0.5, (self.lease_until - sent) / 2))

@@ -83,6 +83,7 @@ class Observer:
             poll=agent.poll,
             failsafe=agent.failsafe,
             memory=agent.memory,
+            listed=store.synced,
         )
 
     def _note_lock(self, lock: LockView, now: float) -> None:

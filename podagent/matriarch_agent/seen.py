@@ -51,12 +51,19 @@ class Seen:
             return False
         return True
 
-    def lost(self, present: Object | None) -> dict[str, str]:
+    def lost(self, present: Object | None, *, begins: bool = False) -> dict[str, str]:
         """Settings and history as they were last seen, for a config object that has been deleted, or made anew without
         them. What nobody else can tell is not to be lost by it: settings that a person made with patronictl, and
-        whether the cluster follows another one."""
+        whether the cluster follows another one.
+
+        `begins`: the cluster is being initialised. Where nobody has laid down settings for it, there are empty ones
+        from then on, so that settings which are gone can be told from settings that never were.
+        """
         there = records.annotations_of(present) if present is not None else {}
-        return {} if there.get("config") else {key: text for key, text in self._kept.items() if not there.get(key)}
+        if there.get("config"):
+            return {}
+        known = self._kept or ({"config": "{}"} if begins else {})
+        return {key: text for key, text in known.items() if not there.get(key)}
 
     def _keep(self, found: Object | None) -> None:
         notes = records.annotations_of(found) if found is not None else {}

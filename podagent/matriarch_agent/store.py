@@ -268,7 +268,7 @@ class ClusterStore:
         when it is new."""
         if version is None:
             await self._config_service()
-        whole = {**self._seen.lost(self.config_source()), **notes}
+        whole = {**self._seen.lost(self.config_source(), begins=notes.get("initialize") == ""), **notes}
         await self._swap(self._seen.config_name, records.config_body(self._me.cluster_labels, **whole), version)
 
     async def write_request(

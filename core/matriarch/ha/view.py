@@ -319,6 +319,8 @@ class View:
     poll: Poll | None
     failsafe: Failsafe
     memory: Memory
+    listed: bool = True
+    """The first listings have arrived: before, an absent record proves nothing (rule 7)."""
 
     @property
     def holds_lease(self) -> bool:
@@ -346,10 +348,12 @@ class View:
     @property
     def claim_binds(self) -> bool:
         """This member agreed to another's failsafe claim, and its word still counts: for the TTL, unless the lock was
-        renewed or released after it, which then says more. The claimant's TTL counts where it is greater: one of the
-        two may not have heard of a change yet."""
+        renewed or released after it, which then says more; that somebody deleted it says nothing. The claimant's TTL
+        counts where it is greater: one of the two may not have heard of a change yet."""
         heard, ttl = self.failsafe.heard_at, max(self.settings.ttl, self.failsafe.ttl)
-        return heard is not None and self.now < heard + ttl and self.lock.seen_at <= heard
+        if heard is None or self.now >= heard + ttl:
+            return False
+        return self.lock.version is None or self.lock.seen_at <= heard
 
     @property
     def promise_binds(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ _IN_FILE = re.compile(r'in file ".*" (?:near )?line (\d+)')
 _LIBRARIES = ("shared_preload_libraries", "session_preload_libraries", "local_preload_libraries")
 _CHECK_WITHIN_S = 10.0
 _MOST_REFUSALS = 64
+_CHECKS_WITHIN_S = 15.0
+"""For all refusals of one set together: it is one step of the loop, in which nobody decides."""
 
 
 class ConfFiles:
@@ -141,7 +144,8 @@ class ConfFiles:
             if missing:
                 refused[name] = f"no such library: {', '.join(missing)[:200]}"
                 del values[name]
-        while values and len(refused) < _MOST_REFUSALS:
+        until = time.monotonic() + _CHECKS_WITHIN_S
+        while values and len(refused) < _MOST_REFUSALS and time.monotonic() < until:
             complaint = await self._complaint(values)
             if complaint is None:
                 break

@@ -75,6 +75,21 @@ class Party:
 UNANSWERED = Unavailable("connection reset")
 
 
+def test_nobody_makes_a_lock_before_the_first_listing() -> None:
+    """A new agent that goes on with init's lease: where it reads no lock yet there may well be one, and to find that
+    out by making it would end the lease of a primary that is well."""
+
+    async def live() -> None:
+        party = Party()
+        await party.leads()
+        written = len(party.store.written)
+        party.store.synced = False
+        await party.renew()
+        assert len(party.store.written) == written and party.keeper.lease_until is not None
+
+    run(live())
+
+
 def test_a_shorter_ttl_cuts_the_lease_before_it_is_told() -> None:
     """Others count it from when they see it, and that may be although no answer comes."""
 

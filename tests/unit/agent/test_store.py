@@ -178,6 +178,20 @@ def test_settings_that_were_deleted_come_back_as_they_were(by_others: bool, monk
     run(live())
 
 
+@pytest.mark.parametrize("laid_down", [None, '{"ttl":12}'])
+def test_a_cluster_that_begins_without_settings_has_empty_ones(laid_down: str | None) -> None:
+    """From then on settings that are gone can be told from settings that never were."""
+
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            if laid_down is not None:
+                await party.store.write_config(None, config=laid_down)
+            await party.store.write_config(party.store.config().version, initialize="")
+            assert party.store.settings_text() == (laid_down or "{}") and party.store.config().settings_seen
+
+    run(live())
+
+
 def without_services(kube: Kube) -> Callable[..., Awaitable[Object]]:
     create = kube.create
 

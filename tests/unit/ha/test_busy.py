@@ -101,5 +101,6 @@ def test_a_start_that_an_agent_before_it_began_has_the_same_bound() -> None:
     assert decide(begun(301)).actions == (Fence(), Release())
     patient = decide(begun(9999, settings=replace(ASYNC, primary_start_timeout=0)))
     alone = decide(begun(9999, members=tuple(member(name, state="stopped") for name in ("demo-0", "demo-2"))))
-    for decision in (patient, alone):
+    paused = decide(begun(9999, settings=replace(ASYNC, pause=True)))
+    for decision in (patient, alone, paused):
         assert (decision.reason, decision.lead) == (Reason.STARTING_PRIMARY, True)

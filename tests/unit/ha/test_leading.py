@@ -61,6 +61,7 @@ def test_a_lock_that_was_deleted_is_made_again_at_once() -> None:
     gone = leading(lock=replace(lock(None), version=None, optime=None))
     assert decide(gone).actions == (Renew(),)
     assert Renew() not in decide(leading()).actions
+    assert Renew() not in decide(replace(gone, listed=False)).actions, "it may be there: nothing has been listed yet"
     following = replace(gone, settings=STANDBY, postgres=replica())
     assert decide(following).actions == (Renew(),), "a standby leader does as well"
 
@@ -78,6 +79,7 @@ def test_nor_does_it_promote_a_standby_leader() -> None:
     view = leading(config=ConfigView(settings_seen=False), settings=ClusterSettings(), postgres=replica())
     assert decide(view).actions == (Release(),)
     assert decide(replace(view, lease_until=None)).actions == ()
+    assert Release() not in decide(replace(view, listed=False)).actions, "nothing has been listed yet"
 
 
 def test_a_switchover_to_the_synchronous_standby() -> None:

@@ -47,6 +47,16 @@ def test_a_lock_that_was_deleted_is_not_taken_for_a_released_one() -> None:
     assert Acquire(None) in decide(waited).actions
 
 
+def test_a_request_is_no_word_that_a_deleted_lock_is_free() -> None:
+    """Its leader may be cut off from the API server and go on by the word of all: a claim binds as before."""
+    request = Request(None, "demo-1", None, "4")
+    gone = released(lock=replace(lock(None), version=None, optime=None, seen_at=NOW), request=request)
+    assert decide(gone).actions == (PollPeers(),)
+    claimed = replace(gone, failsafe=Failsafe(leader="demo-0", heard_at=NOW - 2))
+    assert decide(claimed).reason == Reason.NOT_ELIGIBLE
+    assert decide(replace(released(), request=request)).actions[0] == Acquire("77")
+
+
 def test_who_never_read_the_settings_of_a_running_cluster_does_not_take_its_lock() -> None:
     decision = decide(released(config=ConfigView(settings_seen=False)))
     assert (decision.reason, decision.facts) == (Reason.NOT_ELIGIBLE, SETTINGS_LOST)

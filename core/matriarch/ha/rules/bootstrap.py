@@ -45,7 +45,10 @@ def _without_leader(view: View) -> Decision:
     free_for = view.now - (view.memory.unlocked_since if view.memory.unlocked_since is not None else view.now)
     if view.settings.commands.without_leader and free_for > 2 * view.settings.ttl and not view.claim_binds:
         return Decision((Clone(None),), Reason.CLONING, "nobody leads; by a method that needs nobody", wake_in=1.0)
-    return Decision((), Reason.WAITING_FOR_BOOTSTRAP, "no data; waiting for a leader to copy from", wake_in=1.0)
+    facts = "no data; waiting for a leader to copy from"
+    if not is_sysid(view.config.initialize):
+        facts += "; the lock tells a primary's position, but no initialisation is on record: to begin anew, remove it"
+    return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=1.0)
 
 
 def _as_holder(view: View) -> Decision:

@@ -52,7 +52,9 @@ def busy(view: View) -> Decision | None:
 
 def too_late(view: View, facts: str, age: float, bound: float) -> Decision | None:
     """A holder has had no primary to show for `age` seconds, and may have none for `bound` (0: without limit). It lets
-    somebody else lead; None when there is time left, or nobody who could."""
+    somebody else lead; None when there is time left, or nobody who could: in a pause nobody may."""
+    if view.settings.pause:
+        return None
     if view.lock_is_mine and age > bound > 0 and any(_can_lead(view, member) for member in view.peers()):
         return Decision((Fence(), Release()), Reason.START_FAILED, f"{facts}, not in time", wake_in=0.5)
     return None

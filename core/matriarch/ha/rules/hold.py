@@ -31,7 +31,7 @@ request. The loss of a standby is told (`Postgres.wait_for_change`)."""
 
 def hold(view: View) -> Decision | None:
     """Lead: promote when needed, keep the promises of synchronous mode, answer requests, keep the records."""
-    if view.lock.version is None and view.holds_lease and view.activity is None:
+    if view.listed and view.lock.version is None and view.holds_lease and view.activity is None:
         # Somebody deleted it, and with it the address that clients are led to.
         return Decision((Renew(),), Reason.LEADING, "the lock was deleted", lead=True, wake_in=1.0)
     if not view.lock_is_mine or view.activity is not None or view.postgres.process == "stopped":

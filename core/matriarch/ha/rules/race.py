@@ -38,7 +38,7 @@ def race(view: View) -> Decision | None:
     if why is not None:
         return Decision((), Reason.NOT_ELIGIBLE, why, wake_in=_until_eligible(view, why))
     needed = votes_needed(view)
-    if not needed and view.asked_for:
+    if not needed and view.asked_for and not _history_unknown(view):
         return _take(view, "candidate of the pending request")
     if not needed and _only_listed(view):
         return _take(view, "the only listed synchronous standby")
@@ -80,7 +80,7 @@ def sync_active(view: View) -> bool:
 def settings_lost(view: View) -> bool:
     """Whether a running cluster's settings have been deleted, and this member never read them: it does not know whether
     commits may be lost, and whether the cluster follows another one. Whoever knows, or the operator, puts them back."""
-    return not view.config.settings_seen and view.lock.optime is not None
+    return view.listed and not view.config.settings_seen and view.lock.optime is not None
 
 
 def unlisted(view: View) -> str | None:
