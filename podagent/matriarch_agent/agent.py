@@ -335,7 +335,8 @@ class Agent:
         """Ask every member of the failsafe topology; extend the lease when all accept."""
         sent = self.now()
         ttl, url, conn = self.keeper.claimable_ttl(), status.api_url(self.me), status.conn_url(self.me)
-        claim = FailsafeClaim(self.me.name, url, conn, slots.positions(view), ttl)
+        timeline = view.postgres.timeline if view.postgres.in_recovery is False else None
+        claim = FailsafeClaim(self.me.name, url, conn, slots.positions(view), ttl, timeline)
         members = self.keeper.topology(view.lock.failsafe or {})
         others = [url for name, url in members.items() if name != self.me.name]
         accepted = await asyncio.gather(*(self.peers.claim(url, claim, timeout=FAILSAFE_TIMEOUT_S) for url in others))

@@ -70,6 +70,8 @@ class HttpPeers:
             "slots": dict(claim.slots),
             "ttl": claim.ttl,
         }
+        if claim.timeline is not None:
+            document["timeline"] = claim.timeline
         try:
             answer = await self._call("POST", api_url, "/failsafe", timeout, document)
         except Broken:

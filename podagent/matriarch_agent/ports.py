@@ -184,6 +184,8 @@ class FailsafeClaim:
     slots: Mapping[str, int] = field(default_factory=dict)
     ttl: float = 0.0
     """For how long it asks, in seconds; 0 when it does not tell, as Patroni: then for the ttl of who is asked."""
+    timeline: int | None = None
+    """The timeline on which it is primary; None when it does not tell, as Patroni, or leads a standby cluster."""
 
 
 class Peers(Protocol):

@@ -292,7 +292,8 @@ class _Rest:
 
     async def failsafe(self, body: Mapping[str, Any]) -> int:
         agent = await self._agent()
-        claim = FailsafeClaim(body["name"], body["api_url"], body["conn_url"], body["slots"], body["ttl"])
+        words = (body[key] for key in ("name", "api_url", "conn_url", "slots", "ttl", "timeline"))
+        claim = FailsafeClaim(*words)
         verdict = agent.accept_failsafe(claim)
         if verdict.accepted:
             self._member.world.truth.accept(claim.name, self._member.name, max(claim.ttl, agent.settings().ttl))

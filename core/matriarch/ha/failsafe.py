@@ -36,6 +36,11 @@ class Claim(Protocol):
         """For how long it asks, in seconds; 0: it does not tell."""
         ...
 
+    @property
+    def timeline(self) -> int | None:
+        """The timeline on which it is primary; None: it does not tell."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -72,6 +77,11 @@ def judge_failsafe(view: View, claim: Claim, now: float, *, acquiring: bool = Fa
     if claim.ttl > _longest(view):
         # Refused, not cut short: the claimant would count on the time that it asked for (rule 2).
         return Verdict(409, "The claim asks for far longer than the ttl of this cluster")
+    if claim.timeline is not None and claim.timeline < _latest_timeline(view):
+        # Somebody was promoted after the claimant, and may have acknowledged commits that it lacks.
+        return Verdict(409, "A later timeline is known here")
+    if view.postgres.data == "unknown" and _has_seen_nobody(view):
+        return Verdict(409, "Nothing is known here, and the data cannot be read")
     if view.api_ok and view.lock.holder not in (None, claim.name):
         # The lock moved on and this member can see it: the claimant's right is over (rule 2), even if the next
         # holder has gone silent by now. Without the API server the record may be older than the claim.
@@ -92,6 +102,13 @@ def _known(view: View, claim: Claim) -> bool:
     if addresses:
         return claim.api_url in addresses
     return member is not None
+
+
+def _latest_timeline(view: View) -> int:
+    """By this member's data and by the history on record, whatever it has forgotten of who led."""
+    postgres = view.postgres
+    control = postgres.control.timeline if postgres.control is not None else 0
+    return max(postgres.timeline or 0, postgres.led_timeline or 0, control, view.config.timeline)
 
 
 def _longest(view: View) -> float:

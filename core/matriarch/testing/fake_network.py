@@ -158,6 +158,7 @@ class SimPeers:
             return False
         target, rest = found
         body = {"name": claim.name, "api_url": claim.api_url, "conn_url": claim.conn_url, "slots": dict(claim.slots)}
+        body["timeline"] = claim.timeline
         body["ttl"] = claim.ttl
         try:
             async with asyncio.timeout(timeout):

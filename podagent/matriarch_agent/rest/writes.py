@@ -137,7 +137,12 @@ def _claim(body: dict[str, Any]) -> FailsafeClaim | None:
         conn_url=conn_url,
         slots={slot: lsn for slot, lsn in positions.items() if lsn is not None},
         ttl=_seconds(body.get("ttl")),
+        timeline=_timeline(body.get("timeline")),
     )
+
+
+def _timeline(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _seconds(value: object) -> float:

@@ -11,7 +11,7 @@ from unit.ha.document_cases import NOW, REPLICA_LSN, primary_postgres, replica_p
 
 from matriarch.ha.failsafe import Verdict, judge_failsafe
 from matriarch.ha.settings import ClusterSettings
-from matriarch.ha.view import LockView
+from matriarch.ha.view import ConfigView, HistoryEntry, LockView
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class SomeClaim:
     name: str = "demo-0"
     api_url: str = "http://10.0.0.10:8008/patroni"
     ttl: float = 0.0
+    timeline: int | None = None
 
 
 ACCEPTED = Verdict(200, "Accepted", REPLICA_LSN)
@@ -43,6 +44,31 @@ LEADER = Verdict(500, "Running as a leader")
 )
 def test_the_verdict(changes: dict[str, Any], verdict: Verdict) -> None:
     assert judge_failsafe(view_of("demo-1", **changes), SomeClaim(), NOW) == verdict
+
+
+NOBODY: dict[str, Any] = {"lock": LockView(), "members": (), "api_ok": False}
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"postgres": replica_postgres(timeline=3)},
+        {"postgres": replica_postgres(timeline=2, led_timeline=3)},
+        {"config": ConfigView(True, "5", "7", (HistoryEntry(1, 1), HistoryEntry(2, 2)))},
+    ],
+)
+def test_a_primary_that_somebody_has_succeeded_does_not_go_on(known: dict[str, Any]) -> None:
+    """Also when a new agent here knows nothing of who led: what it has on its disk tells."""
+    view = view_of("demo-1", **{**NOBODY, **known})
+    assert judge_failsafe(view, SomeClaim(timeline=2), NOW) == Verdict(409, "A later timeline is known here")
+    assert judge_failsafe(view, SomeClaim(timeline=3), NOW).accepted
+    assert judge_failsafe(view, SomeClaim(), NOW).accepted, "Patroni does not tell"
+
+
+def test_who_knows_nothing_and_cannot_read_its_data_agrees_to_nothing() -> None:
+    blind = replica_postgres(data="unknown", process="stopped", timeline=None, lsn=None)
+    assert not judge_failsafe(view_of("demo-1", postgres=blind, **NOBODY), SomeClaim(), NOW).accepted
+    assert judge_failsafe(view_of("demo-1", postgres=blind), SomeClaim(), NOW).accepted
 
 
 def test_nobody_agrees_while_taking_the_lock() -> None:
