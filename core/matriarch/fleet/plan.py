@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from matriarch.fleet.actions import Action, Note, Restart
 from matriarch.fleet.stages.deletion import deletion
-from matriarch.fleet.stages.kept import forgotten, out_of_reach
+from matriarch.fleet.stages.kept import forgotten, out_of_reach, taken_back
 from matriarch.fleet.stages.objects import ensure, finalizer, stale
 from matriarch.fleet.stages.parameters import change_settings, restarts, unreadable
 from matriarch.fleet.stages.report import changed, report
@@ -61,8 +61,15 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...], undone: tuple
     held = replicas(view, spec)
     wanted = ensure(view, spec, held.count)
     settings = change_settings(view, spec)
-    # Volumes before the procedure: a disk that is full may be what its next step fails for.
-    actions = (*wanted.actions, *((settings,) if settings is not None else ()), *volumes(view, spec), *forgotten(view))
+    # Notes before volumes: a growth that is refused must not keep them. Volumes before the procedure: a disk that is
+    # full may be what its next step fails for.
+    actions = (
+        *wanted.actions,
+        *taken_back(view),
+        *((settings,) if settings is not None else ()),
+        *forgotten(view),
+        *volumes(view, spec),
+    )
     clashes = tuple(
         f"{name} belongs to somebody else: remove it, or give this cluster another name" for name in wanted.clashes
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from unit.fleet.builders import a_view
 
 from matriarch.fleet.actions import Create, Patch
 from matriarch.fleet.plan import decide
-from matriarch.fleet.stages.kept import LAST_SYNC, forgotten, kept, noted, out_of_reach
+from matriarch.fleet.stages.kept import FROM_NOTES, LAST_SYNC, enough, forgotten, kept, noted, out_of_reach, taken_back
 from matriarch.fleet.stages.objects import ensure
 from matriarch.fleet.view import ClusterView, Key
 from matriarch.kube.api import Object
@@ -31,7 +32,8 @@ def claim(ordinal: int, note: str = "", cluster: str = "demo") -> tuple[Key, Obj
 def a_cluster(*claims: tuple[Key, Object], sync: dict[str, str] | None = None, **spec: Any) -> ClusterView:
     children = dict(claims)
     if sync is not None:
-        children["Endpoints", "demo-sync"] = {"metadata": {"name": "demo-sync", "annotations": sync}}
+        metadata = {"name": "demo-sync", "labels": labels.cluster_labels("demo"), "resourceVersion": "4"}
+        children["Endpoints", "demo-sync"] = {"metadata": {**metadata, "annotations": sync}}
     return a_view(children, **spec)
 
 
@@ -63,7 +65,7 @@ def test_a_new_sync_object_tells_what_the_claims_tell() -> None:
     assert kept(view) == SYNC
     assert view.spec is not None
     made = [one for one in ensure(view, view.spec, 3).actions if isinstance(one, Create) and one.name == "demo-sync"]
-    assert made[0].body["metadata"]["annotations"].items() >= SYNC.items()
+    assert made[0].body["metadata"]["annotations"].items() >= (SYNC | {FROM_NOTES: NOTE}).items()
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,100 @@ def test_too_few_members_are_told_of() -> None:
     assert enough.spec is not None and out_of_reach(enough, enough.spec) == ()
     alone = a_cluster(*claims, instances=1, synchronous={"mode": "off"})
     assert alone.spec is not None and out_of_reach(alone, alone.spec) == (), "this person does without"
+
+
+def laid_down(*claims: tuple[Key, Object], **changed: str) -> ClusterView:
+    view = a_cluster(*claims, sync=SYNC | {FROM_NOTES: NOTE} | changed, instances=1)
+    records: dict[Key, Object] = {
+        ("Endpoints", "demo-config"): {"metadata": {"name": "demo-config", "resourceVersion": "1"}}
+    }
+    return replace(view, children={**view.children, **records})
+
+
+def emptied(view: ClusterView) -> list[Patch]:
+    assert view.spec is not None
+    plan = decide(view)
+    return [one for one in plan.actions if isinstance(one, Patch) and one.name == "demo-sync"]
+
+
+def test_what_was_laid_down_is_told_of_until_a_person_takes_the_notes_off() -> None:
+    view = laid_down(claim(0, NOTE), claim(1, NOTE))
+    assert view.spec is not None
+    (told,) = out_of_reach(view, view.spec)
+    assert f"remove the annotation {LAST_SYNC} from the claims" in told
+    assert emptied(view) == []
+    without = laid_down(claim(0), claim(1))
+    (patch,) = emptied(without)
+    gone = dict.fromkeys(("leader", "sync_standby", "quorum", FROM_NOTES))
+    assert patch.body == {"metadata": {"resourceVersion": "4", "annotations": gone}}
+
+
+def test_what_the_members_wrote_is_theirs() -> None:
+    assert taken_back(laid_down(claim(0), leader="demo-0")) == ()
+    assert taken_back(a_cluster(claim(0), sync=SYNC)) == ()
+    led = laid_down(claim(0))
+    for lock in (replace(led.lock, initialized=True), replace(led.lock, leader="demo-1")):
+        assert taken_back(replace(led, lock=lock)) == ()
+
+
+def test_a_sync_object_that_is_not_of_the_notes_is_named_itself() -> None:
+    view = a_cluster(claim(0), sync=SYNC, instances=1)
+    assert view.spec is not None
+    (told,) = out_of_reach(view, view.spec)
+    assert "remove the annotation leader from Endpoints demo-sync" in told
+
+
+QUORUM = {"leader": "demo-0", "sync_standby": "demo-1,demo-2,demo-3", "quorum": "1"}
+
+
+@pytest.mark.parametrize(
+    ("sync", "present", "so"),
+    [
+        (SYNC, {"demo-1"}, True),
+        (SYNC, {"demo-2"}, True),
+        (SYNC, {"demo-0"}, False),
+        (QUORUM, {"demo-0"}, True),
+        (QUORUM, {"demo-1"}, False),
+        (QUORUM, {"demo-1", "demo-3"}, True),
+        ({}, {"demo-1"}, False),
+        (SYNC | {"quorum": "many"}, {"demo-2"}, True),
+    ],
+)
+def test_the_leader_or_enough_of_the_standbys_have_everything(
+    sync: dict[str, str], present: set[str], so: bool
+) -> None:
+    assert enough(sync, present) is so
+
+
+def test_in_quorum_mode_votes_count() -> None:
+    note = json.dumps(QUORUM, separators=(",", ":"))
+    assert kept(a_cluster(claim(1, note), claim(2))) != {}
+    assert kept(a_cluster(claim(1, note))) == {}, "one of three is not enough"
+    gone = QUORUM | {"leader": "demo-9"}
+    kept_by_two = a_cluster(claim(1), claim(2), claim(3), sync=gone, instances=2)
+    assert kept_by_two.spec is not None
+    (told,) = out_of_reach(kept_by_two, kept_by_two.spec)
+    assert "that of demo-9, or those of 2 of demo-1, demo-2, demo-3 together" in told
+    three = a_cluster(claim(1), claim(2), claim(3), sync=gone, instances=3)
+    assert three.spec is not None and out_of_reach(three, three.spec) == ()
+
+
+def test_an_asynchronous_cluster_leaves_no_notes_of_earlier_times() -> None:
+    view = a_cluster(claim(0, NOTE), claim(1), sync={})
+    assert noted(view) == (), "it was never led: they hold still"
+    assert written(noted(replace(view, lock=replace(view.lock, initialized=True)))) == {"data-demo-0": None}
+
+
+def test_the_notes_go_before_volumes_grow() -> None:
+    name, small = claim(0, NOTE)
+    small |= {"spec": {"resources": {"requests": {"storage": "1Gi"}}}, "status": {"phase": "Bound"}}
+    view = serving((name, small))
+    metadata = {"name": "demo", "labels": labels.cluster_labels("demo")}
+    workload = {"metadata": metadata, "spec": {"replicas": 1, "template": {"metadata": {}}}}
+    children = {**view.children, ("StatefulSet", "demo"): workload}
+    view = a_view(children, instances=1, storage={"size": "2Gi"})
+    done = [one for one in decide(view).actions if isinstance(one, Patch) and one.name == "data-demo-0"]
+    assert ["metadata" in one.body for one in done] == [True, False]
 
 
 def test_the_notes_go_once_a_primary_serves() -> None:

@@ -3,13 +3,15 @@
 Its lock objects go with it, since a later cluster of that name would wait for a leader that is gone. Without the sync
 object, a cluster that is made again on those volumes could be led by a member that lacks the newest commits: because
 the others' volumes come up late, or because it has fewer members now. So what the sync object tells is noted on every
-claim before it goes, laid down again in the new one, and taken off the claims once a primary serves.
+claim before it goes, laid down again in the new one, and taken off the claims once a primary serves. A person who takes
+the notes off earlier does without: what was laid down goes as well.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from matriarch.fleet.actions import Manifest, Patch
 from matriarch.fleet.stages.claims import CLAIM, claims
@@ -21,22 +23,29 @@ from matriarch.words.json_object import decode_object
 
 LAST_SYNC = f"{labels.GROUP}/last-sync"
 """Annotation on a kept claim: what the sync object told last, as JSON."""
+FROM_NOTES = f"{labels.GROUP}/from-notes"
+"""Annotation on a sync object: what was laid down in it from the claims, as JSON. The members leave it alone."""
 _KEYS = ("leader", "sync_standby", "quorum")
 
 
 def noted(view: ClusterView) -> tuple[Patch, ...]:
-    """For a cluster that is being deleted: writes on each claim what the sync object tells, where that is missing."""
-    sync = view.child_annotations("Endpoints", names.sync_object(view.name))
-    if not sync.get("leader"):
-        return ()
-    text = json.dumps({key: sync[key] for key in _KEYS if sync.get(key)}, separators=(",", ":"))
-    return _annotated(view, text)
+    """For a cluster that is being deleted: writes on each claim what the sync object tells, where that is missing.
+
+    One that was led and names nobody was asynchronous in the end: notes that are still there are of the past.
+    """
+    name = names.sync_object(view.name)
+    sync = view.child_annotations("Endpoints", name)
+    if sync.get("leader"):
+        return _annotated(view, _text(sync))
+    asynchronous = view.child("Endpoints", name) is not None and view.lock.initialized
+    return _annotated(view, None) if asynchronous else ()
 
 
 def kept(view: ClusterView) -> Mapping[str, str]:
-    """Annotations for the sync object of a cluster that has not been initialised, from its claims.
+    """What the claims of a cluster that has not been initialised tell for its sync object.
 
-    None, when the claims disagree, or when nobody whom they name has one: a person has removed those on purpose.
+    Nothing, when the claims disagree, or when too few of those whom they name have one: a person has removed the others
+    on purpose.
     """
     notes = {note for _, claim in claims(view) if (note := _note(claim))}
     if view.lock.initialized or len(notes) != 1:
@@ -44,19 +53,52 @@ def kept(view: ClusterView) -> Mapping[str, str]:
     told = decode_object(notes.pop()) or {}
     sync = {key: value for key in _KEYS if isinstance(value := told.get(key), str)}
     present = {names.member_name(view.name, ordinal) for ordinal, _ in claims(view)}
-    return sync if present & set(_able(sync)) else {}
+    return sync if enough(sync, present) else {}
+
+
+def laid_down(view: ClusterView) -> Mapping[str, str]:
+    """Annotations for the sync object that is to be made: what the claims tell, marked as such."""
+    sync = kept(view)
+    return {**sync, FROM_NOTES: _text(sync)} if sync else {}
+
+
+def taken_back(view: ClusterView) -> tuple[Patch, ...]:
+    """Empties the sync object that was laid down from notes, once a person has taken these off the claims.
+
+    Only while it tells what was laid down, and nobody has ever led: from then on it is the members' own.
+    """
+    name = names.sync_object(view.name)
+    live, sync = view.own("Endpoints", name), view.child_annotations("Endpoints", name)
+    led = view.lock.initialized or view.lock.leader or view.status.timeline is not None
+    if live is None or led or not sync.get("leader") or sync.get(FROM_NOTES) != _text(sync):
+        return ()
+    if any(_note(claim) for _, claim in claims(view)):
+        return ()
+    version = live["metadata"]["resourceVersion"]
+    emptied = dict.fromkeys((*_KEYS, FROM_NOTES))
+    return (Patch("Endpoints", name, {"metadata": {"resourceVersion": version, "annotations": emptied}}),)
 
 
 def out_of_reach(view: ClusterView, spec: Spec) -> tuple[str, ...]:
-    """What a person has to be told when no member that is asked for has all that was acknowledged."""
-    able = _able(kept(view)) if spec.synchronous.wire_mode else ()
-    members = {names.member_name(view.name, ordinal) for ordinal in range(spec.instances)}
-    if not able or members & set(able):
+    """What a person has to be told when the members that are asked for do not have all that was acknowledged."""
+    if view.lock.initialized or not spec.synchronous.wire_mode:
         return ()
-    return (
-        f"of the kept volumes only those of {' and '.join(able)} have all that was acknowledged: raise instances until "
-        f"one of them is a member, or remove the annotation {LAST_SYNC} from the claims to do without",
-    )
+    name = names.sync_object(view.name)
+    live = view.child_annotations("Endpoints", name)
+    sync = live if view.child("Endpoints", name) is not None else kept(view)
+    members = {names.member_name(view.name, ordinal) for ordinal in range(spec.instances)}
+    if not sync.get("leader") or enough(sync, members):
+        return ()
+    from_notes = sync is not live or FROM_NOTES in live
+    where = f"{LAST_SYNC} from the claims" if from_notes else f"leader from Endpoints {name}"
+    return (f"{_told(sync)} are members, or remove the annotation {where} to do without",)
+
+
+def enough(sync: Mapping[str, str], present: AbstractSet[str]) -> bool:
+    """Whether those present have every acknowledged commit: the leader has, and so have any quorum + 1 of the standbys
+    together."""
+    leader = sync.get("leader")
+    return bool(leader) and (leader in present or len(present & set(_standbys(sync))) > _quorum(sync))
 
 
 def forgotten(view: ClusterView) -> tuple[Patch, ...]:
@@ -65,10 +107,30 @@ def forgotten(view: ClusterView) -> tuple[Patch, ...]:
     return _annotated(view, None) if served else ()
 
 
-def _able(sync: Mapping[str, str]) -> tuple[str, ...]:
-    """Who has every acknowledged commit, or in quorum mode enough of them together."""
+def _told(sync: Mapping[str, str]) -> str:
+    leader, standbys, quorum = sync.get("leader", ""), _standbys(sync), _quorum(sync)
+    if not quorum:
+        able = " and ".join((leader, *standbys))
+        return f"of the kept volumes only those of {able} have all that was acknowledged: raise instances until some"
+    listed = ", ".join(standbys)
+    return (
+        f"of the kept volumes only that of {leader}, or those of {quorum + 1} of {listed} together, have all that was "
+        f"acknowledged: raise instances until {leader}, or so many of the others,"
+    )
+
+
+def _standbys(sync: Mapping[str, str]) -> tuple[str, ...]:
     listed = (name.strip() for name in sync.get("sync_standby", "").split(","))
-    return tuple(name for name in (sync.get("leader", ""), *listed) if name)
+    return tuple(name for name in listed if name)
+
+
+def _quorum(sync: Mapping[str, str]) -> int:
+    text = sync.get("quorum", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 0
+
+
+def _text(sync: Mapping[str, str]) -> str:
+    return json.dumps({key: sync[key] for key in _KEYS if sync.get(key)}, separators=(",", ":"))
 
 
 def _annotated(view: ClusterView, text: str | None) -> tuple[Patch, ...]:

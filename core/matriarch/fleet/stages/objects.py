@@ -13,7 +13,7 @@ from matriarch.fleet.render.secrets import secrets
 from matriarch.fleet.render.services import services
 from matriarch.fleet.render.settings import lock_objects
 from matriarch.fleet.render.workload import disruption_budget, stateful_set
-from matriarch.fleet.stages.kept import kept
+from matriarch.fleet.stages.kept import laid_down
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.words import labels, names
@@ -37,7 +37,7 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
     """Everything in the order in which it is needed: the StatefulSet is last, its pods find all else in place."""
     actions: list[Action] = []
     clashes: list[str] = []
-    for made in (*secrets(view, spec), *lock_objects(view, spec, kept(view))):
+    for made in (*secrets(view, spec), *lock_objects(view, spec, laid_down(view))):
         kind, name = made["kind"], made["metadata"]["name"]
         if (kind, name) in view.facts.foreign:
             clashes.append(f"{kind} {name}")
@@ -138,8 +138,8 @@ def stale(view: ClusterView) -> tuple[Delete, ...]:
         if live is None:
             continue
         whose = belonging(live, view.name, view.uid)
-        laid_down = name == names.config_object(view.name) and whose == "orphan" and not view.lock.initialized
-        if whose == "ours" or laid_down:
+        prepared = name == names.config_object(view.name) and whose == "orphan" and not view.lock.initialized
+        if whose == "ours" or prepared:
             continue
         if (live["metadata"].get("creationTimestamp") or born) < born:
             found.append(Delete("Endpoints", name, live["metadata"]["uid"]))
