@@ -9,11 +9,12 @@ from matriarch.fleet.stages.deletion import deletion
 from matriarch.fleet.stages.kept import forgotten, out_of_reach, taken_back
 from matriarch.fleet.stages.objects import ensure, finalizer, stale
 from matriarch.fleet.stages.parameters import change_settings, restarts, unreadable
+from matriarch.fleet.stages.repair import repair
 from matriarch.fleet.stages.report import changed, report
 from matriarch.fleet.stages.rollout import rollout
 from matriarch.fleet.stages.scaling import Held, kept_volumes, replicas, scaling, volumes
 from matriarch.fleet.stages.step import Step
-from matriarch.fleet.stages.switchover import requested, under_way
+from matriarch.fleet.stages.switchover import requested, stalled, under_way
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.spec.status import Status
@@ -83,9 +84,19 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...], undone: tuple
 
 def _procedure(view: ClusterView, spec: Spec, held: Held) -> Step | None:
     """One procedure at a time, the one that people wait for first."""
-    return (
-        under_way(view) or requested(view) or scaling(view, spec, held) or rollout(view, spec) or restarts(view, spec)
-    )
+    asked = under_way(view) or requested(view)
+    if asked is not None:
+        instead = _careful(view, repair(view, spec)) if stalled(view, asked) else None
+        return instead or asked
+    return _careful(view, scaling(view, spec, held) or rollout(view, spec) or restarts(view, spec))
+
+
+def _careful(view: ClusterView, step: Step | None) -> Step | None:
+    """The step, which only waits while nobody can read the settings: an agent that starts then never read them, and may
+    not lead."""
+    if step is None or not (step.actions or step.switchover) or not unreadable(view):
+        return step
+    return Step(step.phase, f"{step.phase.lower()} waits until the settings can be read")
 
 
 def _reported(

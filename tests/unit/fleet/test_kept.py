@@ -154,7 +154,7 @@ QUORUM = {"leader": "demo-0", "sync_standby": "demo-1,demo-2,demo-3", "quorum": 
         (SYNC | {"quorum": "many"}, {"demo-2"}, True),
     ],
 )
-def test_the_leader_or_enough_of_the_standbys_have_everything(
+def test_the_leader_or_enough_standbys_have_everything(
     sync: dict[str, str], present: set[str], so: bool
 ) -> None:
     assert enough(sync, present) is so

@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from matriarch.fleet.actions import Action, Note, Patch
-from matriarch.fleet.stages.health import may_lead
+from matriarch.fleet.stages.health import may_lead, serves
 from matriarch.fleet.stages.objects import own_metadata
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
@@ -59,6 +59,16 @@ def under_way(view: ClusterView) -> Step | None:
         step = _finished(view, pending, "Refused", f"nobody took the request up within {TIMEOUT_S:.0f} s")
         return replace(step, actions=(*withdraw, *step.actions))
     return Step(PHASE, f"switchover from {pending.origin} to {pending.to} under way", wake_after_s=5.0)
+
+
+def stalled(view: ClusterView, step: Step) -> bool:
+    """Whether this step waits for the end of a request for longer than any handover takes, and nobody serves who could
+    bring it about: what is broken may have to be repaired first. The request stays."""
+    pending = view.status.last_switchover
+    if pending is None or pending.outcome != "Pending" or step.actions or step.switchover is not None:
+        return False
+    serving = view.leader is not None and serves(view.leader)
+    return not serving and _age(view, pending.requested_at) > TIMEOUT_S
 
 
 def _untouched(view: ClusterView) -> bool:
