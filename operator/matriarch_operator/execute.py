@@ -55,6 +55,11 @@ def _check_login(secret: Object) -> None:
         raise Invalid(f"it exists and lacks {', '.join(absent)}: add what is missing, or remove it for a new one")
 
 
+def _by_itself(action: Action) -> bool:
+    """Whether nothing that follows builds on it: a volume that cannot be changed must hold up no procedure."""
+    return isinstance(action, Patch) and action.kind == api.CLAIMS.name
+
+
 class LookAgain(ConflictError):
     """The world is not as the plan assumed; the store now knows better."""
 
@@ -80,7 +85,8 @@ class Outcome:
 class Executor:
     """`allowed` is asked before each write: a process that lost the election must not finish its plan.
 
-    What is refused rests, and holds up nothing else; the same goes for restarts, which run on their own.
+    What is refused rests, and holds up nothing else; the same goes for restarts, which run on their own, and for
+    whatever a change of a volume meets.
     """
 
     def __init__(
@@ -108,15 +114,16 @@ class Executor:
             ACTIONS.labels(type(action).__name__.lower()).inc()
             try:
                 await self._one(key, uid, action)
-            except RefusedError as met:
-                log.warning("refused", namespace=key[0], cluster=key[1], action=described(action), error=str(met))
+            except (RefusedError, ConflictError, TransientError) as met:
+                if not (isinstance(met, RefusedError) or _by_itself(action)):
+                    undone += actions[number:]
+                    error, failing = met, described(action)
+                    break
+                word = "refused" if isinstance(met, RefusedError) else "failed"
+                log.warning(word, namespace=key[0], cluster=key[1], action=described(action), error=str(met))
                 self._setbacks.met(key, action, met)
                 undone.append(action)
                 continue
-            except (ConflictError, TransientError) as met:
-                undone += actions[number:]
-                error, failing = met, described(action)
-                break
             if isinstance(action, Restart):
                 undone.append(action)
             else:
@@ -127,7 +134,8 @@ class Executor:
             trouble += (f"{failing}: {first_line(error)}",)
         self._stumbled[key] = failing
         done = len(actions) - len(undone)
-        return Outcome(done, tuple(undone), trouble, notes, self._setbacks.next_s(key), error)
+        rest = self._setbacks.next_s(key, restarting=self._restarts.under_way(key) is not None)
+        return Outcome(done, tuple(undone), trouble, notes, rest, error)
 
     def forget(self, key: ClusterKey) -> None:
         """The cluster is gone."""

@@ -80,6 +80,23 @@ def test_clusters_do_not_wait_for_each_other() -> None:
     run(story())
 
 
+async def test_another_attempt_that_takes_its_time_is_waited_for(world: World) -> None:
+    """The rest after the first attempt is over then: it is no reason to look again at once, and again."""
+    world.unwilling = Forbidden("answered 403")
+    world.pending = {"demo-1": {"max_connections": {"old_value": "100", "new_value": "200"}}}
+    await world.act()
+    await world.look()
+    assert world.asked == 1
+    world.slow = asyncio.Event()
+    for _ in range(10):
+        world.now += timedelta(seconds=1)
+        await world.look()
+        await world.act()
+    assert world.asked == 2
+    assert world.wake is None or world.wake >= 1
+    world.slow.set()
+
+
 async def test_a_look_waits_for_no_restart_and_asks_for_it_once(world: World) -> None:
     world.slow = asyncio.Event()
     world.pending = {"demo-1": {"max_connections": {"old_value": "100", "new_value": "200"}}}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from unit.operator.world import NAMESPACE, World
+from unit.operator.world import NAME, NAMESPACE, World
 
+from matriarch.fleet.stages.kept import LAST_SYNC
 from matriarch.kube import api
 from matriarch.words import labels, names
 from matriarch.words.errors import ConflictError, Forbidden, MatriarchError, Unavailable
@@ -28,15 +29,17 @@ async def _turns(world: World, count: int) -> None:
         world.now += timedelta(seconds=1)
 
 
-def _failing(world: World, monkeypatch: pytest.MonkeyPatch, kind: api.Kind, error: MatriarchError) -> list[str]:
-    """Every patch of this kind fails; returns the names that were tried."""
+def _failing(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: api.Kind, error: MatriarchError, part: str = ""
+) -> list[str]:
+    """Every patch of this kind fails, or of this part of it; returns the names that were tried."""
     allowed, tried = world.kube.patch, list[str]()
 
-    async def patch(given: api.Kind, namespace: str, name: str, *rest: Any, **named: Any) -> api.Object:
-        if given is kind:
+    async def patch(given: api.Kind, namespace: str, name: str, body: Any, *rest: Any, **named: Any) -> api.Object:
+        if given is kind and (not part or part in body):
             tried.append(name)
             raise error
-        return await allowed(given, namespace, name, *rest, **named)
+        return await allowed(given, namespace, name, body, *rest, **named)
 
     monkeypatch.setattr(world.kube, "patch", patch)
     return tried
@@ -88,6 +91,51 @@ async def test_a_refused_growth_is_tried_less_and_less_often_until_a_person_chan
     await world.apply(storage={"size": "3Gi"})
     await world.look()
     assert tried == ["data-demo-0", "data-demo-1", "data-demo-2"]
+
+
+async def test_a_refused_growth_does_not_keep_the_notes_on_a_volume(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _failing(world, monkeypatch, api.CLAIMS, Forbidden("the StorageClass does not allow volumes to grow"), "spec")
+    await world.apply(storage={"size": "2Gi"})
+    await _turns(world, 10)
+    note = {"metadata": {"annotations": {LAST_SYNC: "{}"}}}
+    await world.outside.patch(api.CLAIMS, NAMESPACE, "data-demo-0", note)
+    await world.look()
+    claim = (await world.everything(api.CLAIMS))["data-demo-0"]
+    assert LAST_SYNC not in claim["metadata"].get("annotations", {})
+
+
+@pytest.mark.parametrize("error", [Unavailable("answered 500"), ConflictError("it changed")])
+async def test_a_volume_that_cannot_be_changed_now_holds_up_no_procedure(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: MatriarchError
+) -> None:
+    tried = _failing(world, monkeypatch, api.CLAIMS, error)
+    await world.apply(storage={"size": "2Gi"}, image="matriarch/postgres:new")
+    await world.look()
+    assert (await _degraded(world))["status"] == "False", "once is nothing"
+    await _turns(world, 60)
+    assert 4 <= tried.count("data-demo-0") <= 10
+    assert str(error) in (await _degraded(world))["message"]
+    assert (await world.events()).count("ReplacingPod") == 3
+    monkeypatch.undo()
+    await world.settle(200)
+    claims = await world.everything(api.CLAIMS)
+    assert {one["spec"]["resources"]["requests"]["storage"] for one in claims.values()} == {"2Gi"}
+
+
+async def test_volumes_that_take_no_notes_do_not_keep_a_cluster_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = _failing(world, monkeypatch, api.CLAIMS, Unavailable("answered 500"))
+    await world.outside.delete(api.CLUSTERS, NAMESPACE, NAME)
+    deleted = (await world.cluster())["metadata"]["deletionTimestamp"]
+    world.now = datetime.fromisoformat(deleted)
+    await _turns(world, 60)
+    assert names.sync_object("demo") in await world.everything(api.ENDPOINTS), "it may still be noted"
+    assert {"data-demo-0", "data-demo-1", "data-demo-2"} == set(tried)
+    await _turns(world, 180)
+    assert await world.everything(api.CLUSTERS) == {}
 
 
 async def test_status_follows_a_failover_while_an_action_fails(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from matriarch.fleet.actions import Action, Delete, Patch
 from matriarch.fleet.adopt import belonging
 from matriarch.fleet.render.workload import VOLUME
@@ -13,6 +15,8 @@ from matriarch.words import names
 
 GRACE_S = 60
 """Seconds for a member of a cluster that is being deleted: its data survives a crash, nobody waits for it."""
+NOTES_S = 180.0
+"""Seconds after which a deletion goes on although the volumes do not take the notes. The pods' end is among them."""
 
 
 def deletion(view: ClusterView) -> Step | None:
@@ -29,6 +33,9 @@ def deletion(view: ClusterView) -> Step | None:
         return Step(phase, f"waiting for {len(view.members)} pod(s) to stop", _pods(view), wake_after_s=5.0)
     leftovers = _leftovers(view)
     notes = () if _wipes(view) or not leftovers else noted(view)
+    if notes and _age_s(view) > NOTES_S:
+        # They are tried once more: what is on the volumes is worth more with them, and the cluster has to end.
+        return Step(phase, "removing the lock objects", (*notes, *leftovers), wake_after_s=2.0)
     if notes:
         return Step(phase, "noting on the volumes who has all that was acknowledged", notes, wake_after_s=1.0)
     if leftovers:
@@ -36,6 +43,15 @@ def deletion(view: ClusterView) -> Step | None:
     rest = [one for one in view.resource["metadata"]["finalizers"] if one != FINALIZER]
     release = Patch("PostgresCluster", view.name, own_metadata(view, {"finalizers": rest}))
     return Step(phase, "done", (release,))
+
+
+def _age_s(view: ClusterView) -> float:
+    """Seconds since somebody deleted the PostgresCluster, by the API server's clock and ours."""
+    try:
+        asked = datetime.fromisoformat(str(view.resource["metadata"].get("deletionTimestamp")))
+        return (view.facts.now - asked).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _pods(view: ClusterView) -> tuple[Action, ...]:
