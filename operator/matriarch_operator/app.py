@@ -60,7 +60,7 @@ class App:
         self.queue: KeyedQueue[ClusterKey] = KeyedQueue(random.random)
         self.returned = asyncio.Event()
         """Set when a namespace that could not be watched can be again."""
-        self._refused: set[str] = set()
+        self._refused: set[str | None] = set()
         self._clock = asyncio.get_running_loop().time
         self._setbacks = Setbacks(self._clock, random.random)
         self.store = Store(self.queue.add, self._asked, lambda key: self.queue.add_after(key, MOVED_S))
@@ -97,32 +97,36 @@ class App:
                 return
 
     async def _list(self) -> None:
-        """Raises what the API server answered. A namespace among several that may not be listed is left for later."""
+        """Raises what the API server answered. A namespace among several that may not be listed is left for later; when
+        none may be, that is raised."""
         found: set[ClusterKey] = set()
+        refusals: list[Forbidden] = []
+        wanted = self.options.namespaces or (None,)
         known = set(self.store.clusters)
-        for namespace in self.options.namespaces or (None,):
+        for namespace in wanted:
             try:
                 listing = await self._kube.list(CLUSTERS, namespace)
             except Forbidden as error:
                 self._refuse(namespace, error)
+                refusals.append(error)
                 continue
             if namespace in self._refused:
-                log.info("namespace can be watched again", namespace=namespace)
+                log.info("namespace can be watched again", namespace=namespace or "all")
                 self._refused.discard(namespace)
                 self.returned.set()
             for resource in listing.items:
                 self.store.put_cluster(resource)
                 found.add((resource["metadata"]["namespace"], resource["metadata"]["name"]))
+        if len(refusals) == len(wanted):
+            raise refusals[0]
         for key in known - found:
             if key[0] not in self._refused:
                 await self.reconciler.verify(key)
 
     def _refuse(self, namespace: str | None, error: Forbidden) -> None:
-        """It is gone, with our rights in it, or we have none yet. Raises the error when nothing is left to serve."""
-        if namespace is None or self._refused | {namespace} >= set(self.options.namespaces):
-            raise error
+        """It is gone, with our rights in it, or we have none yet. None stands for all namespaces."""
         if namespace not in self._refused:
-            log.warning("namespace cannot be watched yet: does it exist?", namespace=namespace, error=str(error))
+            log.warning("namespace cannot be watched yet: does it exist?", namespace=namespace or "all", error=str(error))
             self._refused.add(namespace)
 
     async def _verify(self) -> None:

@@ -24,7 +24,7 @@ class _Partial(FakeKubeClient):
 
     def __init__(self, server: FakeKubeServer) -> None:
         super().__init__(server, "operator")
-        self.denied: set[tuple[str, str]] = set()
+        self.denied: set[tuple[str | None, str]] = set()
         """Namespace and kind."""
 
     async def list(self, kind: Kind, namespace: str | None, **named: Any) -> Listing:
@@ -123,6 +123,39 @@ def test_nothing_that_can_be_served_is_not_ready() -> None:
             assert app.health.started
 
     run(story())
+
+
+@pytest.mark.parametrize("namespaces", [("a",), ("a", "b"), ("b", "a"), ()], ids=["one", "two", "turned", "all"])
+async def test_rights_that_come_back_bring_the_watch_back(namespaces: tuple[str, ...]) -> None:
+    """kopf has given the namespace up: without a new watch nobody would hear of what people ask for."""
+    server = FakeKubeServer()
+    for namespace in ("a", "b"):
+        await server.client("person").create(api.CLUSTERS, namespace, _cluster(namespace))
+    kube = _Partial(server)
+    app = App(kube, Options(namespaces, "system", "operator-0", "pg:test"), _Nobody())
+    await app._list()
+    known = set(app.store.clusters)
+    kube.denied = {(namespace, "*") for namespace in namespaces or (None,)}
+    with pytest.raises(Forbidden):
+        await app._list()
+    assert set(app.store.clusters) == known
+    assert not app.returned.is_set()
+    kube.denied.clear()
+    await app._list()
+    assert app.returned.is_set()
+
+
+@pytest.mark.parametrize("namespaces", [("a", "b"), ("b", "a")])
+async def test_each_namespace_is_listed_whatever_became_of_the_one_before(namespaces: tuple[str, ...]) -> None:
+    server = FakeKubeServer()
+    await server.client("person").create(api.CLUSTERS, "a", _cluster("a"))
+    kube = _Partial(server)
+    app = App(kube, Options(namespaces, "system", "operator-0", "pg:test"), _Nobody())
+    kube.denied = {("a", "*")}
+    await app._list()
+    kube.denied = {("b", "*")}
+    await app._list()
+    assert set(app.store.clusters) == {("a", "demo")}
 
 
 async def test_the_watch_begins_anew_when_a_namespace_has_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
