@@ -126,7 +126,8 @@ class App:
     def _refuse(self, namespace: str | None, error: Forbidden) -> None:
         """It is gone, with our rights in it, or we have none yet. None stands for all namespaces."""
         if namespace not in self._refused:
-            log.warning("namespace cannot be watched yet: does it exist?", namespace=namespace or "all", error=str(error))
+            where = namespace or "all"
+            log.warning("namespace cannot be watched yet: does it exist?", namespace=where, error=str(error))
             self._refused.add(namespace)
 
     async def _verify(self) -> None:

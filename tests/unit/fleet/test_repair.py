@@ -45,6 +45,7 @@ BROKEN = {
 }
 AT_WORK = {
     "it is copied": {"state": "creating replica", "role": "uninitialized"},
+    "it is rewound": {"state": "rewinding"},
     "it restarts": {"state": "restarting"},
     "it stops": {"state": "stopping"},
     "it may be rewound": {"state": "stopped"},
@@ -76,11 +77,12 @@ def test_one_after_the_other() -> None:
     [
         _sick("demo-1", NEW, state="", role=""),
         _sick("demo-1", NEW, state="creating replica", role="uninitialized"),
+        _sick("demo-1", NEW, state="rewinding"),
         _sick("demo-1", NEW, state="starting"),
         a_pod("demo-1", NEW, ready=False, deleting=True),
         None,
     ],
-    ids=["made", "copied", "starting", "going", "missing"],
+    ids=["made", "copied", "rewound", "starting", "going", "missing"],
 )
 def test_the_next_one_waits_for_the_one_before(other: Object | None) -> None:
     pods = [one for one in (PRIMARY, other, _sick(state="start failed")) if one is not None]

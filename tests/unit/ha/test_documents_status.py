@@ -114,6 +114,15 @@ def test_an_ipv6_address_is_bracketed() -> None:
             "initializing new cluster",
             "uninitialized",
         ),
+        (
+            # Data that did not start before is rewound: nobody must take it for data that nothing happens to.
+            {
+                "postgres": PostgresView(data="present", control=OFF, failures=2),
+                "activity": Activity("Rewind", 1.0),
+            },
+            "rewinding",
+            "replica",
+        ),
         ({"activity": Activity("Restart", 1.0)}, "restarting", "primary"),
         ({"activity": Activity("Checkpoint", 1.0)}, "running", "primary"),
     ],

@@ -6,8 +6,8 @@ What a member loses by being replaced decides for which of them that is:
   nothing;
 * a Postgres that runs or starts and is not ready goes on from its last restartpoint, and the update would restart it
   anyway. But commits may wait for it, or be about to, so another one has to be there for them;
-* a copy would begin anew, and nothing tells a rewind from a short stop: those are waited for. A person who knows better
-  deletes the pod, and it comes back with the new template.
+* a copy or a rewind would begin anew, and a Postgres that is stopped may be about to be rewound: those are waited for.
+  A person who knows better deletes the pod, and it comes back with the new template.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _AT_WORK = (
     "running custom bootstrap script",
     "starting after custom bootstrap",
     "creating replica",
+    "rewinding",
     "restarting",
     "stopping",
 )

@@ -21,12 +21,18 @@ STATES: tuple[str, ...] = (
     "stopped",
     "stop failed",
     "crashed",
+    "rewinding",
 )
-"""In the order of their metric's values, which start at 0."""
+"""In the order of their metric's values, which start at 0; those after `crashed` are no words of Patroni's."""
 
 ROLES: tuple[str, ...] = ("primary", "standby_leader", "replica", "demoted", "uninitialized", "promoted")
 
-_ACTIVITY_STATES = {"bootstrap": "initializing new cluster", "clone": "creating replica", "restart": "restarting"}
+_ACTIVITY_STATES = {
+    "bootstrap": "initializing new cluster",
+    "clone": "creating replica",
+    "restart": "restarting",
+    "rewind": "rewinding",
+}
 """What an activity is called while it runs. An activity's name is its action's class name; case does not matter."""
 
 
