@@ -12,6 +12,8 @@ from matriarch.words.json_object import decode_object
 
 TEMPLATE_HASH = f"{labels.GROUP}/template-hash"
 _ORDINAL = re.compile(r"-(\d{1,4})\Z")
+UNSCHEDULABLE = "Unschedulable"
+"""Why a pod is stuck that no node has room for."""
 _STUCK = frozenset(
     {
         "ImagePullBackOff",
@@ -100,8 +102,8 @@ def _stuck(status: Mapping[str, Any]) -> str:
         if reason in _STUCK:
             return str(reason)
     for condition in status.get("conditions") or []:
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return "Unschedulable"
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == UNSCHEDULABLE:
+            return UNSCHEDULABLE
     return ""
 
 

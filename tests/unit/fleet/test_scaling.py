@@ -85,6 +85,7 @@ def test_a_stateful_set_of_somebody_else_is_no_measure() -> None:
     assert _told(replace(view, children={**view.children, ("StatefulSet", "demo"): foreign})) == (2, "")
 
 
+WAY_OUT = "; to end the wait raise instances again"
 SICK = {
     "not ready": _member(1, "replica", ready=False),
     "cloning": _member(1, "uninitialized", ready=False, state="creating replica"),
@@ -101,9 +102,49 @@ def test_nobody_goes_while_a_replica_that_stays_is_not_well(sick: Object) -> Non
     assert doing.startswith("scaling down waits until what stays is well: demo-1 (")
 
 
+def _homeless(ordinal: int) -> Object:
+    """A pod that no node has room for."""
+    pod = _member(ordinal, "", ready=False, state="")
+    pod["status"] = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("leader", "mode", "listed", "count"),
+    [
+        (0, "on", "demo-1", 3),
+        (0, "on", "demo-3", 4),
+        (0, "quorum", "demo-1,demo-3", 3),
+        (3, "on", "demo-0,demo-1", 4),
+        (0, "off", "", 3),
+        (3, "off", "", 4),
+    ],
+)
+def test_whom_those_that_go_leave_no_room_is_not_waited_for(leader: int, mode: str, listed: str, count: int) -> None:
+    """demo-2 waits for the node of demo-3, which is to go: nobody would ever move."""
+    pods = [_member(one, "primary" if one == leader else "replica") for one in (0, 1, 3)]
+    view = _view(leader, *pods, _homeless(2), instances=3, synchronous={"mode": mode})
+    names = frozenset(one for one in listed.split(",") if one)
+    lock = replace(view.lock, sync_leader=f"demo-{leader}" if listed else "", sync_standbys=names)
+    found, doing = _told(replace(view, lock=lock))
+    assert found == count
+    if (leader, mode) == (3, "on"):
+        assert "hand over" in doing or "switchover" in doing, "it goes on, by a switchover"
+    elif count == 4:
+        assert doing.startswith("scaling down waits until what stays is well: demo-2 (Unschedulable")
+        assert doing.endswith(WAY_OUT)
+
+
+def test_a_member_that_has_its_node_is_waited_for() -> None:
+    evicted = _homeless(2) | {"spec": {"nodeName": "n2"}}
+    view = _view(0, _member(0, "primary"), _member(1, "replica"), evicted, _member(3, "replica"), instances=3)
+    lock = replace(view.lock, sync_leader="demo-0", sync_standbys=frozenset({"demo-1"}))
+    assert _told(replace(view, lock=lock))[0] == 4
+
+
 def test_nobody_goes_while_a_replica_that_stays_is_missing() -> None:
     view = _view(0, _member(0, "primary"), _member(2, "replica"), _member(3, "replica"), instances=2)
-    assert _told(view) == (3, "scaling down waits until what stays is well: demo-1 (missing)")
+    assert _told(view) == (3, "scaling down waits until what stays is well: demo-1 (missing)" + WAY_OUT)
 
 
 def test_a_member_that_is_broken_for_good_can_be_scaled_away() -> None:
@@ -113,7 +154,7 @@ def test_a_member_that_is_broken_for_good_can_be_scaled_away() -> None:
 
 def test_what_is_unwell_is_named_before_the_primary_hands_over() -> None:
     view = _view(2, _member(0, "replica"), _member(1, "replica", ready=False), _member(2, "primary"), instances=2)
-    assert _told(view) == (3, "scaling down waits until what stays is well: demo-1 (running, not ready)")
+    assert _told(view) == (3, "scaling down waits until what stays is well: demo-1 (running, not ready)" + WAY_OUT)
 
 
 def _without_initialize(view: ClusterView, config: Object | None, **status: Any) -> ClusterView:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matriarch.fleet.member import Member
+from matriarch.fleet.member import UNSCHEDULABLE, Member
 from matriarch.fleet.view import ClusterView
 from matriarch.words import labels, names
 
@@ -28,15 +28,17 @@ def never_initialised(view: ClusterView) -> bool:
     return known and empty and view.status.timeline is None
 
 
-def unwell_replicas(view: ClusterView, instances: int) -> str:
+def unwell_replicas(view: ClusterView, instances: int, *, placed: bool = False) -> str:
     """Which replicas with an ordinal below `instances` are not well, and what they do, for a person; empty when all
-    are there and well."""
+    are there and well. `placed`: but for those that no node has room for."""
     present = {member.ordinal: member for member in view.members}
     found = []
     for ordinal in range(instances):
         name, member = names.member_name(view.name, ordinal), present.get(ordinal)
         if member is None:
             found.append(f"{name} (missing)")
+        elif placed and member.stuck == UNSCHEDULABLE and not member.node:
+            continue
         elif name != view.lock.leader and not is_well(view, member):
             found.append(f"{name} ({member.stuck or member.state or 'silent'}, {'' if member.ready else 'not '}ready)")
     return ", ".join(found)

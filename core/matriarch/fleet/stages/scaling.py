@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from matriarch.fleet.actions import Delete, Manifest, Patch
 from matriarch.fleet.render.workload import claim_name
 from matriarch.fleet.stages.claims import CLAIM, claims
-from matriarch.fleet.stages.health import barred, best_candidate, never_initialised, serves, unwell, unwell_replicas
+from matriarch.fleet.stages.health import (
+    barred,
+    best_candidate,
+    is_well,
+    never_initialised,
+    serves,
+    synchronous,
+    unwell,
+    unwell_replicas,
+)
 from matriarch.fleet.stages.repair import repair
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import attempt_pause, begin
@@ -35,7 +44,8 @@ def replicas(view: ClusterView, spec: Spec) -> Held:
 
     * nobody leads, or the leader does not serve yet, or a switchover is under way: it might be to one of those that go;
     * a replica that stays is not well: those that go may be the only ones to have what was committed. Whether those
-      that go are well does not matter: a member that is broken for good can be scaled away;
+      that go are well does not matter: a member that is broken for good can be scaled away. Nor does one that stays and
+      that no node has room for, as long as others that stay have all: those that go may be what takes its place;
     * the primary is among those that go: it hands over first.
     """
     live = _live_replicas(view)
@@ -46,14 +56,24 @@ def replicas(view: ClusterView, spec: Spec) -> Held:
         return Held(live, "scaling down waits for a primary")
     if last is not None and last.outcome == "Pending":
         return Held(live, f"scaling down waits for the end of the switchover to {last.to}")
-    sick = unwell_replicas(view, spec.instances)
+    sick = unwell_replicas(view, spec.instances, placed=_others_have_all(view, spec))
     if sick:
-        return Held(live, f"scaling down waits until what stays is well: {sick}")
+        return Held(live, f"scaling down waits until what stays is well: {sick}; to end the wait raise instances again")
     if leader.ordinal >= spec.instances:
         return Held(live, f"{leader.name} is the primary and would be removed", primary_goes=True)
     if not serves(leader):
         return Held(live, f"scaling down waits until {leader.name} serves as primary")
     return Held(spec.instances)
+
+
+def _others_have_all(view: ClusterView, spec: Spec) -> bool:
+    """Whether the commits are safe without the members that no node has room for: a replica that stays is synchronous
+    and well; in an asynchronous cluster the primary stays and serves."""
+    leader = view.leader
+    if not spec.synchronous.wire_mode:
+        return leader is not None and leader.ordinal < spec.instances and serves(leader)
+    staying = (one for one in view.members if one.ordinal < spec.instances and one is not leader)
+    return any(one.name in synchronous(view) and is_well(view, one) for one in staying)
 
 
 def _live_replicas(view: ClusterView) -> int | None:
