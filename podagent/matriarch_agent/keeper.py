@@ -48,6 +48,7 @@ class Keeper:
         self._sent_at = -1e9
         self._told_ttl = math.inf
         self._told_members: dict[str, str] = {}
+        self._confirmed_at: float | None = None
         """The least ttl, and all members of the failsafe topology, of the renewals that others may see: the last
         answered one, and those sent since, which may land at any time."""
         self._rest_until = -1e9
@@ -153,6 +154,7 @@ class Keeper:
         """Failsafe: every member agreed, for `ttl` seconds, to questions sent at `sent`."""
         if self.lease_until is not None:
             self.lease_until = max(self.lease_until, lease_end(sent, ttl))
+            self._confirmed_at = sent
             # A lease that had ended meanwhile lives again, and with it the renewals.
             self._kick.set()
             await self._tell_init()
@@ -204,7 +206,7 @@ class Keeper:
             await self._announce(sent, renewal)
             budget = min(self._settings().retry_timeout, max(0.5, (self.lease_until - sent) / 2))
             try:
-                await self._store.renew_lock(renewal, budget)
+                await self._store.renew_lock(renewal, budget, self._confirmed_at)
                 await self._granted(sent, renewal)
                 return
             except (ConflictError, NotFound) as error:

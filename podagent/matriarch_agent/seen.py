@@ -10,6 +10,7 @@ from matriarch.ha.settings import ClusterSettings, parse_settings
 from matriarch.ha.view import ConfigView, Request, SyncView
 from matriarch.kube.api import Object
 from matriarch.words import names
+from matriarch.words.errors import ConflictError, Unavailable
 from matriarch.words.json_object import decode_object
 
 NO_REQUEST = Request(None, None, None, None)
@@ -50,6 +51,14 @@ class Seen:
         else:
             return False
         return True
+
+    def check_making(self, me: str, unseen: bool) -> None:
+        """Whether a leader may make a deleted lock again. Raises ConflictError when somebody had taken it before, and
+        Unavailable when nobody here can tell: it is `unseen` what the lock was last."""
+        if self.last_lock is not None and self.last_lock.holder != me:
+            raise ConflictError("the lock named another member before it was deleted")
+        if unseen or self.last_lock is None:
+            raise Unavailable("the lock is gone, and nobody here saw whom it named last")
 
     def lost(self, present: Object | None, *, begins: bool = False) -> dict[str, str]:
         """Settings and history as they were last seen, for a config object that has been deleted, or made anew without

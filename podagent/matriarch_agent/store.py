@@ -169,14 +169,15 @@ class ClusterStore:
         body = records.acquire_body(self._me, renewal, previous)
         await self._swap_lock(body, version, renewal, timeout)
 
-    async def renew_lock(self, renewal: records.Renewal, timeout: float) -> None:
-        """Renew. Raises ConflictError when the lock is no longer this member's; it re-bases once on a new version
-        that still names it (somebody else's annotation, not somebody else's lock)."""
+    async def renew_lock(self, renewal: records.Renewal, timeout: float, confirmed_at: float | None = None) -> None:
+        """Renew. Raises ConflictError when the lock is not this member's any more; re-bases once on a new version that
+        still names it (somebody else's annotation). `confirmed_at`: when all others last agreed that it is primary."""
         obj = self._object(self._seen.lock_name)
         if obj is None:
-            # Somebody deleted the object. Whoever creates it next holds the lock, so be the one, or find out.
-            await self.take_lock(None, renewal, timeout)
-            return
+            # Somebody deleted the object. Whoever makes it again holds the lock, so be the one, or find out.
+            unseen = (self._namespace, self._seen.lock_name) in self._endpoints.unseen
+            self._seen.check_making(self._me.name, unseen and (confirmed_at or -1e9) < self._seen_at)
+            return await self.take_lock(None, renewal, timeout)
         if not self._named():
             raise ConflictError("the lock names another member")
         body = records.renew_body(self._me, renewal, records.subset_is_mine(obj, self._me))
@@ -358,8 +359,7 @@ class ClusterStore:
         return records.version_of(found)
 
     async def _config_service(self) -> None:
-        """Without a Service of its name the control plane deletes orphan Endpoints, and with it `initialize`. Beside
-        our operator members have no right to make one, and need none: it does that."""
+        """Without it the control plane deletes Endpoints. Our operator makes it, and members have no right to then."""
         name = self._seen.config_name
         metadata = {"name": name, "namespace": self._namespace, "labels": dict(self._me.cluster_labels)}
         body: Object = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "None"}}

@@ -21,7 +21,7 @@ from simulation.mutant import PARTITIONS, PAUSES, RULES, Mutant, everywhere, pat
 from simulation.plan import Plan
 
 
-async def _renew_blindly(self: ClusterStore, renewal: records.Renewal, timeout: float) -> None:
+async def _renew_blindly(self: ClusterStore, renewal: records.Renewal, timeout: float, *_: Any) -> None:
     await self._patch(self._seen.lock_name, records.renew_body(self._me, renewal, True), timeout)
 
 

@@ -72,6 +72,8 @@ class Informer:
         self._idle_timeout = idle_timeout
         self._objects: dict[Key, Object] = {}
         self.cache: Mapping[Key, Object] = MappingProxyType(self._objects)
+        self.unseen: set[Key] = set()
+        """What a listing showed to be gone: nobody saw it go, nor how it looked last."""
         self._position = ""  # the version to watch from; empty: list first
         self._reached = 0  # the highest version up to which everything was seen
         self._brought = False  # whether the present watch has brought anything
@@ -173,6 +175,7 @@ class Informer:
         for key, old in list(self._objects.items()):
             if key not in listed and _version(old) <= newest:
                 del self._objects[key]
+                self.unseen.add(key)
                 self._on_change(old, None)
         for key, item in listed.items():
             if key in self._objects and _version(self._objects[key]) > newest:
@@ -198,6 +201,7 @@ class Informer:
         if old is not None and not always and _version(item) <= _version(old):
             return
         self._objects[key] = item
+        self.unseen.discard(key)
         if old is not None and old["metadata"]["uid"] != item["metadata"]["uid"]:
             self._on_change(old, None)
             old = None

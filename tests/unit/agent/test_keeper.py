@@ -38,7 +38,8 @@ class Store:
     async def take_lock(self, version: str | None, renewal: Renewal, timeout: float) -> None:
         await self.renew_lock(renewal, timeout)
 
-    async def renew_lock(self, renewal: Renewal, timeout: float) -> None:
+    async def renew_lock(self, renewal: Renewal, timeout: float, confirmed_at: float | None = None) -> None:
+        del confirmed_at
         self.written.append(renewal)
         if self.error is not None:
             raise self.error
@@ -132,9 +133,9 @@ def test_the_ttl_of_a_lease_is_the_one_that_was_written() -> None:
         party.settings = ClusterSettings(ttl=9.0)
         write = party.store.renew_lock
 
-        async def slowly(renewal: Renewal, timeout: float) -> None:
+        async def slowly(renewal: Renewal, timeout: float, confirmed_at: float | None = None) -> None:
             party.settings = ClusterSettings(ttl=30.0)
-            await write(renewal, timeout)
+            await write(renewal, timeout, confirmed_at)
 
         party.store.renew_lock = slowly  # type: ignore[method-assign]
         sent = party.now()

@@ -208,6 +208,42 @@ def empty(party: Party) -> Object:
     return {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata}
 
 
+def test_a_lock_that_another_member_had_before_it_was_deleted_is_not_made_again() -> None:
+    """Its former leader sees both at once, after a time without the API server: the other one may have acknowledged
+    commits that it lacks."""
+
+    async def live() -> None:
+        async with at_work("demo-0", "demo-1") as (first, second):
+            await first.take(None)
+            await asyncio.sleep(1.0)
+            await second.take(second.store.lock().version)
+            second.server.store.delete(ENDPOINTS, NAMESPACE, "demo", "Background", None, 0)
+            await asyncio.sleep(1.0)
+            with pytest.raises(ConflictError, match="another member"):
+                await first.renew()
+
+    run(live())
+
+
+def test_a_lock_that_nobody_saw_go_is_made_again_only_when_all_others_agree() -> None:
+    async def live() -> None:
+        async with at_work("demo-0") as (party,):
+            await party.take(None)
+            party.server.compact()
+            party.server.store.delete(ENDPOINTS, NAMESPACE, "demo", "Background", None, 0)
+            party.server.compact()
+            await asyncio.sleep(5.0)
+            now = asyncio.get_running_loop().time()
+            assert party.store.lock_record() is None
+            for confirmed_at in (None, 0.0):
+                with pytest.raises(Unavailable, match="nobody here saw"):
+                    await party.store.renew_lock(party.store.renewal(1001, {}), 3.0, confirmed_at)
+            await party.store.renew_lock(party.store.renewal(1001, {}), 3.0, now)
+            assert party.holder() == "demo-0"
+
+    run(live())
+
+
 def test_a_lock_that_was_deleted_is_made_again_in_the_same_time_of_office() -> None:
     async def live() -> None:
         async with at_work("demo-0", "demo-1") as (first, second):
