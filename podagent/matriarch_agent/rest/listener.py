@@ -96,7 +96,7 @@ class Listener:
         return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=_BUFFER), self._connected)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._begin(writer.transport, self._serve(reader, writer))
+        self._begin(writer.transport, self._serve_plainly(reader, writer))
 
     def _accepted(self, tls: ssl.SSLContext, transport: asyncio.Transport) -> None:
         self._begin(transport, self._shake_hands(transport, tls))
@@ -130,15 +130,18 @@ class Listener:
         finally:
             transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_plainly(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with suppress(OSError):  # of which TimeoutError is one: who is too slow gets no answer
-                await self._exchange(Exchange(reader, writer))
-                writer.close()
-                async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                    await writer.wait_closed()
+            await self._serve(reader, writer)
         finally:
             writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # of which TimeoutError is one: who is too slow gets no answer
+            await self._exchange(Exchange(reader, writer))
+            writer.close()
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await writer.wait_closed()
 
     async def _exchange(self, exchange: Exchange) -> None:
         try:
