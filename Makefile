@@ -18,10 +18,11 @@ test: unit together
 # What runs servers and clusters waits a good part of its time; what only computes takes what that leaves of the
 # processor, at idle priority. It is told of at the end, in one piece.
 IDLY := $(shell command -v chrt >/dev/null && echo chrt --idle 0 || echo nice -n 19)
+GO_ON := $(MAKE) --no-print-directory --keep-going
 together: $(READY) packages
-	@told=$$(mktemp); $(IDLY) $(MAKE) --no-print-directory --keep-going lint types simulation >$$told 2>&1 & computing=$$!; \
-	trap 'kill $$computing 2>/dev/null; rm -f $$told' EXIT; \
-	$(MAKE) --no-print-directory --keep-going component e2e; ran=$$?; \
+	@told=$$(mktemp); trap 'kill $$computing 2>/dev/null; rm -f $$told' EXIT; \
+	$(IDLY) $(GO_ON) lint types simulation >$$told 2>&1 & computing=$$!; \
+	$(GO_ON) component e2e; ran=$$?; \
 	wait $$computing; computed=$$?; cat $$told; exit $$((ran | computed))
 
 demo: $(READY)
@@ -42,10 +43,10 @@ types: $(READY)
 	MYPYPATH=tests $(BIN)/mypy -p model
 
 unit: $(READY)
-	$(PYTEST) -q -n auto -m "not component and not e2e" --ignore=tests/simulation --ignore=tests/model
+	$(PYTEST) -q -n 4 -m "not component and not e2e" --ignore=tests/simulation --ignore=tests/model
 
 component: $(READY) packages
-	$(PYTEST) -q -n auto --dist loadfile -m component
+	$(PYTEST) -q -n 4 --dist loadfile -m component
 
 simulation: $(READY)
 	$(PYTEST) -q -n auto -m "not component and not e2e" tests/simulation tests/model

@@ -37,9 +37,8 @@ def cluster(kubectl: Kubectl, namespace: str) -> Iterator[PostgresCluster]:
 def ctl(cluster: PostgresCluster) -> Patronictl:
     """On this machine."""
     password = {"PGPASSWORD": cluster.secret("-app")["password"]}
-    made = Patronictl(cluster.kubectl.env["KUBECONFIG"], cluster.namespace, cluster.name, password)
-    whole(cluster, made)
-    return made
+    cluster.wait_healthy()
+    return Patronictl(cluster.kubectl.env["KUBECONFIG"], cluster.namespace, cluster.name, password)
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +94,10 @@ def rest(cluster: PostgresCluster, member: str, path: str) -> requests.Response:
 
 
 def whole(cluster: PostgresCluster, ctl: Patronictl) -> str:
-    """Wait until all is well, and patronictl says so too. It is asked last: to poll with it costs a processor."""
-    cluster.wait_healthy()
-    return ctl.wait_healthy(3)
+    """Wait until all is well, and patronictl says so too. It is asked once: to poll with it costs a processor."""
+    primary = cluster.wait_healthy()
+    assert ctl.leader() == primary
+    return primary
 
 
 def synchronous(ctl: Patronictl) -> str:
