@@ -22,16 +22,16 @@ WRITTEN = f"{GROUP}/written"
 """Annotation on the sync object: when it was last written, for people; it makes every write a new version."""
 
 KEEP_ENDPOINTS = "control-plane.alpha.kubernetes.io/leader"
-"""Annotation that keeps the endpoints controller from deleting Endpoints without a Service."""
+"""Annotation on every lock object but the lock itself (with it the lock's address would not be mirrored into an
+EndpointSlice). The endpoints controller removes, whenever it starts, every Endpoints object that has no Service of its
+name, unless it carries this. The sync object tells who may be promoted: losing it could lose acknowledged writes."""
 
 CLAIM = f"{GROUP}/claim"
 """Annotation on the sync object: the standby that is about to take the lock of a silent leader. The leader meets it
 when it wants to change its synchronous set, and renews the lock before it overrides it."""
 
-# Requests by annotation on a PostgresCluster; removed once handled.
 REQUEST_SWITCHOVER = f"{GROUP}/switchover"
-REQUEST_RESTART = f"{GROUP}/restart"
-REQUEST_REINITIALIZE = f"{GROUP}/reinitialize"
+"""Annotation on a PostgresCluster: who shall lead; removed once handled."""
 REFUSED = f"{GROUP}/refused"
 """Annotation on the failover object: why the leader gave the last request back; absent when it was carried out."""
 

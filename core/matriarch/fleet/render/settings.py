@@ -15,9 +15,6 @@ from matriarch.spec.tags import wire_tags
 from matriarch.words import labels, names
 
 CHANGED_AT = f"{labels.GROUP}/settings-changed-at"
-NO_SERVICE_NEEDED = "control-plane.alpha.kubernetes.io/leader"
-"""The endpoints controller removes, whenever it starts, every Endpoints object that has no Service of its name, unless
-it carries this annotation. The sync object tells who may be promoted: losing it could lose acknowledged writes."""
 
 
 def settings(spec: Spec, cluster: str) -> dict[str, Any]:
@@ -90,12 +87,11 @@ def lock_objects(view: ClusterView, spec: Spec, sync: Mapping[str, str]) -> tupl
     """The Endpoints objects as they are first created, the sync object with what is known already. From then on they
     belong to the members."""
     cluster = view.name
-    state = {NO_SERVICE_NEEDED: ""}
+    state = {labels.KEEP_ENDPOINTS: ""}
     return (
         _endpoints(view, names.config_object(cluster), {**state, "config": as_annotation(settings(spec, cluster))}),
         _endpoints(view, names.failover_object(cluster), state),
         _endpoints(view, names.sync_object(cluster), {**state, **sync}),
-        # Not on the lock itself: with that annotation its address would not be mirrored to an EndpointSlice.
         _endpoints(view, names.lock_object(cluster), {}),
     )
 
