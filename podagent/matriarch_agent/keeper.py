@@ -48,9 +48,10 @@ class Keeper:
         self._sent_at = -1e9
         self._told_ttl = math.inf
         self._told_members: dict[str, str] = {}
-        self._confirmed_at: float | None = None
         """The least ttl, and all members of the failsafe topology, of the renewals that others may see: the last
         answered one, and those sent since, which may land at any time."""
+        self._confirmed_at: float | None = None
+        """When all others last agreed to a failsafe claim."""
         self._rest_until = -1e9
         self.lease_until: float | None = None
         self.lead = False

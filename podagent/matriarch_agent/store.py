@@ -165,8 +165,7 @@ class ClusterStore:
 
         A lost reply counts as success when the object holds exactly what was written.
         """
-        previous = self._seen.lock or self._seen.last_lock
-        body = records.acquire_body(self._me, renewal, previous)
+        body = records.acquire_body(self._me, renewal, self._seen.last_lock)
         await self._swap_lock(body, version, renewal, timeout)
 
     async def renew_lock(self, renewal: records.Renewal, timeout: float, confirmed_at: float | None = None) -> None:

@@ -25,17 +25,20 @@ class Output:
     def write(self, line: bytes) -> None:
         """Write a whole line, or lose it: when nobody reads, when the reader is gone."""
         try:
-            if self._own is None:
-                self._open()
-            if self._own is not None and (self._ready is None or self._ready.poll(0)):
-                # A long line may find room for its beginning only. The next one begins on a line of its own.
-                line = b"\n" + line if self._torn else line
-                self._torn = os.write(self._own, line) < len(line)
-                self.lost = self.lost + 1 if self._torn else 0
-                return
+            through = self._written(line)
         except OSError:
-            pass
-        self.lost += 1
+            through = False
+        self.lost = 0 if through else self.lost + 1
+
+    def _written(self, line: bytes) -> bool:
+        if self._own is None:
+            self._open()
+        if self._own is None or (self._ready is not None and not self._ready.poll(0)):
+            return False
+        # A long line may find room for its beginning only. The next one begins on a line of its own.
+        line = b"\n" + line if self._torn else line
+        self._torn = os.write(self._own, line) < len(line)
+        return not self._torn
 
     def _open(self) -> None:
         """Files do not make a writer wait, and are written where the others are. A socket cannot be opened anew, nor a

@@ -14,7 +14,7 @@ from matriarch.ha.documents import (
     read_reinitialize_request,
     read_restart_request,
 )
-from matriarch.ha.documents.wire import lsn_of
+from matriarch.ha.documents.wire import lsn_of, timeline_of
 from matriarch.words.errors import ConflictError, MatriarchError
 from matriarch_agent.ports import FailsafeClaim
 from matriarch_agent.rest import replies
@@ -137,12 +137,8 @@ def _claim(body: dict[str, Any]) -> FailsafeClaim | None:
         conn_url=conn_url,
         slots={slot: lsn for slot, lsn in positions.items() if lsn is not None},
         ttl=_seconds(body.get("ttl")),
-        timeline=_timeline(body.get("timeline")),
+        timeline=timeline_of(body),
     )
-
-
-def _timeline(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _seconds(value: object) -> float:

@@ -13,12 +13,12 @@ from matriarch.fleet.render.secrets import secrets
 from matriarch.fleet.render.services import services
 from matriarch.fleet.render.settings import lock_objects
 from matriarch.fleet.render.workload import disruption_budget, stateful_set
+from matriarch.fleet.stages.health import serves
 from matriarch.fleet.stages.kept import laid_down
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.words import labels, names
 
-LEADING = (labels.ROLE_PRIMARY, "standby_leader")
 FINALIZER = f"{labels.GROUP}/cleanup"
 """Holds the PostgresCluster until its pods are gone and its lock objects are removed: a member that is still alive
 would write them again, and a later cluster of that name would wait for a leader that is gone. A lesson of
@@ -69,7 +69,7 @@ def _primary_makes(view: ClusterView, name: str) -> bool:
     that its lease is over; and what people set with patronictl, a cluster that this one follows for one, is in no
     spec."""
     records = (names.lock_object(view.name), names.config_object(view.name))
-    return name in records and any(one.running and one.role in LEADING for one in view.members)
+    return name in records and any(serves(one) for one in view.members)
 
 
 def _applied(view: ClusterView, spec: Spec, replicas: int) -> Iterator[Manifest]:

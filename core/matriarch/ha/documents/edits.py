@@ -14,6 +14,8 @@ from matriarch.ha.standby_cluster import standby_cluster_from
 MAX_SETTINGS = 64 * 1024
 """Bytes. The settings share 256 KiB of annotations with the history."""
 
+_OTHERWISE = "give the API one (spec.restApi), or change the Endpoints object with kubectl or patronictl edit-config"
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -77,11 +79,9 @@ def check_commands(before: Mapping[str, Any], after: Mapping[str, Any], *, prote
     known = commands_from(after) in (commands_from(before), Commands())
     if protected or (known and _archive_commands(after) <= _archive_commands(before)):
         return None
-    return Refusal(
-        403,
-        "Programs (replica methods, bootstrap, callbacks, pre_promote, before_stop, archive_command) are taken only by "
-        "a REST API that asks for a password or a certificate: give it one, or change the Endpoints object with "
-        "kubectl or patronictl",
+    return _unknown(
+        "Programs (replica methods, bootstrap, callbacks, pre_promote, before_stop, archive_command) are",
+        "give it one, or change the Endpoints object with kubectl or patronictl",
     )
 
 
@@ -95,24 +95,21 @@ def check_standby(before: Mapping[str, Any], after: Mapping[str, Any], *, protec
     wanted = after.get("standby_cluster")
     if protected or wanted == before.get("standby_cluster") or standby_cluster_from(wanted) is None:
         return None
-    return Refusal(
-        403,
-        "standby_cluster is taken only by a REST API that asks for a password or a certificate: set spec.standby of "
-        "the PostgresCluster, give the API one (spec.restApi), or change the Endpoints object with kubectl or "
-        "patronictl edit-config",
-    )
+    return _unknown("standby_cluster is", f"set spec.standby of the PostgresCluster, {_OTHERWISE}")
 
 
 def check_access(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
     """Whether this REST API may change who is let into the databases. `protected`: it knows who asks."""
     if protected or _access(before) == _access(after):
         return None
-    return Refusal(
-        403,
-        "pg_hba and pg_ident are taken only by a REST API that asks for a password or a certificate: set spec.pgHba or "
-        "spec.pgIdent of the PostgresCluster, give the API one (spec.restApi), or change the Endpoints object with "
-        "kubectl or patronictl edit-config",
+    return _unknown(
+        "pg_hba and pg_ident are", f"set spec.pgHba or spec.pgIdent of the PostgresCluster, {_OTHERWISE}"
     )
+
+
+def _unknown(what: str, instead: str) -> Refusal:
+    """The API does not know who asks."""
+    return Refusal(403, f"{what} taken only by a REST API that asks for a password or a certificate: {instead}")
 
 
 def _access(document: Mapping[str, Any]) -> tuple[object, ...]:
