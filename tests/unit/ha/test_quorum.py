@@ -91,7 +91,7 @@ def histories(draw: st.DrawFn) -> list[tuple[str, object]]:
     return draw(st.lists(happening, min_size=1, max_size=30))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(histories())
 def test_no_history_lets_anybody_be_promoted_without_an_acknowledged_commit(history: list[tuple[str, object]]) -> None:
     site = Site(Promise(), frozenset(), 0, False, frozenset({frozenset()}))

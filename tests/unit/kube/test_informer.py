@@ -323,7 +323,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), steps=STEPS)
 def test_after_the_faults_the_copy_is_exact(seed: int, steps: list[tuple[str, str]]) -> None:
     """Whatever happened: the cache equals the server's state, and replaying what was told gives the same."""

@@ -83,7 +83,7 @@ async def test_what_is_no_whole_answer_is_broken(said: bytes) -> None:
     assert not caught.value.refused
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=60))
 async def test_no_bytes_raise_anything_else(said: bytes) -> None:
     async with listening(saying(b"HTTP/1.1 200 OK\r\n" + said)) as origin:

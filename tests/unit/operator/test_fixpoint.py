@@ -103,7 +103,7 @@ async def _take(world: World, what: str, value: Any) -> None:
                 await world.act()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS)
 def test_it_comes_to_rest_and_never_removes_the_primary_under_its_clients(steps: list[tuple[str, Any]]) -> None:
     asyncio.run(_story(steps))

@@ -130,7 +130,7 @@ async def test_what_is_no_request_is_told_so(nonsense: bytes) -> None:
     assert (400 <= status(answer) < 500 or status(answer) == 501) and len(called) == 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=80))
 async def test_no_bytes_stop_the_server(data: bytes) -> None:
     async with door(echo) as port:
