@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from matriarch.ha.actions import HandOver
+from matriarch.ha.quiet import at_once_from
 from matriarch.ha.rules.race import sync_active
-from matriarch.ha.rules.terminating import QUIET_S
 from matriarch.ha.view import View
 from matriarch.words.errors import ConflictError, MatriarchError, PostgresError, ProgramFailed
 
@@ -26,21 +26,28 @@ COMMAND_S = 60.0
 """Seconds for `pre_promote` and `before_stop`."""
 HURRIED_STOP_S = 0.7
 """Seconds for an orderly stop where all that is left of the pod's life is a second and a half."""
+HURRIED_QUIET_S = 0.6
+"""Seconds to be quiet there: what is left of the second that the deletion began, so that the handover ends in time."""
+LONGEST_QUIET_S = 4.0
+"""Seconds after which a handover goes on, though a renewal came again and again."""
 STOP_S = 2.0
 """Seconds that a stop may take without a renewal in between."""
 
 
 async def hand_over(agent: Agent, action: HandOver) -> None:
-    """Quiet second with the checkpoint in it, stop, see that a candidate has everything, release to it.
+    """Checkpoint and wait for a quiet moment, stop, see that a candidate has everything, release to it.
 
     When no candidate has it, the lock is kept: this member starts again, or comes back after its pod does.
     """
     agent.remember(own_stop=True)
     await before_stop(agent)
-    quiet = action.quiet_s if action.hurried else max(action.quiet_s, QUIET_S - agent.keeper.since_renewal(), 0.0)
-    agent.keeper.rest(quiet + STOP_S)
     bound = stop_within(agent, HURRIED_STOP_S if action.hurried else 0.0)
-    await asyncio.gather(asyncio.sleep(quiet), _checkpoint_first(agent, quiet if action.hurried else bound))
+    if action.hurried:
+        agent.keeper.rest(HURRIED_QUIET_S + STOP_S)
+        await asyncio.gather(asyncio.sleep(HURRIED_QUIET_S), _checkpoint_first(agent, HURRIED_QUIET_S))
+    else:
+        await _checkpoint_first(agent, bound)
+        await _quiet(agent, action.changed_at)
     ending = _Ending(agent, bound)
     try:
         await ending.closed_or_over()
@@ -131,6 +138,14 @@ def stop_within(agent: Agent, most: float = 0.0) -> float | None:
     settings = agent.settings()
     seconds = most or settings.primary_stop_timeout
     return seconds if settings.synchronous and seconds > 0 else None
+
+
+async def _quiet(agent: Agent, changed_at: float) -> None:
+    """Return when kube-proxy would apply a change at once. No renewal is made meanwhile where the lease allows it."""
+    end = agent.now() + LONGEST_QUIET_S
+    while (left := min(at_once_from((*agent.keeper.renewed, changed_at)), end) - agent.now()) > 0:
+        agent.keeper.rest(left + STOP_S)
+        await asyncio.sleep(left)
 
 
 async def _checkpoint_first(agent: Agent, within: float | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -45,7 +46,8 @@ class Keeper:
         self._make_renewal, self._settings, self._wake, self._log = make_renewal, settings, wake, log
         self._turn = asyncio.Lock()
         self._kick = asyncio.Event()
-        self._sent_at = -1e9
+        self.renewed: deque[float] = deque([-1e9], maxlen=4)
+        """When the last granted renewals were sent."""
         self._told_ttl = math.inf
         self._told_members: dict[str, str] = {}
         """The least ttl, and all members of the failsafe topology, of the renewals that others may see: the last
@@ -124,10 +126,6 @@ class Keeper:
         if self.lease_until is not None and self.lease_until - self._now() > seconds + self._settings().retry_timeout:
             self._rest_until = self._now() + seconds
 
-    def since_renewal(self) -> float:
-        """Seconds since the last renewal was sent."""
-        return self._now() - self._sent_at
-
     async def release(self, optime: int | None, successor: str | None = None) -> None:
         """Give the lock up; Postgres must not be writable any more."""
         self.set_lead(False)
@@ -185,7 +183,7 @@ class Keeper:
             return AGAIN_S
         if self._loop_hangs():
             return AGAIN_S
-        return max(self._sent_at + self._settings().loop_wait, self._rest_until) - self._now()
+        return max(self.renewed[-1] + self._settings().loop_wait, self._rest_until) - self._now()
 
     def _loop_hangs(self) -> bool:
         """Whether nobody decides any more. The lease then ends, and init's leash stops what nobody looks after."""
@@ -236,7 +234,8 @@ class Keeper:
             await self._tell_init()
 
     async def _granted(self, sent: float, renewal: Renewal) -> None:
-        self._sent_at, self._told_ttl = sent, renewal.ttl
+        self.renewed.append(sent)
+        self._told_ttl = renewal.ttl
         self._told_members = dict(renewal.failsafe or {})
         self.counts["granted"] += 1
         until = lease_end(sent, renewal.ttl)

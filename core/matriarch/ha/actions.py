@@ -245,13 +245,14 @@ class CreateLogicalSlots:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """Switchover from the leader's side: be quiet, checkpoint, stop fast, let the standbys have the last record,
+    """Switchover from the leader's side: checkpoint, be quiet, stop fast, let the standbys have the last record,
     release the lock."""
 
     candidate: str | None
-    quiet_s: float
+    changed_at: float
+    """When an EndpointSlice changed last, apart from renewals of the lock: see `ha/quiet.py`."""
     hurried: bool = False
-    """There is no time to be quiet for longer, nor for a checkpoint before the stop."""
+    """There is no time to be quiet for as long as it takes, nor for a checkpoint before the stop."""
 
 
 # --- fencing --------------------------------------------------------------------------------------------------------

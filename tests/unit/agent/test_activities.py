@@ -23,12 +23,14 @@ from matriarch.ha.actions import (
     SetSyncNames,
     WriteHistory,
 )
+from matriarch.ha.quiet import SYNC_S
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings, settings_from
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import HistoryEntry, LockView, Memory, Poll, PostgresView, SyncView, Upstream, View
 from matriarch.words.errors import NotRunning, ProgramFailed
 from matriarch.words.sync_names import NOBODY
+from matriarch_agent import handover
 from matriarch_agent.activities import carry_out
 from matriarch_agent.execute import AFTER_FAILURE_S, execute
 from matriarch_agent.ports import Archived
@@ -49,6 +51,7 @@ class Hand:
         """The keyword arguments of the last call, by name."""
         self.lock = LockView("demo-1", epoch=3)
         self.timeline = 1
+        self.renewed: tuple[float, ...] = (-1e9,)
         self._settings = settings or ClusterSettings()
         self._view = view
 
@@ -93,9 +96,6 @@ class Part:
     def build(self) -> View:
         return self._hand.view
 
-    def since_renewal(self) -> float:
-        return 100.0
-
     def say(self, reason: str, message: str, *, warning: bool = False) -> None:
         del message, warning
         self._hand.said.append(reason)
@@ -106,6 +106,8 @@ class Part:
 
     def __getattr__(self, name: str) -> Any:
         hand = self._hand
+        if name == "renewed":
+            return hand.renewed
         if name == "unanswered":
             return asyncio.Event()
         if self._name == "observer" and name == "postgres":
@@ -196,7 +198,7 @@ async def test_a_primary_that_had_to_be_killed_hands_over_where_nothing_can_be_m
     view = replace(leading(), sync=sync, settings=settings)
     hand = Hand(settings, view)
     hand.reply["poll"] = poll(*(answer(name, lsn=900) for name in heard))
-    await act(hand, HandOver(None, 0.0))
+    await act(hand, HandOver(None, -1e9))
     assert ("keeper.release None" in hand.did) is released
 
 
@@ -215,9 +217,30 @@ async def test_a_handover_writes_dirty_pages_while_writes_go_on_and_lets_go_last
     """A checkpoint comes before the stop, so that little is left to write while nobody is served."""
     hand = Hand(view=leading())
     hand.reply["poll"] = poll(answer("demo-0"), answer("demo-2"))
-    await act(hand, HandOver(None, 0.0))
+    await act(hand, HandOver(None, -1e9))
     order = [did for did in hand.did if did.startswith(("postgres.", "keeper.release"))]
     assert order == ["postgres.checkpoint", "postgres.stop", "keeper.release None"]
+
+
+async def test_a_handover_waits_for_a_moment_in_which_kube_proxy_applies_it_at_once() -> None:
+    hand = Hand(view=leading())
+    hand.reply["poll"] = poll(answer("demo-0"), answer("demo-2"))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    hand.now = lambda: 100.0 + loop.time() - began  # type: ignore[method-assign]
+    hand.renewed = (90.0, 100.2 - SYNC_S)
+    await act(hand, HandOver(None, 95.0))
+    assert hand.did[0] == "postgres.checkpoint"
+    assert "postgres.stop" in hand.did and loop.time() - began >= 0.2
+
+
+async def test_a_handover_goes_on_though_renewals_come_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "LONGEST_QUIET_S", 0.2)
+    hand = Hand(view=leading())
+    hand.reply["poll"] = poll(answer("demo-0"), answer("demo-2"))
+    hand.renewed = (1e9,)
+    await act(hand, HandOver(None, -1e9))
+    assert "postgres.stop" in hand.did
 
 
 async def test_what_the_archive_does_not_take_is_told_once() -> None:

@@ -1,15 +1,14 @@
-"""SIGTERM: how long a primary may be quiet depends on how long its pod may live."""
+"""SIGTERM: whether a primary hurries depends on how long its pod may live."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import ME, leading, members
+from unit.ha.views import ME, NOW, leading, members
 
 from matriarch.ha.actions import HandOver
 from matriarch.ha.decide import decide
 from matriarch.ha.documents.members import member_from_pod
-from matriarch.ha.rules.terminating import HURRIED_QUIET_S, QUIET_S
 from matriarch.ha.view import MemberView, Memory
 
 
@@ -22,13 +21,13 @@ MINE = replace(members("demo-1")[1], pod_uid=ME.pod_uid)
 
 
 @pytest.mark.parametrize("grace_s", [None, 30.0, 600.0])
-def test_a_pod_that_is_deleted_in_order_is_quiet_for_a_second(grace_s: float | None) -> None:
-    assert told(replace(MINE, grace_s=grace_s)) == (HandOver(None, QUIET_S),)
+def test_the_handover_of_a_pod_that_is_deleted_counts_from_the_deletion(grace_s: float | None) -> None:
+    assert told(replace(MINE, grace_s=grace_s)) == (HandOver(None, NOW),)
 
 
 @pytest.mark.parametrize("pods", [(), (replace(MINE, pod_uid="uid-of-the-next"),), (replace(MINE, grace_s=1.0),)])
 def test_a_pod_that_is_deleted_by_force_hurries(pods: tuple[MemberView, ...]) -> None:
-    assert told(*pods) == (HandOver(None, HURRIED_QUIET_S, hurried=True),)
+    assert told(*pods) == (HandOver(None, NOW, hurried=True),)
 
 
 def test_the_grace_is_that_of_a_deletion_under_way() -> None:

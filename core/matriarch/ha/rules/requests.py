@@ -6,7 +6,6 @@ from matriarch.ha.actions import ClearRequest, Decision, HandOver, PollPeers
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.polling import fresh_poll
 from matriarch.ha.rules.race import sync_active
-from matriarch.ha.rules.terminating import QUIET_S
 from matriarch.ha.scheduled import too_late
 from matriarch.ha.view import MemberView, PeerAnswer, Poll, View
 
@@ -62,9 +61,9 @@ def _hand_over(view: View, poll: Poll) -> Decision | None:
         heard = sum(a.reachable and a.running for a in voters)
         if heard <= view.sync.quorum:
             return _refuse(view, f"only {heard} of {len(voters)} voters answer, and {view.sync.quorum + 1} are needed")
-    quiet = max(0.0, QUIET_S - (view.now - view.memory.last_label_change))
     facts = f"to {request.candidate or 'the best replica'}"
-    return Decision((HandOver(request.candidate, quiet),), Reason.HANDING_OVER, facts, lead=True, wake_in=0.5)
+    step = HandOver(request.candidate, view.memory.last_label_change)
+    return Decision((step,), Reason.HANDING_OVER, facts, lead=True, wake_in=0.5)
 
 
 def _may_be_listed(view: View, name: str) -> bool:

@@ -7,13 +7,6 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.sync import relied_on
 from matriarch.ha.view import View
 
-QUIET_S = 1.1
-"""Seconds without a change of any EndpointSlice before a planned handover: kube-proxy applies at most one change a
-second, so the swap that follows a quiet second reaches clients at once (measured: 25 ms instead of a full second)."""
-
-HURRIED_QUIET_S = 0.6
-"""The same where the pod has two seconds to live: the deletion itself was a change, so what is left of its second is
-waited for, and the handover still ends in time."""
 SHORT_GRACE_S = 5.0
 
 
@@ -28,7 +21,8 @@ def terminating(view: View) -> Decision | None:
         return Decision((StopPostgres(),), Reason.TERMINATING, "stopping the leader of a paused cluster", True, 0.5)
     if view.postgres.in_recovery is False and view.holds_lease and view.lock_is_mine:
         hurried = _hurried(view)
-        step = HandOver(None, HURRIED_QUIET_S if hurried else QUIET_S, hurried)
+        # The deletion itself was a change: the pod no longer counts as ready.
+        step = HandOver(None, view.now, hurried)
         facts = "the pod is deleted by force" if hurried else "the pod is terminating"
         return Decision((step,), Reason.HANDING_OVER, facts, True, 0.5)
     if view.settings.standby_cluster is not None and view.holds_lease and view.lock_is_mine:
