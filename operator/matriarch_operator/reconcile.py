@@ -17,7 +17,7 @@ from matriarch.fleet.view import ClusterView, Facts, Passwords, observed
 from matriarch.kube.api import CLUSTERS, SECRETS, Kube
 from matriarch.spec.rest_api import missing
 from matriarch.spec.status import Status
-from matriarch.words.errors import ConflictError, MatriarchError, NotFound, RefusedError, TransientError
+from matriarch.words.errors import ConflictError, Forbidden, MatriarchError, NotFound, RefusedError, TransientError
 from matriarch_operator.execute import Executor, Outcome
 from matriarch_operator.metrics import LOOK_SECONDS, LOOKS
 from matriarch_operator.queue import KeyedQueue
@@ -179,13 +179,17 @@ class Reconciler:
         if view.spec is None or view.deleting:
             return view
         found: dict[str, frozenset[str] | None] = {}
+        refused: set[str] = set()
         for name, _ in view.spec.rest_api.secrets.values():
             try:
                 secret = await self._kube.get(SECRETS, view.namespace, name)
                 found[name] = frozenset(secret.get("data") or {})
             except NotFound:
                 found[name] = None
-        return replace(view, facts=replace(view.facts, missing=missing(view.spec.rest_api, found)))
+            except Forbidden:
+                refused.add(name)
+        lacking = missing(view.spec.rest_api, found)
+        return replace(view, facts=replace(view.facts, missing=lacking, refused=frozenset(refused)))
 
     async def verify(self, key: ClusterKey) -> None:
         """Reads a PostgresCluster itself: a watch that had a gap does not tell what disappeared in it."""

@@ -16,11 +16,12 @@ from matriarch.fleet.stages.scaling import Held, kept_volumes, replicas, scaling
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import requested, stalled, under_way
 from matriarch.fleet.view import ClusterView
+from matriarch.spec import rest_api
 from matriarch.spec.cluster import Spec
 from matriarch.spec.status import Status
 
 SECRETS_S = 10.0
-"""Between two looks for a Secret that is missing, in seconds: nothing tells when a person makes it."""
+"""Between two looks for a Secret that is missing or may not be read, in seconds: nothing tells when that changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,10 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...], undone: tuple
         f"{name} belongs to somebody else: remove it, or give this cluster another name" for name in wanted.clashes
     )
     volumes_left = (*kept_volumes(view, spec), *out_of_reach(view, spec))
-    troubles = (*trouble, *clashes, *volumes_left, *view.facts.missing, *unreadable(view))
+    secrets = (*view.facts.missing, *rest_api.unreadable(spec.rest_api, view.facts.refused))
+    troubles = (*trouble, *clashes, *volumes_left, *secrets, *unreadable(view))
     plan = _reported(view, actions, _procedure(view, spec, held), troubles, undone)
-    if view.facts.missing:
+    if secrets:
         plan = replace(plan, wake_after_s=min(plan.wake_after_s or SECRETS_S, SECRETS_S))
     return plan
 

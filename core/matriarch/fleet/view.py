@@ -44,6 +44,8 @@ class Facts:
     """Objects whose names we need and that belong to somebody else."""
     missing: tuple[str, ...] = ()
     """What the Secrets that the spec names lack, in sentences for a person."""
+    refused: frozenset[str] = frozenset()
+    """Names of those of them that the operator may not read: whether they lack something is not known."""
 
 
 @dataclass(frozen=True, slots=True)

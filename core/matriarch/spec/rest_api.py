@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -86,10 +87,13 @@ class RestApi(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 def missing(section: RestApi, found: Mapping[str, frozenset[str] | None]) -> tuple[str, ...]:
-    """What the named Secrets lack, in sentences for a person. `found`: their keys by name; None for an absent one."""
+    """What the named Secrets lack, in sentences for a person. `found`: their keys by name; None for an absent one.
+    Nothing is said of one that was not looked for with success."""
     sentences = []
     for path, (name, keys) in section.secrets.items():
-        present = found.get(name)
+        if name not in found:
+            continue
+        present = found[name]
         if present is None:
             sentences.append(f"{path}: there is no Secret {name}: create it with the keys {', '.join(keys)}")
             continue
@@ -97,3 +101,13 @@ def missing(section: RestApi, found: Mapping[str, frozenset[str] | None]) -> tup
         if absent:
             sentences.append(f"{path}: the Secret {name} lacks {', '.join(absent)}")
     return tuple(sentences)
+
+
+def unreadable(section: RestApi, refused: AbstractSet[str]) -> tuple[str, ...]:
+    """What a person has to be told of those of the named Secrets that the operator may not read."""
+    return tuple(
+        f"{path}: the operator may not read the Secret {name}: let its ServiceAccount `get` secrets in this namespace, "
+        "or name another Secret"
+        for path, (name, _) in section.secrets.items()
+        if name in refused
+    )

@@ -51,8 +51,7 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
             live is not None and belonging(live, view.name, view.uid) == "foreign"
         ):
             clashes.append(f"{kind} {name}")
-        elif kind == "StatefulSet" and live is not None and view.facts.missing:
-            # Its new pods would wait for the Secret: the members that run stay as they are until it is there.
+        elif kind == "StatefulSet" and live is not None and _would_wait(view, live):
             continue
         elif kind == "StatefulSet" and live is None and clashes and not view.lock.initialized:
             # A cluster that has never been waits until every name is its own: its members would write where another
@@ -62,6 +61,16 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
             actions.append(Apply(kind, intent, observed=live is not None))
     actions.extend(_superfluous(view, spec))
     return Wanted(tuple(actions), tuple(clashes))
+
+
+def _would_wait(view: ClusterView, live: Manifest) -> bool:
+    """Whether new pods would wait for a Secret, or might: the members that run stay as they are until it is there.
+
+    One that the operator may not read holds up nothing once the pods have it: the kubelet reads it for them.
+    """
+    volumes = (live["spec"]["template"].get("spec") or {}).get("volumes") or []
+    mounted = {one["secret"].get("secretName") for one in volumes if one.get("secret")}
+    return bool(view.facts.missing) or not view.facts.refused <= mounted
 
 
 def _primary_makes(view: ClusterView, name: str) -> bool:
