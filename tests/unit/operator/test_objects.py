@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Any
+
 import pytest
 from unit.operator.world import NAME, NAMESPACE, World
 
 from matriarch.kube import api
 from matriarch.words import labels
+from matriarch.words.errors import Forbidden
 
 MADE = (
     api.SERVICE_ACCOUNTS,
@@ -149,3 +153,76 @@ async def test_a_secret_that_a_person_made_is_used_and_one_without_a_password_is
     await world.settle()
     assert (await world.everything(api.SECRETS))["demo-app"]["data"] == whole["data"]
     assert (await world.status())["phase"] == "Running"
+
+
+async def test_what_the_applications_secret_says_follows_the_password_in_it(world: World) -> None:
+    before = (await world.everything(api.SECRETS))["demo-app"]["data"]
+    changed = {"password": _encoded("p:a\\s s/@é\n"), "note": _encoded("of a person"), "host": _encoded("elsewhere")}
+    await world.outside.patch(api.SECRETS, NAMESPACE, "demo-app", {"data": changed})
+    await world.settle()
+    after = (await world.everything(api.SECRETS))["demo-app"]["data"]
+    assert {key: after[key] for key in ("password", "note")} == {key: changed[key] for key in ("password", "note")}
+    assert {key: after[key] for key in ("username", "dbname", "host", "port")} == {
+        key: before[key] for key in ("username", "dbname", "host", "port")
+    }
+    assert _decoded(after["uri"]) == "postgresql://app:p%3Aa%5Cs%20s%2F%40%C3%A9@demo.db.svc:5432/app"
+    jdbc = "jdbc:postgresql://demo.db.svc:5432/app?user=app&password=p%3Aa%5Cs+s%2F%40%C3%A9"
+    assert _decoded(after["jdbc-uri"]) == jdbc
+    assert _decoded(after["pgpass"]) == "demo.db.svc:5432:app:app:p\\:a\\\\s s/@é\n"
+    assert not await world.look()
+
+
+async def test_another_user_or_database_of_a_persons_own_is_led_to(world: World) -> None:
+    mine = {"username": _encoded("shop"), "dbname": _encoded("wares")}
+    await world.outside.patch(api.SECRETS, NAMESPACE, "demo-app", {"data": mine})
+    await world.settle()
+    after = (await world.everything(api.SECRETS))["demo-app"]["data"]
+    assert (after["username"], after["dbname"]) == (mine["username"], mine["dbname"])
+    assert _decoded(after["uri"]).startswith("postgresql://shop:")
+    assert _decoded(after["uri"]).endswith("@demo.db.svc:5432/wares")
+    assert _decoded(after["pgpass"]).startswith("demo.db.svc:5432:wares:shop:")
+
+
+@pytest.mark.parametrize("password", ["", "a\nb", b"\xff"])
+async def test_a_password_that_cannot_be_spelled_changes_nothing(world: World, password: str | bytes) -> None:
+    await world.outside.patch(api.SECRETS, NAMESPACE, "demo-app", {"data": {"password": _encoded(password)}})
+    before = (await world.everything(api.SECRETS))["demo-app"]
+    await world.settle()
+    assert (await world.everything(api.SECRETS))["demo-app"] == before
+
+
+async def test_no_password_is_told_of_when_a_secret_cannot_be_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patch = type(world.kube).patch
+
+    async def refusing(client: Any, kind: api.Kind, *given: Any, **named: Any) -> api.Object:
+        if client is world.kube and kind is api.SECRETS:
+            raise Forbidden("secrets is forbidden")
+        return await patch(client, kind, *given, **named)
+
+    monkeypatch.setattr(type(world.kube), "patch", refusing)
+    await world.outside.patch(api.SECRETS, NAMESPACE, "demo-app", {"data": {"password": _encoded("hush-hush")}})
+    for _ in range(3):
+        await world.look()
+    degraded = {one["type"]: one for one in (await world.status())["conditions"]}["Degraded"]
+    assert degraded["message"] == "patch Secret demo-app: secrets is forbidden"
+    said = capsys.readouterr()
+    assert "hush" not in said.out + said.err
+    assert _encoded("hush-hush") not in said.out + said.err
+
+
+async def test_a_secret_that_nobody_can_change_is_left_alone(world: World) -> None:
+    fixed = {"immutable": True, "data": {"password": _encoded("fixed")}}
+    await world.outside.patch(api.SECRETS, NAMESPACE, "demo-app", fixed)
+    before = (await world.everything(api.SECRETS))["demo-app"]
+    await world.settle()
+    assert (await world.everything(api.SECRETS))["demo-app"] == before
+
+
+def _encoded(text: str | bytes) -> str:
+    return base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode()
+
+
+def _decoded(data: str) -> str:
+    return base64.b64decode(data).decode()

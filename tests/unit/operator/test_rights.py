@@ -71,6 +71,10 @@ async def _life(world: World) -> None:
     await world.outside.patch(
         api.STATEFUL_SETS, NAMESPACE, NAME, {"spec": {"updateStrategy": {"rollingUpdate": {"partition": 0}}}}
     )
+    await world.outside.delete(api.SECRETS, NAMESPACE, "demo-app")
+    world.start_operator()  # theirs had no label, by which its end would have been seen
+    await world.settle()
+    await world.outside.patch(api.SECRETS, NAMESPACE, "demo-app", {"data": {"password": "YQ=="}})
     await world.settle()
     await world.outside.delete(api.CLUSTERS, NAMESPACE, NAME)
     await world.settle()

@@ -9,7 +9,7 @@ from matriarch.fleet.actions import Action, Apply, Create, Delete, Manifest, Pat
 from matriarch.fleet.adopt import belonging
 from matriarch.fleet.difference import differs, sealed
 from matriarch.fleet.render.access import role, role_binding, service_account
-from matriarch.fleet.render.secrets import secrets
+from matriarch.fleet.render.secrets import respelled, secrets
 from matriarch.fleet.render.services import services
 from matriarch.fleet.render.settings import lock_objects
 from matriarch.fleet.render.workload import disruption_budget, stateful_set
@@ -43,6 +43,7 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
             clashes.append(f"{kind} {name}")
         elif view.child(kind, name) is None and not _primary_makes(view, name):
             actions.append(Create(kind, made))
+    actions.extend(_secret_that_follows(view, spec))
     actions.extend(_intruders(view))
     for intended in _applied(view, spec, replicas):
         kind, name = intended["kind"], intended["metadata"]["name"]
@@ -96,6 +97,21 @@ def _superfluous(view: ClusterView, spec: Spec) -> Iterator[Action]:
     budget = view.child("PodDisruptionBudget", view.name)
     if spec.instances == 1 and budget is not None and belonging(budget, view.name, view.uid) == "ours":
         yield Delete("PodDisruptionBudget", view.name, budget["metadata"]["uid"])
+
+
+def _secret_that_follows(view: ClusterView, spec: Spec) -> Iterator[Action]:
+    """Brings what the application's Secret says of the connection up to date with the password that a person gave it.
+
+    By compare-and-swap, so that it is that password. A Secret that was made without our labels stays as it was made.
+    """
+    name = names.app_secret(view.name)
+    live = view.own("Secret", name)
+    if live is None or live.get("immutable"):
+        return
+    changes = respelled(view, spec, live.get("data") or {})
+    if changes:
+        version = live["metadata"]["resourceVersion"]
+        yield Patch("Secret", name, {"metadata": {"resourceVersion": version}, "data": changes})
 
 
 def _intruders(view: ClusterView) -> Iterator[Action]:
