@@ -13,12 +13,12 @@ from matriarch.fleet.view import ClusterView
 CLAIM = "PersistentVolumeClaim"
 
 
-def claims(view: ClusterView) -> Iterator[tuple[int, Manifest]]:
-    """The members' claims with their ordinals, but for those that are being deleted."""
-    pattern = re.compile(rf"\A{VOLUME}-{re.escape(view.name)}-(\d{{1,4}})\Z")
+def claims(view: ClusterView, *, leaving: bool = False) -> Iterator[tuple[int, Manifest]]:
+    """The members' claims with their ordinals; `leaving`: also those that are being deleted and still there."""
+    pattern = re.compile(rf"\A{VOLUME}-{re.escape(view.name)}-(0|[1-9]\d{{0,3}})\Z")
     for (kind, name), claim in sorted(view.children.items(), key=lambda item: item[0]):
         match = pattern.match(name) if kind == CLAIM else None
-        if match is None or "deletionTimestamp" in claim["metadata"]:
+        if match is None or (not leaving and "deletionTimestamp" in claim["metadata"]):
             continue
         if belonging(claim, view.name, view.uid) != "foreign":
             yield int(match[1]), claim

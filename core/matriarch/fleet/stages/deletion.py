@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from matriarch.fleet.actions import Action, Delete, Patch
-from matriarch.fleet.adopt import belonging
-from matriarch.fleet.render.workload import VOLUME
+from matriarch.fleet.stages.claims import CLAIM, claims
 from matriarch.fleet.stages.kept import noted
 from matriarch.fleet.stages.objects import FINALIZER, own_metadata
 from matriarch.fleet.stages.step import Step
@@ -63,19 +62,12 @@ def _wipes(view: ClusterView) -> bool:
 
 
 def _leftovers(view: ClusterView) -> tuple[Action, ...]:
-    found: list[Action] = []
-    secrets = {
-        names.app_secret(view.name),
-        names.superuser_secret(view.name),
-        names.replication_secret(view.name),
-    }
-    for (kind, name), live in sorted(view.children.items()):
-        claim = kind == "PersistentVolumeClaim" and name.startswith(f"{VOLUME}-{view.name}-")
-        secret = kind == "Secret" and name in secrets
-        if _wipes(view) and (claim or secret) and belonging(live, view.name, view.uid) != "foreign":
-            found.append(Delete(kind, name, live["metadata"]["uid"]))
-    for name in names.lock_object_names(view.name):
-        live_lock = view.own("Endpoints", name)
-        if live_lock is not None:
-            found.append(Delete("Endpoints", name, live_lock["metadata"]["uid"]))
-    return tuple(found)
+    """What is to go with the cluster and is still there, also what is on its way out: the end waits for that."""
+    cluster = view.name
+    gone = [("Endpoints", name) for name in names.lock_object_names(cluster)]
+    if _wipes(view):
+        volumes = [(CLAIM, claim["metadata"]["name"]) for _, claim in claims(view, leaving=True)]
+        secrets = (names.app_secret(cluster), names.replication_secret(cluster), names.superuser_secret(cluster))
+        gone = [*volumes, *(("Secret", name) for name in secrets), *gone]
+    found = ((kind, name, view.own(kind, name)) for kind, name in gone)
+    return tuple(Delete(kind, name, live["metadata"]["uid"]) for kind, name, live in found if live is not None)
