@@ -10,6 +10,7 @@ from typing import Any
 from matriarch.fleet.actions import Manifest
 from matriarch.fleet.adopt import belonging
 from matriarch.fleet.member import Member, read_member
+from matriarch.fleet.sync_record import SyncRecord, read_sync
 from matriarch.spec.cluster import Spec
 from matriarch.spec.resource import check_name, read_spec, read_status
 from matriarch.spec.status import Status
@@ -53,8 +54,7 @@ class Lock:
     """The lock, as its annotations tell it. An absent object and an empty one look alike: nobody leads."""
 
     leader: str
-    sync_leader: str
-    sync_standbys: frozenset[str]
+    sync: SyncRecord
     initialized: bool
 
 
@@ -155,12 +155,9 @@ def _lock(name: str, children: Mapping[Key, Manifest]) -> Lock:
         found = children.get(("Endpoints", object_name))
         return (found["metadata"].get("annotations") or {}) if found is not None else {}
 
-    sync = annotations(names.sync_object(name))
-    standbys = sync.get("sync_standby") or ""
     return Lock(
         leader=annotations(names.lock_object(name)).get("leader") or "",
-        sync_leader=sync.get("leader") or "",
-        sync_standbys=frozenset(standby for standby in standbys.split(",") if standby),
+        sync=read_sync(annotations(names.sync_object(name))),
         initialized=bool(annotations(names.config_object(name)).get("initialize")),
     )
 

@@ -11,8 +11,9 @@ from unit.fleet.builders import a_view
 
 from matriarch.fleet.actions import Create, Patch
 from matriarch.fleet.plan import decide
-from matriarch.fleet.stages.kept import FROM_NOTES, LAST_SYNC, enough, forgotten, kept, noted, out_of_reach, taken_back
+from matriarch.fleet.stages.kept import FROM_NOTES, LAST_SYNC, forgotten, kept, noted, out_of_reach, taken_back
 from matriarch.fleet.stages.objects import ensure
+from matriarch.fleet.sync_record import SyncRecord, read_sync
 from matriarch.fleet.view import ClusterView, Key
 from matriarch.kube.api import Object
 from matriarch.words import labels
@@ -154,10 +155,15 @@ QUORUM = {"leader": "demo-0", "sync_standby": "demo-1,demo-2,demo-3", "quorum": 
         (SYNC | {"quorum": "many"}, {"demo-2"}, True),
     ],
 )
-def test_the_leader_or_enough_standbys_have_everything(
-    sync: dict[str, str], present: set[str], so: bool
-) -> None:
-    assert enough(sync, present) is so
+def test_the_leader_or_enough_standbys_have_everything(sync: dict[str, str], present: set[str], so: bool) -> None:
+    assert read_sync(sync).enough(present) is so
+
+
+def test_blanks_and_gaps_name_nobody() -> None:
+    told = {"leader": "demo-0", "sync_standby": " demo-1,, demo-2 ,", "quorum": "\u0661"}
+    assert read_sync(told) == SyncRecord("demo-0", ("demo-1", "demo-2"), 0)
+    view = a_cluster(sync=told | {"quorum": "1"})
+    assert view.lock.sync == read_sync(told | {"quorum": "1"}), "it is read once"
 
 
 def test_in_quorum_mode_votes_count() -> None:

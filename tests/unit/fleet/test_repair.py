@@ -14,6 +14,7 @@ from matriarch.fleet.actions import Delete
 from matriarch.fleet.stages.rollout import rollout
 from matriarch.fleet.stages.scaling import replicas, scaling
 from matriarch.fleet.stages.step import Step
+from matriarch.fleet.sync_record import SyncRecord
 from matriarch.fleet.view import ClusterView, Lock
 from matriarch.kube.api import Object
 
@@ -148,7 +149,7 @@ def _new_cluster(*pods: Object, leader: str = "", config: bool = True) -> Cluste
     children["Endpoints", "demo-config"] = {"metadata": {"name": "demo-config"}}
     if not config:
         del children["Endpoints", "demo-config"]
-    return replace(view, children=children, lock=Lock(leader, "", frozenset(), initialized=False))
+    return replace(view, children=children, lock=Lock(leader, SyncRecord(), initialized=False))
 
 
 SILENT = [_sick(f"demo-{ordinal}", state="", role="") for ordinal in range(3)]

@@ -13,6 +13,7 @@ from matriarch.fleet.actions import Delete
 from matriarch.fleet.plan import decide
 from matriarch.fleet.render.meta import all_labels
 from matriarch.fleet.stages.scaling import kept_volumes, replicas, scaling, volumes
+from matriarch.fleet.sync_record import SyncRecord, read_sync
 from matriarch.fleet.view import ClusterView, Key, observed
 from matriarch.kube.api import Object
 from matriarch.words import labels
@@ -124,8 +125,8 @@ def test_whom_those_that_go_leave_no_room_is_not_waited_for(leader: int, mode: s
     """demo-2 waits for the node of demo-3, which is to go: nobody would ever move."""
     pods = [_member(one, "primary" if one == leader else "replica") for one in (0, 1, 3)]
     view = _view(leader, *pods, _homeless(2), instances=3, synchronous={"mode": mode})
-    names = frozenset(one for one in listed.split(",") if one)
-    lock = replace(view.lock, sync_leader=f"demo-{leader}" if listed else "", sync_standbys=names)
+    told = {"leader": f"demo-{leader}", "sync_standby": listed} if listed else {}
+    lock = replace(view.lock, sync=read_sync(told))
     found, doing = _told(replace(view, lock=lock))
     assert found == count
     if (leader, mode) == (3, "on"):
@@ -138,7 +139,7 @@ def test_whom_those_that_go_leave_no_room_is_not_waited_for(leader: int, mode: s
 def test_a_member_that_has_its_node_is_waited_for() -> None:
     evicted = _homeless(2) | {"spec": {"nodeName": "n2"}}
     view = _view(0, _member(0, "primary"), _member(1, "replica"), evicted, _member(3, "replica"), instances=3)
-    lock = replace(view.lock, sync_leader="demo-0", sync_standbys=frozenset({"demo-1"}))
+    lock = replace(view.lock, sync=SyncRecord("demo-0", ("demo-1",)))
     assert _told(replace(view, lock=lock))[0] == 4
 
 

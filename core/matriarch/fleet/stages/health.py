@@ -84,7 +84,7 @@ def barred(view: ClusterView, member: Member) -> str:
         return ""
     if tags.no_failover or tags.failover_priority == 0:
         return f"{member.name} may not be promoted (tag noFailover, or failoverPriority 0)"
-    if (tags.no_sync or tags.sync_priority == 0) and view.spec.synchronous.enabled and view.lock.sync_leader:
+    if (tags.no_sync or tags.sync_priority == 0) and view.spec.synchronous.enabled and view.lock.sync.leader:
         # Only who is synchronous may be promoted, and it is never made so, not even for a request.
         return f"{member.name} may not be synchronous (tag noSync, or syncPriority 0)"
     source = next((one for one in view.members if one.ordinal == tags.replicate_from), None)
@@ -102,7 +102,8 @@ def nobody_by_tags(view: ClusterView) -> str:
 
 def synchronous(view: ClusterView) -> frozenset[str]:
     """The replicas that the present leader's commits wait for: for all of them, or in quorum mode for enough."""
-    return view.lock.sync_standbys if view.lock.sync_leader == view.lock.leader else frozenset()
+    sync = view.lock.sync
+    return frozenset(sync.standbys if sync.leader == view.lock.leader else ())
 
 
 def best_candidate(view: ClusterView, *, below: int | None = None) -> Member | None:

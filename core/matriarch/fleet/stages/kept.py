@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 
 from matriarch.fleet.actions import Manifest, Patch
 from matriarch.fleet.stages.claims import CLAIM, claims
 from matriarch.fleet.stages.health import serves
+from matriarch.fleet.sync_record import SyncRecord, read_sync
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.words import labels, names
@@ -53,7 +53,7 @@ def kept(view: ClusterView) -> Mapping[str, str]:
     told = decode_object(notes.pop()) or {}
     sync = {key: value for key in _KEYS if isinstance(value := told.get(key), str)}
     present = {names.member_name(view.name, ordinal) for ordinal, _ in claims(view)}
-    return sync if enough(sync, present) else {}
+    return sync if read_sync(sync).enough(present) else {}
 
 
 def laid_down(view: ClusterView) -> Mapping[str, str]:
@@ -84,21 +84,14 @@ def out_of_reach(view: ClusterView, spec: Spec) -> tuple[str, ...]:
     if view.lock.initialized or not spec.synchronous.wire_mode:
         return ()
     name = names.sync_object(view.name)
-    live = view.child_annotations("Endpoints", name)
-    sync = live if view.child("Endpoints", name) is not None else kept(view)
+    made = view.child("Endpoints", name) is not None
+    sync = view.lock.sync if made else read_sync(kept(view))
     members = {names.member_name(view.name, ordinal) for ordinal in range(spec.instances)}
-    if not sync.get("leader") or enough(sync, members):
+    if not sync.leader or sync.enough(members):
         return ()
-    from_notes = sync is not live or FROM_NOTES in live
+    from_notes = not made or FROM_NOTES in view.child_annotations("Endpoints", name)
     where = f"{LAST_SYNC} from the claims" if from_notes else f"leader from Endpoints {name}"
     return (f"{_told(sync)} are members, or remove the annotation {where} to do without",)
-
-
-def enough(sync: Mapping[str, str], present: AbstractSet[str]) -> bool:
-    """Whether those present have every acknowledged commit: the leader has, and so have any quorum + 1 of the standbys
-    together."""
-    leader = sync.get("leader")
-    return bool(leader) and (leader in present or len(present & set(_standbys(sync))) > _quorum(sync))
 
 
 def forgotten(view: ClusterView) -> tuple[Patch, ...]:
@@ -107,26 +100,16 @@ def forgotten(view: ClusterView) -> tuple[Patch, ...]:
     return _annotated(view, None) if served else ()
 
 
-def _told(sync: Mapping[str, str]) -> str:
-    leader, standbys, quorum = sync.get("leader", ""), _standbys(sync), _quorum(sync)
+def _told(sync: SyncRecord) -> str:
+    leader, quorum = sync.leader, sync.quorum
     if not quorum:
-        able = " and ".join((leader, *standbys))
+        able = " and ".join((leader, *sync.standbys))
         return f"of the kept volumes only those of {able} have all that was acknowledged: raise instances until some"
-    listed = ", ".join(standbys)
+    listed = ", ".join(sync.standbys)
     return (
         f"of the kept volumes only that of {leader}, or those of {quorum + 1} of {listed} together, have all that was "
         f"acknowledged: raise instances until {leader}, or so many of the others,"
     )
-
-
-def _standbys(sync: Mapping[str, str]) -> tuple[str, ...]:
-    listed = (name.strip() for name in sync.get("sync_standby", "").split(","))
-    return tuple(name for name in listed if name)
-
-
-def _quorum(sync: Mapping[str, str]) -> int:
-    text = sync.get("quorum", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 0
 
 
 def _text(sync: Mapping[str, str]) -> str:
