@@ -58,6 +58,13 @@ class Patch:
     body: Manifest
 
 
+def swapped(kind: str, live: Manifest, metadata: Manifest, **fields: Manifest) -> Patch:
+    """A compare-and-swap: these changes of its metadata and of other fields, if the object is still as observed."""
+    observed = live["metadata"]
+    versioned = {"resourceVersion": observed["resourceVersion"], **metadata}
+    return Patch(kind, observed["name"], {"metadata": versioned, **fields})
+
+
 @dataclass(frozen=True, slots=True)
 class Delete:
     """Delete exactly the object that was observed: `uid` is a precondition. `grace_s` in seconds, None for its own.

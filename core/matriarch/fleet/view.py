@@ -106,6 +106,13 @@ class ClusterView:
             return member.role
         return member.role if member.role == "standby_leader" else labels.ROLE_PRIMARY
 
+    def age_s(self, moment: object) -> float | None:
+        """Seconds since a moment in RFC 3339, by our clock; None for what is no such moment."""
+        try:
+            return (self.facts.now - datetime.fromisoformat(str(moment))).total_seconds()
+        except (ValueError, TypeError):
+            return None
+
     def child(self, kind: str, name: str) -> Manifest | None:
         """An observed object, or None."""
         return self.children.get((kind, name))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from matriarch.fleet.actions import Action, Delete, Patch
+from matriarch.fleet.actions import Action, Delete, swapped
 from matriarch.fleet.stages.claims import CLAIM, claims
 from matriarch.fleet.stages.kept import noted
-from matriarch.fleet.stages.objects import FINALIZER, own_metadata
+from matriarch.fleet.stages.objects import FINALIZER
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
 from matriarch.words import names
@@ -32,7 +30,7 @@ def deletion(view: ClusterView) -> Step | None:
         return Step(phase, f"waiting for {len(view.members)} pod(s) to stop", _pods(view), wake_after_s=5.0)
     leftovers = _leftovers(view)
     notes = () if _wipes(view) or not leftovers else noted(view)
-    if notes and _age_s(view) > NOTES_S:
+    if notes and (view.age_s(view.resource["metadata"].get("deletionTimestamp")) or 0.0) > NOTES_S:
         # They are tried once more: what is on the volumes is worth more with them, and the cluster has to end.
         return Step(phase, "removing the lock objects", (*notes, *leftovers), wake_after_s=2.0)
     if notes:
@@ -40,17 +38,7 @@ def deletion(view: ClusterView) -> Step | None:
     if leftovers:
         return Step(phase, "removing the lock objects and what reclaimPolicy names", leftovers, wake_after_s=2.0)
     rest = [one for one in view.resource["metadata"]["finalizers"] if one != FINALIZER]
-    release = Patch("PostgresCluster", view.name, own_metadata(view, {"finalizers": rest}))
-    return Step(phase, "done", (release,))
-
-
-def _age_s(view: ClusterView) -> float:
-    """Seconds since somebody deleted the PostgresCluster, by the API server's clock and ours."""
-    try:
-        asked = datetime.fromisoformat(str(view.resource["metadata"].get("deletionTimestamp")))
-        return (view.facts.now - asked).total_seconds()
-    except (ValueError, TypeError):
-        return 0.0
+    return Step(phase, "done", (swapped("PostgresCluster", view.resource, {"finalizers": rest}),))
 
 
 def _pods(view: ClusterView) -> tuple[Action, ...]:

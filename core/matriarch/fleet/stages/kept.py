@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from matriarch.fleet.actions import Manifest, Patch
+from matriarch.fleet.actions import Manifest, Patch, swapped
 from matriarch.fleet.stages.claims import CLAIM, claims
 from matriarch.fleet.stages.health import serves
 from matriarch.fleet.sync_record import SyncRecord, read_sync
@@ -74,9 +74,7 @@ def taken_back(view: ClusterView) -> tuple[Patch, ...]:
         return ()
     if any(_note(claim) for _, claim in claims(view)):
         return ()
-    version = live["metadata"]["resourceVersion"]
-    emptied = dict.fromkeys((*_KEYS, FROM_NOTES))
-    return (Patch("Endpoints", name, {"metadata": {"resourceVersion": version, "annotations": emptied}}),)
+    return (swapped("Endpoints", live, {"annotations": dict.fromkeys((*_KEYS, FROM_NOTES))}),)
 
 
 def out_of_reach(view: ClusterView, spec: Spec) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from matriarch.fleet.actions import Action, Apply, Create, Delete, Manifest, Patch
+from matriarch.fleet.actions import Action, Apply, Create, Delete, Manifest, Patch, swapped
 from matriarch.fleet.adopt import belonging
 from matriarch.fleet.difference import differs, sealed
 from matriarch.fleet.render.access import role, role_binding, service_account
@@ -110,8 +110,7 @@ def _secret_that_follows(view: ClusterView, spec: Spec) -> Iterator[Action]:
         return
     changes = respelled(view, spec, live.get("data") or {})
     if changes:
-        version = live["metadata"]["resourceVersion"]
-        yield Patch("Secret", name, {"metadata": {"resourceVersion": version}, "data": changes})
+        yield swapped("Secret", live, {}, data=changes)
 
 
 def _intruders(view: ClusterView) -> Iterator[Action]:
@@ -139,12 +138,7 @@ def finalizer(view: ClusterView) -> Patch | None:
     present = view.resource["metadata"].get("finalizers") or []
     if FINALIZER in present:
         return None
-    return Patch("PostgresCluster", view.name, own_metadata(view, {"finalizers": [*present, FINALIZER]}))
-
-
-def own_metadata(view: ClusterView, change: Manifest) -> Manifest:
-    """A compare-and-swap of the PostgresCluster's metadata."""
-    return {"metadata": {"resourceVersion": view.resource["metadata"]["resourceVersion"], **change}}
+    return swapped("PostgresCluster", view.resource, {"finalizers": [*present, FINALIZER]})
 
 
 def stale(view: ClusterView) -> tuple[Delete, ...]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 
-from matriarch.fleet.actions import Note, Patch, Restart
+from matriarch.fleet.actions import Note, Patch, Restart, swapped
 from matriarch.fleet.member import Member
 from matriarch.fleet.render.settings import CHANGED_AT, as_annotation, merged
 from matriarch.fleet.stages.health import unwell
@@ -28,8 +27,7 @@ def change_settings(view: ClusterView, spec: Spec) -> Patch | None:
     if wanted == document or unreadable(view):
         return None
     annotations = {"config": as_annotation(wanted), CHANGED_AT: view.facts.now.isoformat()}
-    version = live["metadata"]["resourceVersion"]
-    return Patch("Endpoints", name, {"metadata": {"resourceVersion": version, "annotations": annotations}})
+    return swapped("Endpoints", live, {"annotations": annotations})
 
 
 def unreadable(view: ClusterView) -> tuple[str, ...]:
@@ -106,11 +104,6 @@ def _changes(member: Member) -> str:
 
 def _settling(view: ClusterView, spec: Spec) -> float:
     """Seconds until every member has certainly read the last change: before that, the order would be a guess."""
-    text = view.child_annotations("Endpoints", names.config_object(view.name)).get(CHANGED_AT)
-    try:
-        changed = datetime.fromisoformat(text) if text else None
-        age = (view.facts.now - changed).total_seconds() if changed else None
-    except (ValueError, TypeError):
-        return 0.0
+    age = view.age_s(view.child_annotations("Endpoints", names.config_object(view.name)).get(CHANGED_AT))
     period = 2.0 * spec.failover.loop_wait
     return period - age if age is not None and 0 <= age < period else 0.0

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Literal
 
 import msgspec
 
-from matriarch.fleet.actions import Action, Note, Patch
+from matriarch.fleet.actions import Action, Note, Patch, swapped
 from matriarch.fleet.stages.health import may_lead, serves
-from matriarch.fleet.stages.objects import own_metadata
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.status import SwitchoverStatus
@@ -54,7 +52,7 @@ def under_way(view: ClusterView) -> Step | None:
         return _behind_another(view, pending, asked) if open_request else _write(view, pending)
     if not open_request and leader:
         return _finished(view, pending, "Refused", _refusal(view, asked.get(labels.REFUSED)))
-    if open_request and _age(view, pending.requested_at) > TIMEOUT_S and _untouched(view):
+    if open_request and _overdue(view, pending) and _untouched(view):
         withdraw = _patch(view, {"leader": None, "member": None, "scheduled_at": None})
         step = _finished(view, pending, "Refused", f"nobody took the request up within {TIMEOUT_S:.0f} s")
         return replace(step, actions=(*withdraw, *step.actions))
@@ -68,7 +66,7 @@ def stalled(view: ClusterView, step: Step) -> bool:
     if pending is None or pending.outcome != "Pending" or step.actions or step.switchover is not None:
         return False
     serving = view.leader is not None and serves(view.leader)
-    return not serving and _age(view, pending.requested_at) > TIMEOUT_S
+    return not serving and _overdue(view, pending)
 
 
 def _untouched(view: ClusterView) -> bool:
@@ -105,7 +103,8 @@ def attempt_pause(view: ClusterView) -> float:
     last = view.status.last_switchover
     if last is None or last.outcome != "Refused" or last.requested_by == "user":
         return 0.0
-    return max(0.0, PAUSE_BETWEEN_S - _age(view, last.finished_at))
+    age = view.age_s(last.finished_at)
+    return 0.0 if age is None else max(0.0, PAUSE_BETWEEN_S - age)
 
 
 def _behind_another(view: ClusterView, pending: SwitchoverStatus, other: Mapping[str, str]) -> Step:
@@ -114,7 +113,7 @@ def _behind_another(view: ClusterView, pending: SwitchoverStatus, other: Mapping
     if other.get("scheduled_at"):
         objection = f"one is scheduled for {other['scheduled_at'][:40]}: cancel it first (patronictl flush)"
         return _finished(view, pending, "Refused", objection)
-    if _age(view, pending.requested_at) > TIMEOUT_S:
+    if _overdue(view, pending):
         return _finished(view, pending, "Refused", "another request is pending in the failover object")
     return Step(PHASE, "waiting for the end of another request in the failover object", wake_after_s=1.0)
 
@@ -146,12 +145,9 @@ def _write(view: ClusterView, pending: SwitchoverStatus) -> Step:
 
 
 def _patch(view: ClusterView, annotations: dict[str, str | None]) -> tuple[Patch, ...]:
-    name = names.failover_object(view.name)
-    live = view.child("Endpoints", name)
-    if live is None:  # it is made again in this very look; the request follows at the next
-        return ()
-    version = live["metadata"]["resourceVersion"]
-    return (Patch("Endpoints", name, {"metadata": {"resourceVersion": version, "annotations": annotations}}),)
+    live = view.child("Endpoints", names.failover_object(view.name))
+    # One that is not there is made again in this very look; the request follows at the next.
+    return () if live is None else (swapped("Endpoints", live, {"annotations": annotations}),)
 
 
 def _succeeded(view: ClusterView, pending: SwitchoverStatus, leader: str) -> Step:
@@ -171,8 +167,8 @@ def _finished(
     )
     actions: tuple[Action, ...] = ()
     if request.requested_by == "user" and _wish(view) == request.to:
-        change = own_metadata(view, {"annotations": {labels.REQUEST_SWITCHOVER: None}})
-        actions = (Patch("PostgresCluster", view.name, change),)
+        withdrawn = {"annotations": {labels.REQUEST_SWITCHOVER: None}}
+        actions = (swapped("PostgresCluster", view.resource, withdrawn),)
     warning = outcome == "Refused"
     text = f"switchover refused: {message}" if warning else message
     note = Note("SwitchoverRefused" if warning else "SwitchoverSucceeded", text, warning)
@@ -185,8 +181,7 @@ def _refusal(view: ClusterView, said: str | None) -> str:
     return reason[:300] if reason else "the primary gave the request back: no replica was able to take over"
 
 
-def _age(view: ClusterView, moment: str) -> float:
-    try:
-        return (view.facts.now - datetime.fromisoformat(moment)).total_seconds()
-    except (ValueError, TypeError):
-        return float("inf")
+def _overdue(view: ClusterView, request: SwitchoverStatus) -> bool:
+    """Whether it has waited for longer than any handover takes."""
+    age = view.age_s(request.requested_at)
+    return age is None or age > TIMEOUT_S
