@@ -241,10 +241,7 @@ class Executor:
         except ConflictError:
             await self._refresh(key, kind, action.name)
             raise
-        if kind is api.CLUSTERS:
-            self._put_cluster(key, found)
-        else:
-            self._store.put_child(key, kind, found)
+        self._seen(key, kind, found)
 
     async def _delete(self, key: ClusterKey, action: Delete) -> None:
         kind = KINDS[action.kind]
@@ -258,7 +255,7 @@ class Executor:
                 grace_period_s=action.grace_s,
             )
         except NotFound:
-            self._store.drop_child(key, kind, action.name)
+            self._gone(key, kind, action.name)
             return
         await self._refresh(key, kind, action.name)
 
@@ -266,20 +263,22 @@ class Executor:
         try:
             found = await self._kube.get(kind, key[0], name)
         except NotFound:
-            if kind is api.CLUSTERS:
-                self._store.drop_cluster(key)
-            else:
-                self._store.drop_child(key, kind, name)
-            return
-        if kind is api.CLUSTERS:
-            self._put_cluster(key, found)
+            self._gone(key, kind, name)
         else:
-            self._store.put_child(key, kind, found)
+            self._seen(key, kind, found)
 
-    def _put_cluster(self, key: ClusterKey, found: Object) -> None:
-        """A PostgresCluster whose last finalizer has gone is deleted by the very patch that removed it."""
+    def _seen(self, key: ClusterKey, kind: Kind, found: Object) -> None:
         metadata = found["metadata"]
-        if "deletionTimestamp" in metadata and not metadata.get("finalizers"):
+        if kind is not api.CLUSTERS:
+            self._store.put_child(key, kind, found)
+        elif "deletionTimestamp" in metadata and not metadata.get("finalizers"):
+            # A PostgresCluster whose last finalizer has gone is deleted by the very patch that removed it.
             self._store.drop_cluster(key)
         else:
             self._store.put_cluster(found)
+
+    def _gone(self, key: ClusterKey, kind: Kind, name: str) -> None:
+        if kind is api.CLUSTERS:
+            self._store.drop_cluster(key)
+        else:
+            self._store.drop_child(key, kind, name)

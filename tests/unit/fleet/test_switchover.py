@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from unit.fleet.builders import FACTS, NOW, resource
+from msgspec.structs import replace as replace_status
+from unit.fleet.builders import FACTS, NOW, a_pod, a_rolling_view, resource
 
 from matriarch.fleet.actions import Patch
-from matriarch.fleet.stages.switchover import REQUEST_ID, TIMEOUT_S, under_way
+from matriarch.fleet.stages.switchover import REQUEST_ID, TIMEOUT_S, hand_over, under_way
 from matriarch.fleet.view import ClusterView, Key, observed
 from matriarch.kube.api import Object
+from matriarch.spec.status import SwitchoverStatus
 from matriarch.words import labels
 
 
@@ -50,3 +53,24 @@ def test_a_request_that_nobody_takes_up_is_withdrawn() -> None:
 def test_a_handover_that_takes_long_keeps_its_request(view: ClusterView) -> None:
     """In a pause only the request lets the candidate take the lock: without it nobody would lead any more."""
     assert not withdrawn(view)
+
+
+@pytest.mark.parametrize(
+    ("refused_s", "below", "doing", "wake"),
+    [
+        (None, None, "switchover from demo-0 to demo-1 requested", None),
+        (10, None, "it goes", 20.0),
+        (40, None, "switchover from demo-0 to demo-2 requested", None),
+        (None, 1, "it goes: no member is able to take over", None),
+    ],
+)
+def test_a_procedure_asks_again_after_a_pause_and_another_member_first(
+    refused_s: int | None, below: int | None, doing: str, wake: float | None
+) -> None:
+    view = a_rolling_view(*(a_pod(f"demo-{n}", "old", role="replica" if n else "primary") for n in range(3)))
+    if refused_s is not None:
+        at = (NOW - timedelta(seconds=refused_s)).isoformat()
+        last = SwitchoverStatus(at, "rollout", "demo-0", "Refused", to="demo-1", finished_at=at)
+        view = replace(view, status=replace_status(view.status, last_switchover=last))
+    step = hand_over(view, "scaling", "Scaling", "it goes", below=below)
+    assert (step.phase == "Scaling", step.doing, step.wake_after_s) == ("requested" not in doing, doing, wake)

@@ -48,20 +48,20 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
     for intended in _applied(view, spec, replicas):
         kind, name = intended["kind"], intended["metadata"]["name"]
         live, intent = view.child(kind, name), sealed(intended)
-        if (kind, name) in view.facts.foreign or (
-            live is not None and belonging(live, view.name, view.uid) == "foreign"
-        ):
+        if (kind, name) in view.facts.foreign or (live is not None and view.own(kind, name) is None):
             clashes.append(f"{kind} {name}")
-        elif kind == "StatefulSet" and live is not None and _would_wait(view, live):
-            continue
-        elif kind == "StatefulSet" and live is None and clashes and not view.lock.initialized:
-            # A cluster that has never been waits until every name is its own: its members would write where another
-            # cluster, called `<this one>-config` or so, keeps its lock.
+        elif kind == "StatefulSet" and (_would_meet(view, clashes) if live is None else _would_wait(view, live)):
             continue
         elif live is None or differs(intent, live):
             actions.append(Apply(kind, intent, observed=live is not None))
     actions.extend(_superfluous(view, spec))
     return Wanted(tuple(actions), tuple(clashes))
+
+
+def _would_meet(view: ClusterView, clashes: list[str]) -> bool:
+    """Whether the members of a cluster that has never been would write where another one, called `<this one>-config` or
+    so, keeps its lock: it waits until every name is its own."""
+    return bool(clashes) and not view.lock.initialized
 
 
 def _would_wait(view: ClusterView, live: Manifest) -> bool:
@@ -129,8 +129,7 @@ def _intruders(view: ClusterView) -> Iterator[Action]:
 
 def _own_spec(view: ClusterView, kind: str, name: str) -> Manifest:
     """The spec of an observed object; an empty one when it is absent or somebody else's."""
-    live = view.child(kind, name)
-    return {} if live is None or belonging(live, view.name, view.uid) == "foreign" else live.get("spec") or {}
+    return (view.own(kind, name) or {}).get("spec") or {}
 
 
 def finalizer(view: ClusterView) -> Patch | None:

@@ -9,10 +9,10 @@ wherever an operator was killed.
 from __future__ import annotations
 
 from matriarch.fleet.member import Member
-from matriarch.fleet.stages.health import behind, best_candidate, is_well, nobody_by_tags, unwell
+from matriarch.fleet.stages.health import behind, is_well, nobody_by_tags, unwell
 from matriarch.fleet.stages.repair import PHASE, outdated, repair, replacing, template_seen
 from matriarch.fleet.stages.step import Step
-from matriarch.fleet.stages.switchover import attempt_pause, begin
+from matriarch.fleet.stages.switchover import hand_over
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 
@@ -39,7 +39,7 @@ def rollout(view: ClusterView, spec: Spec) -> Step | None:
     if replicas:
         most_lagged = max(replicas, key=lambda member: (behind(view, member), member.ordinal))
         return replacing(most_lagged, "its template changed")
-    return _hand_over(view, old[0])
+    return _replace_leader(view, old[0])
 
 
 def _way_out(view: ClusterView, old: list[Member]) -> str:
@@ -48,15 +48,9 @@ def _way_out(view: ClusterView, old: list[Member]) -> str:
     return f"; still with the old template: {', '.join(sick)}, a pod that is deleted gets the new one" if sick else ""
 
 
-def _hand_over(view: ClusterView, leader: Member) -> Step:
+def _replace_leader(view: ClusterView, leader: Member) -> Step:
     nobody = nobody_by_tags(view)
     if nobody:
         # To wait for another one would be to wait for ever. Its Postgres restarts, and it leads again.
         return replacing(leader, f"its template changed; the primary is replaced in place, since {nobody}")
-    pause = attempt_pause(view)
-    if pause > 0:
-        return Step(PHASE, f"{leader.name} shall hand over before it is replaced", wake_after_s=pause)
-    target = best_candidate(view)
-    if target is None:
-        return Step(PHASE, f"{leader.name} shall hand over before it is replaced: no member is able to take over")
-    return begin(view, target.name, "rollout")
+    return hand_over(view, "rollout", PHASE, f"{leader.name} shall hand over before it is replaced")

@@ -9,7 +9,6 @@ from matriarch.fleet.render.workload import claim_name
 from matriarch.fleet.stages.claims import CLAIM, claims
 from matriarch.fleet.stages.health import (
     barred,
-    best_candidate,
     is_well,
     never_initialised,
     serves,
@@ -19,7 +18,7 @@ from matriarch.fleet.stages.health import (
 )
 from matriarch.fleet.stages.repair import repair
 from matriarch.fleet.stages.step import Step
-from matriarch.fleet.stages.switchover import attempt_pause, begin
+from matriarch.fleet.stages.switchover import hand_over
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.spec.quantity import parse_quantity
@@ -84,7 +83,7 @@ def _live_replicas(view: ClusterView) -> int | None:
 def scaling(view: ClusterView, spec: Spec, held: Held) -> Step | None:
     """Hands over when the primary is to be scaled away, and waits for members that come or go."""
     if held.primary_goes:
-        return _hand_over(view, spec, held)
+        return _release_leader(view, spec, held)
     if held.because:
         # What it waits for may be a pod that only its new template will cure.
         return repair(view, spec) or Step(PHASE, held.because)
@@ -94,19 +93,13 @@ def scaling(view: ClusterView, spec: Spec, held: Held) -> Step | None:
     return None
 
 
-def _hand_over(view: ClusterView, spec: Spec, held: Held) -> Step:
+def _release_leader(view: ClusterView, spec: Spec, held: Held) -> Step:
     if view.paused:
         return Step(PHASE, f"{held.because}: waiting, as the cluster is paused")
     hindered = [barred(view, member) for member in view.members if member.ordinal < spec.instances]
     if hindered and all(hindered):
         return Step(PHASE, f"{held.because}: of those that stay nobody may take over: {'; '.join(hindered)}")
-    pause = attempt_pause(view)
-    if pause > 0:
-        return Step(PHASE, f"{held.because}: it shall hand over first", wake_after_s=pause)
-    target = best_candidate(view, below=spec.instances)
-    if target is None:
-        return Step(PHASE, f"{held.because}: it shall hand over first, and no member is able to take over")
-    return begin(view, target.name, "scaling")
+    return hand_over(view, "scaling", PHASE, f"{held.because}, so it shall hand over first", below=spec.instances)
 
 
 def volumes(view: ClusterView, spec: Spec) -> tuple[Patch | Delete, ...]:

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from matriarch.fleet.actions import Action, Note, Patch, swapped
-from matriarch.fleet.stages.health import may_lead, serves
+from matriarch.fleet.stages.health import best_candidate, may_lead, serves
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.status import SwitchoverStatus
@@ -98,7 +98,21 @@ def begin(view: ClusterView, target: str, asker: Literal["user", "rollout", "sca
     return Step(PHASE, f"switchover from {request.origin} to {target} requested", switchover=request)
 
 
-def attempt_pause(view: ClusterView) -> float:
+def hand_over(
+    view: ClusterView, asker: Literal["rollout", "scaling"], phase: str, because: str, *, below: int | None = None
+) -> Step:
+    """For a procedure: asks the best member to take over, of those with an ordinal `below`, or waits until one is able
+    to. `because` tells a person why."""
+    pause = _attempt_pause(view)
+    if pause > 0:
+        return Step(phase, because, wake_after_s=pause)
+    target = best_candidate(view, below=below)
+    if target is None:
+        return Step(phase, f"{because}: no member is able to take over")
+    return begin(view, target.name, asker)
+
+
+def _attempt_pause(view: ClusterView) -> float:
     """Seconds until a procedure may try again after its last switchover was refused; 0 when it may now."""
     last = view.status.last_switchover
     if last is None or last.outcome != "Refused" or last.requested_by == "user":
