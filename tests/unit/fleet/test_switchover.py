@@ -11,7 +11,7 @@ from msgspec.structs import replace as replace_status
 from unit.fleet.builders import FACTS, NOW, a_pod, a_rolling_view, resource
 
 from matriarch.fleet.actions import Patch
-from matriarch.fleet.stages.switchover import REQUEST_ID, TIMEOUT_S, hand_over, under_way
+from matriarch.fleet.stages.switchover import REQUEST_ID, TIMEOUT_S, begin, hand_over, under_way
 from matriarch.fleet.view import ClusterView, Key, observed
 from matriarch.kube.api import Object
 from matriarch.spec.status import SwitchoverStatus
@@ -74,3 +74,15 @@ def test_a_procedure_asks_again_after_a_pause_and_another_member_first(
         view = replace(view, status=replace_status(view.status, last_switchover=last))
     step = hand_over(view, "scaling", "Scaling", "it goes", below=below)
     assert (step.phase == "Scaling", step.doing, step.wake_after_s) == ("requested" not in doing, doing, wake)
+
+
+@pytest.mark.parametrize("leader", ["demo-9", "x" * 300])
+def test_a_leader_without_a_pod_hands_over_to_nobody(leader: str) -> None:
+    """Whoever succeeds it meanwhile would look like the outcome; and a name may be of any length."""
+    pods = (a_pod(f"demo-{n}", "old") for n in range(2))
+    step = begin(a_rolling_view(*pods, leader=leader), "any", "user")
+    assert step.switchover is not None and step.switchover.origin == ""
+    view = a_rolling_view(*(a_pod(f"demo-{n}", "old") for n in range(2)), leader="demo-1")
+    after = under_way(replace(view, status=replace_status(view.status, last_switchover=step.switchover)))
+    assert after is not None and after.switchover is not None
+    assert after.switchover.message == "the cluster has no primary at the moment: wait for one"

@@ -226,6 +226,31 @@ async def test_a_request_waits_for_another_one_no_longer_than_three_minutes(worl
     assert (last["outcome"], last["message"]) == ("Refused", "another request is pending in the failover object")
 
 
+async def test_a_request_that_waits_is_dropped_with_its_annotation(world: World) -> None:
+    await _request(world, {"leader": "demo-0", "member": "demo-1"})
+    await world.annotate(labels.REQUEST_SWITCHOVER, "demo-2")
+    for _ in range(3):
+        await world.look()
+    await world.annotate(labels.REQUEST_SWITCHOVER, None)
+    await world.look()
+    last = (await world.status())["lastSwitchover"]
+    assert (last["outcome"], last["message"]) == (
+        "Refused",
+        "the annotation was taken away before anything was done",
+    )
+    await world.settle()
+    assert world.switchovers == [("", "demo-0"), ("demo-0", "demo-1")], "only what somebody else asked for"
+
+
+async def test_a_request_that_the_members_have_goes_on_without_its_annotation(world: World) -> None:
+    await world.annotate(labels.REQUEST_SWITCHOVER, "demo-2")
+    for _ in range(2):
+        await world.look()
+    await world.annotate(labels.REQUEST_SWITCHOVER, None)
+    await world.settle()
+    assert (await world.status())["lastSwitchover"]["outcome"] == "Succeeded"
+
+
 async def test_volumes_grow(world: World) -> None:
     await world.apply(storage={"size": "2Gi"})
     await world.settle()

@@ -5,7 +5,8 @@ out. Each look takes one step, and which step follows only from what is observed
 
 1. there is a request: record it in status as Pending, with the time as its id, whatever is to be said of it. From then
    on its outcome is told, even if the annotation has gone and the operator has died since;
-2. it is recorded, and the failover object does not carry its id: write it there, or refuse what makes no sense;
+2. it is recorded, and the failover object does not carry its id: write it there, or refuse what makes no sense, or what
+   the person does not ask for any more;
 3. the lock names somebody else: Succeeded. The request is gone and the lock is unchanged: Refused.
 """
 
@@ -46,7 +47,7 @@ def under_way(view: ClusterView) -> Step | None:
     asked = view.child_annotations("Endpoints", names.failover_object(view.name))
     open_request = bool(asked.get("leader") or asked.get("member"))
     if asked.get(REQUEST_ID) != pending.requested_at:
-        objection = _objection(view, pending)
+        objection = _objection(view, pending) or _taken_back(view, pending)
         if objection:
             return _finished(view, pending, "Refused", objection)
         return _behind_another(view, pending, asked) if open_request else _write(view, pending)
@@ -87,11 +88,11 @@ def _wish(view: ClusterView) -> str | None:
 
 
 def begin(view: ClusterView, target: str, asker: Literal["user", "rollout", "scaling"]) -> Step:
-    """Records a request."""
+    """Records a request. Who holds the lock without a pod hands over to nobody: there is no primary then."""
     request = SwitchoverStatus(
         requested_at=view.facts.now.isoformat(),
         requested_by=asker,
-        origin=view.lock.leader,
+        origin=view.leader.name if view.leader is not None else "",
         outcome="Pending",
         to=target,
     )
@@ -149,6 +150,16 @@ def _objection(view: ClusterView, pending: SwitchoverStatus) -> str:
         known = ", ".join(one.name for one in view.members)
         return f"there is no member {target!r}: use one of {known}, or {ANY}"
     return may_lead(view, member)
+
+
+def _taken_back(view: ClusterView, pending: SwitchoverStatus) -> str:
+    """Why a request that the members have not seen yet is dropped: the annotation is gone. It may have been waiting
+    behind another one for minutes, and a person who changed their mind has no other way to say so.
+
+    It is gone too when this was refused, and the operator was killed before it could record that.
+    """
+    dropped = pending.requested_by == "user" and _wish(view) is None
+    return "the annotation was taken away before anything was done" if dropped else ""
 
 
 def _write(view: ClusterView, pending: SwitchoverStatus) -> Step:
