@@ -153,6 +153,27 @@ def test_a_single_member_is_replaced_at_once() -> None:
     assert _removed(_view(_primary(OLD), instances=1)) == ["demo-0"]
 
 
+@pytest.mark.parametrize(
+    ("state", "waiting", "waits"),
+    [
+        ("running custom bootstrap script", "", True),
+        ("creating replica", "", True),
+        ("running custom bootstrap script", "CrashLoopBackOff", False),
+        ("starting", "", False),
+        ("start failed", "", False),
+    ],
+)
+def test_a_single_member_is_not_interrupted_in_what_would_begin_anew(state: str, waiting: str, waits: bool) -> None:
+    """A second change of the spec, while the member that the first one made is still being restored from a backup."""
+    pod = _pod("demo-0", OLD, ready=False, waiting=waiting, role="primary", state=state)
+    view = _view(pod, instances=1)
+    assert _removed(view) == ([] if waits else ["demo-0"])
+    step = rollout(view, view.spec) if view.spec is not None else None
+    assert step is not None and step.doing.startswith(
+        f"demo-0 is replaced when it is done ({state})" if waits else "replacing demo-0: it is the only member"
+    )
+
+
 CONNECTIONS = {"max_connections": {"old_value": "100", "new_value": "200"}}
 FEWER = {"max_connections": {"old_value": "200", "new_value": "100"}}
 BUFFERS = {"shared_buffers": {"old_value": "128MB", "new_value": "64MB"}}

@@ -30,7 +30,6 @@ _AT_WORK = (
     "restarting",
     "stopping",
 )
-"""What begins anew when it is interrupted, or ends soon by itself."""
 
 
 def outdated(view: ClusterView) -> list[Member]:
@@ -106,8 +105,13 @@ def _holds_nothing(member: Member) -> bool:
     return bool(member.stuck) or not member.state or member.state.endswith(" failed") or _empty(member)
 
 
+def at_work(member: Member) -> bool:
+    """Whether it does what would begin anew when it is interrupted, or ends soon by itself."""
+    return not member.ready and not member.stuck and member.state in _AT_WORK
+
+
 def _on_its_way(member: Member) -> bool:
-    return not member.ready and not member.stuck and member.state in ("", "starting", *_AT_WORK)
+    return at_work(member) or (not member.ready and not member.stuck and member.state in ("", "starting"))
 
 
 def _spared(view: ClusterView, spec: Spec, member: Member) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from matriarch.fleet.member import Member
 from matriarch.fleet.stages.health import behind, is_well, nobody_by_tags, unwell
-from matriarch.fleet.stages.repair import PHASE, outdated, repair, replacing, template_seen
+from matriarch.fleet.stages.repair import PHASE, at_work, outdated, repair, replacing, template_seen
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import hand_over
 from matriarch.fleet.view import ClusterView
@@ -31,7 +31,7 @@ def rollout(view: ClusterView, spec: Spec) -> Step | None:
     if leaving:
         return Step(PHASE, f"waiting for {', '.join(leaving)} to stop")
     if len(view.members) == 1 and spec.instances == 1:
-        return replacing(view.members[0], "it is the only member")
+        return _replace_only(view.members[0])
     missing = unwell(view, spec.instances)
     if missing:
         return Step(PHASE, f"the next pod waits for {missing}{_way_out(view, old)}")
@@ -40,6 +40,14 @@ def rollout(view: ClusterView, spec: Spec) -> Step | None:
         most_lagged = max(replicas, key=lambda member: (behind(view, member), member.ordinal))
         return replacing(most_lagged, "its template changed")
     return _replace_leader(view, old[0])
+
+
+def _replace_only(member: Member) -> Step:
+    """There is nobody to wait for, but what would begin anew: a restored backup may be hours old by now."""
+    if at_work(member):
+        waits = f"{member.name} is replaced when it is done ({member.state}); a pod that is deleted begins anew"
+        return Step(PHASE, f"{waits}, with the new template")
+    return replacing(member, "it is the only member")
 
 
 def _way_out(view: ClusterView, old: list[Member]) -> str:
