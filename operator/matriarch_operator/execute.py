@@ -137,6 +137,11 @@ class Executor:
         rest = self._setbacks.next_s(key, restarting=self._restarts.under_way(key) is not None)
         return Outcome(done, tuple(undone), trouble, notes, rest, error)
 
+    def restarting(self, key: ClusterKey) -> str:
+        """The member whose Postgres was asked to restart and has not answered yet; empty when there is none."""
+        found = self._restarts.under_way(key)
+        return found.member if found is not None else ""
+
     def forget(self, key: ClusterKey) -> None:
         """The cluster is gone."""
         self._setbacks.forget(key)

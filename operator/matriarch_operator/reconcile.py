@@ -171,6 +171,7 @@ class Reconciler:
             image=self._image,
             passwords=Passwords(_password(), _password(), _password()),
             foreign=self._store.foreign(key),
+            restarting=self._executor.restarting(key),
         )
         return observed(key[0], key[1], resource, self._store.children(key), facts)
 

@@ -95,10 +95,14 @@ def _procedure(view: ClusterView, spec: Spec, held: Held) -> Step | None:
 
 def _careful(view: ClusterView, step: Step | None) -> Step | None:
     """The step, which only waits while nobody can read the settings: an agent that starts then never read them, and may
-    not lead."""
-    if step is None or not (step.actions or step.switchover) or not unreadable(view):
+    not lead. And while a restart is under way, which its member may not show yet: all others are needed."""
+    if step is None or not (step.actions or step.switchover):
         return step
-    return Step(step.phase, f"{step.phase.lower()} waits until the settings can be read")
+    if unreadable(view):
+        return Step(step.phase, f"{step.phase.lower()} waits until the settings can be read")
+    if view.facts.restarting and not any(isinstance(action, Restart) for action in step.actions):
+        return Step(step.phase, f"{step.phase.lower()} waits until {view.facts.restarting} has restarted")
+    return step
 
 
 def _reported(

@@ -43,6 +43,8 @@ class Facts:
     passwords: Passwords
     foreign: frozenset[Key] = frozenset()
     """Objects whose names we need and that belong to somebody else."""
+    restarting: str = ""
+    """The member that was asked for a restart which is not over; its pod may not say so yet."""
     missing: tuple[str, ...] = ()
     """What the Secrets that the spec names lack, in sentences for a person."""
     refused: frozenset[str] = frozenset()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from unit.operator.world import World
 
 from matriarch.fleet.actions import Note, Restart
+from matriarch.kube import api
 from matriarch.testing.virtual_time import run
+from matriarch.words import labels
 from matriarch.words.errors import Forbidden, MatriarchError, Unavailable
 from matriarch_operator.restarts import SETTLE_S, Restarts
 from matriarch_operator.store import ClusterKey
@@ -115,3 +119,50 @@ async def test_a_look_waits_for_no_restart_and_asks_for_it_once(world: World) ->
     await world.settle()
     assert world.restarted == ["demo-1"]
     assert "RestartedPostgres" in await world.events()
+
+
+@pytest.mark.parametrize(
+    ("wish", "doing"),
+    [
+        ({"image": "matriarch/postgres:new"}, "rolling update waits until demo-1 has restarted"),
+        ({"instances": 2}, "scaling down waits until demo-1 has restarted"),
+    ],
+)
+async def test_a_change_of_the_spec_takes_no_member_away_while_another_restarts(
+    world: World, wish: dict[str, Any], doing: str
+) -> None:
+    """The member has the request, and its pod says still that all is well."""
+    world.slow = asyncio.Event()
+    world.pending = {"demo-1": {"max_connections": {"old_value": "100", "new_value": "200"}}}
+    await world.act()
+    await world.look()
+    assert world.asked == 1
+    before = set(await world.everything(api.PODS)), world.switchovers[:]
+    uids = {pod["metadata"]["uid"] for pod in (await world.everything(api.PODS)).values()}
+    await world.apply(**wish)
+    for _ in range(4):
+        await world.look()
+        await world.act()
+    pods = await world.everything(api.PODS)
+    assert (set(pods), world.switchovers) == before
+    assert {pod["metadata"]["uid"] for pod in pods.values()} == uids
+    progressing = {one["type"]: one for one in (await world.status())["conditions"]}["Progressing"]
+    assert progressing["message"] == doing
+    world.slow.set()
+    await world.settle()
+    assert (world.restarted, (await world.status())["phase"]) == (["demo-1"], "Running")
+    assert {pod["metadata"]["uid"] for pod in (await world.everything(api.PODS)).values()} != uids
+
+
+async def test_a_persons_switchover_does_not_wait_for_a_restart(world: World) -> None:
+    world.slow = asyncio.Event()
+    world.pending = {"demo-1": {"max_connections": {"old_value": "100", "new_value": "200"}}}
+    await world.act()
+    await world.look()
+    await world.annotate(labels.REQUEST_SWITCHOVER, "demo-2")
+    for _ in range(4):
+        await world.look()
+        await world.act()
+    assert (await world.status())["primary"] == "demo-2"
+    world.slow.set()
+    await world.settle()

@@ -45,7 +45,8 @@ def replicas(view: ClusterView, spec: Spec) -> Held:
     * a replica that stays is not well: those that go may be the only ones to have what was committed. Whether those
       that go are well does not matter: a member that is broken for good can be scaled away. Nor does one that stays and
       that no node has room for, as long as others that stay have all: those that go may be what takes its place;
-    * the primary is among those that go: it hands over first.
+    * the primary is among those that go: it hands over first;
+    * a member was asked to restart, which it may not show yet.
     """
     live = _live_replicas(view)
     if live is None or spec.instances >= live or never_initialised(view):
@@ -60,6 +61,8 @@ def replicas(view: ClusterView, spec: Spec) -> Held:
         return Held(live, f"scaling down waits until what stays is well: {sick}; to end the wait raise instances again")
     if leader.ordinal >= spec.instances:
         return Held(live, f"{leader.name} is the primary and would be removed", primary_goes=True)
+    if view.facts.restarting:
+        return Held(live, f"scaling down waits until {view.facts.restarting} has restarted")
     if not serves(leader):
         return Held(live, f"scaling down waits until {leader.name} serves as primary")
     return Held(spec.instances)
