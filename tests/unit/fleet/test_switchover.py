@@ -86,3 +86,16 @@ def test_a_leader_without_a_pod_hands_over_to_nobody(leader: str) -> None:
     after = under_way(replace(view, status=replace_status(view.status, last_switchover=step.switchover)))
     assert after is not None and after.switchover is not None
     assert after.switchover.message == "the cluster has no primary at the moment: wait for one"
+
+
+@pytest.mark.parametrize(("instances", "refused"), [(3, False), (2, True)])
+def test_nobody_takes_over_who_is_about_to_be_scaled_away(instances: int, refused: bool) -> None:
+    pods = [a_pod(f"demo-{n}", "new", role="replica" if n else "primary") for n in range(3)]
+    view = a_rolling_view(*pods, live=3, instances=instances)
+    asked = replace(view, resource=view.resource | {"metadata": dict(view.resource["metadata"])})
+    asked.resource["metadata"]["annotations"] = {labels.REQUEST_SWITCHOVER: "demo-2"}
+    request = begin(asked, "demo-2", "user").switchover
+    step = under_way(replace(asked, status=replace_status(view.status, last_switchover=request)))
+    assert step is not None
+    told = "demo-2 is about to be scaled away, as instances is 2"
+    assert (step.doing == told, step.switchover is not None) == (refused, refused)

@@ -149,6 +149,9 @@ def _objection(view: ClusterView, pending: SwitchoverStatus) -> str:
     if member is None:
         known = ", ".join(one.name for one in view.members)
         return f"there is no member {target!r}: use one of {known}, or {ANY}"
+    if view.spec is not None and member.ordinal >= view.spec.instances:
+        # It would be asked to hand over again at once.
+        return f"{member.name} is about to be scaled away, as instances is {view.spec.instances}"
     return may_lead(view, member)
 
 
