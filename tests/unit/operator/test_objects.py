@@ -155,6 +155,21 @@ async def test_a_secret_that_a_person_made_is_used_and_one_without_a_password_is
     assert (await world.status())["phase"] == "Running"
 
 
+@pytest.mark.parametrize("fewer", [1, 2])
+async def test_the_disruption_budget_counts_the_members_that_are_still_needed(world: World, fewer: int) -> None:
+    """Scaling down waits for a replica that stays, or for the primary's handover: all three are to be kept."""
+    world.broken = {"demo-0", "demo-1"}
+    await world.settle()
+    await world.apply(instances=fewer)
+    await world.settle()
+    assert set(await world.everything(api.PODS)) == {"demo-0", "demo-1", "demo-2"}
+    assert (await world.everything(api.BUDGETS))["demo"]["spec"]["minAvailable"] == 2
+    world.broken = set()
+    await world.settle()
+    budgets = await world.everything(api.BUDGETS)
+    assert [one["spec"]["minAvailable"] for one in budgets.values()] == ([] if fewer == 1 else [1])
+
+
 async def test_what_the_applications_secret_says_follows_the_password_in_it(world: World) -> None:
     before = (await world.everything(api.SECRETS))["demo-app"]["data"]
     changed = {"password": _encoded("p:a\\s s/@é\n"), "note": _encoded("of a person"), "host": _encoded("elsewhere")}

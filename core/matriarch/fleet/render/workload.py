@@ -60,16 +60,17 @@ def _template_size(view: ClusterView) -> str | None:
     return None
 
 
-def disruption_budget(view: ClusterView, spec: Spec) -> dict[str, Any] | None:
-    """One member at a time may be evicted. None for a single instance: a budget would only block node drains."""
-    if spec.instances == 1:
+def disruption_budget(view: ClusterView, replicas: int) -> dict[str, Any] | None:
+    """One member at a time may be evicted, of those that the StatefulSet is told to have: while scaling down waits,
+    more than are asked for. None for a single one: a budget would only block node drains."""
+    if replicas == 1:
         return None
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": metadata(view, view.name),
         "spec": {
-            "minAvailable": spec.instances - 1,
+            "minAvailable": replicas - 1,
             "selector": {"matchLabels": labels.cluster_labels(view.name)},
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },

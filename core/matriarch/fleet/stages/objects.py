@@ -54,7 +54,7 @@ def ensure(view: ClusterView, spec: Spec, replicas: int) -> Wanted:
             continue
         elif live is None or differs(intent, live):
             actions.append(Apply(kind, intent, observed=live is not None))
-    actions.extend(_superfluous(view, spec))
+    actions.extend(_superfluous(view, replicas))
     return Wanted(tuple(actions), tuple(clashes))
 
 
@@ -87,15 +87,15 @@ def _applied(view: ClusterView, spec: Spec, replicas: int) -> Iterator[Manifest]
     yield role(view)
     yield role_binding(view)
     yield from services(view, spec)
-    budget = disruption_budget(view, spec)
+    budget = disruption_budget(view, replicas)
     if budget is not None:
         yield budget
     yield stateful_set(view, spec, replicas)
 
 
-def _superfluous(view: ClusterView, spec: Spec) -> Iterator[Action]:
+def _superfluous(view: ClusterView, replicas: int) -> Iterator[Action]:
     budget = view.child("PodDisruptionBudget", view.name)
-    if spec.instances == 1 and budget is not None and belonging(budget, view.name, view.uid) == "ours":
+    if replicas == 1 and budget is not None and belonging(budget, view.name, view.uid) == "ours":
         yield Delete("PodDisruptionBudget", view.name, budget["metadata"]["uid"])
 
 
