@@ -69,6 +69,22 @@ def test_nobody_goes_before_the_leader_serves(leader: Object) -> None:
     assert _told(view) == (3, "scaling down waits until demo-0 serves as primary")
 
 
+@pytest.mark.parametrize(
+    ("leader", "instances", "count"),
+    [(2, 2, 3), (0, 2, 2), (None, 2, 3), (0, 4, 4)],
+    ids=["the primary would go", "nothing holds it", "nobody leads", "more are asked for"],
+)
+def test_a_stateful_set_that_was_deleted_without_its_pods_comes_back_with_those_still_needed(
+    leader: int | None, instances: int, count: int
+) -> None:
+    pods = [_member(one, "primary" if one == leader else "replica") for one in (0, 1, 2)]
+    hostile = {**_member(0, "replica"), "metadata": {"name": "demo-9999", "uid": "x"}}
+    view = _view(leader, *pods, hostile, instances=instances)
+    view = replace(view, children={key: one for key, one in view.children.items() if key[0] != "StatefulSet"})
+    assert view.spec is not None
+    assert replicas(view, view.spec).count == count
+
+
 def test_nobody_goes_while_nobody_leads() -> None:
     view = _view(None, *(_member(ordinal, "replica") for ordinal in range(3)), instances=2)
     assert _told(view) == (3, "scaling down waits for a primary")
@@ -80,10 +96,11 @@ def test_the_leader_of_a_standby_cluster_serves_as_well() -> None:
 
 
 def test_a_stateful_set_of_somebody_else_is_no_measure() -> None:
-    """Its number of replicas says nothing of this cluster."""
+    """Its number of replicas says nothing of this cluster; the members that are there do."""
     view = _view(None, *(_member(ordinal, "replica") for ordinal in range(3)), instances=2)
-    foreign = {"metadata": {"name": "demo"}, "spec": {"replicas": 3}}
-    assert _told(replace(view, children={**view.children, ("StatefulSet", "demo"): foreign})) == (2, "")
+    foreign = {"metadata": {"name": "demo"}, "spec": {"replicas": 9}}
+    held = _told(replace(view, children={**view.children, ("StatefulSet", "demo"): foreign}))
+    assert held == (3, "scaling down waits for a primary")
 
 
 WAY_OUT = "; to end the wait raise instances again"

@@ -20,7 +20,7 @@ from matriarch.fleet.stages.repair import repair
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.stages.switchover import hand_over
 from matriarch.fleet.view import ClusterView
-from matriarch.spec.cluster import Spec
+from matriarch.spec.cluster import MAX_INSTANCES, Spec
 from matriarch.spec.quantity import parse_quantity
 
 PHASE = "Scaling"
@@ -49,7 +49,10 @@ def replicas(view: ClusterView, spec: Spec) -> Held:
     * a member was asked to restart, which it may not show yet.
     """
     live = _live_replicas(view)
-    if live is None or spec.instances >= live or never_initialised(view):
+    if live is None:
+        # Deleted by somebody, maybe without its pods: made again with fewer, it would remove the others at once.
+        live = max((one.ordinal + 1 for one in view.members if one.ordinal < MAX_INSTANCES), default=0)
+    if spec.instances >= live or never_initialised(view):
         return Held(spec.instances)
     leader, last = view.leader, view.status.last_switchover
     if leader is None:
