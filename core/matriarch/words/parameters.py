@@ -45,11 +45,47 @@ OWNED = frozenset(
         "unix_socket_permissions",
     }
 )
-"""Names that only the agent sets (after Patroni): they hold the cluster together, keep what was acknowledged, and name
+"""Names that only the agent sets (after Patroni): they hold the cluster together, keep what was acknowledged, name
 files, so a second opinion about them could only break it."""
 
 OWNED_PREFIXES = ("log_directory", "log_file_mode", "log_filename", "log_rotation", "matriarch.", "ssl")
 """The same for every name that begins so."""
+
+PRIVILEGED = frozenset(
+    {
+        # Programs and libraries that the server runs.
+        "archive_command",
+        "dynamic_library_path",
+        "extension_control_path",
+        "extension_destdir",
+        "jit_provider",
+        "local_preload_libraries",
+        "oauth_validator_libraries",
+        "session_preload_libraries",
+        "shared_preload_libraries",
+        # Files that it reads, or writes and removes.
+        "krb_server_keyfile",
+        "stats_temp_directory",
+        # Who is let in, and what they may do then.
+        "allow_system_table_mods",
+        "event_triggers",
+        "gss_accept_delegation",
+        "krb_caseins_users",
+        "lo_compat_privileges",
+        "password_encryption",
+        "scram_iterations",
+        "session_replication_role",
+        # What everybody's SQL means: whose function is called, and where a quoted text ends.
+        "backslash_quote",
+        "search_path",
+        "standard_conforming_strings",
+    }
+)
+"""Names that a user may set, with which the databases could be opened: all of PostgreSQL 13 to 18 that are not owned.
+What makes a server slow, or a commit less durable, is not among them."""
+
+HARMLESS_PREFIXES = ("auto_explain.", "pg_prewarm.", "pg_stat_statements.", "pg_trgm.")
+"""Extensions of PostgreSQL's own whose parameters open nothing."""
 
 SHARED_MEMORY = (
     "max_connections",
@@ -65,3 +101,9 @@ SHARED_MEMORY = (
 def owned(name: str) -> bool:
     """Whether a user may not set it."""
     return name in OWNED or name.startswith(OWNED_PREFIXES)
+
+
+def privileged(name: str) -> bool:
+    """Whether setting it takes more than to reach a port. What an extension's parameter does, only that one knows: it
+    may be a script to run (`pgsodium.getkey_script`), or what a policy for rows asks for."""
+    return name in PRIVILEGED or ("." in name and not name.startswith(HARMLESS_PREFIXES))

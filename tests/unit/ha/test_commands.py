@@ -11,7 +11,7 @@ from unit.ha.views import NOW, a_view, lock, members
 from matriarch.ha.actions import Clone
 from matriarch.ha.commands import FORBIDDEN_BASEBACKUP, FORBIDDEN_REWIND, Commands, commands_from
 from matriarch.ha.decide import decide
-from matriarch.ha.documents.edits import check_commands, check_settings
+from matriarch.ha.documents.edits import check_settings
 from matriarch.ha.documents.status import status_document
 from matriarch.ha.settings import ClusterSettings, settings_from
 from matriarch.ha.view import Memory, PostgresView, View
@@ -137,12 +137,3 @@ def test_without_a_leader_a_method_that_needs_none_is_used_after_a_while() -> No
     assert decide(empty(settings, 60)).actions == (Clone(None),)
     assert decide(empty(settings, 5)).actions == (), "a failover takes seconds"
     assert decide(empty(replace(settings, commands=Commands()), 60)).actions == ()
-
-
-def test_programs_are_taken_from_who_is_known_and_given_up_by_anybody() -> None:
-    with_one = {"postgresql": {"pre_promote": "check"}}
-    assert check_commands({}, with_one, protected=True) is None
-    refusal = check_commands({}, with_one, protected=False)
-    assert refusal is not None and refusal.status == 403
-    assert check_commands(with_one, {**with_one, "ttl": 20}, protected=False) is None
-    assert check_commands(with_one, {}, protected=False) is None

@@ -3,7 +3,7 @@
 A document never decides anything: it shows a view, or turns what somebody sent into typed facts.
 """
 
-from matriarch.ha.documents.edits import Refusal, check_change, check_settings, merge_config
+from matriarch.ha.documents.edits import Refusal, check_settings, merge_config
 from matriarch.ha.documents.facts import CAPABILITIES, PATRONI_VERSION, VERSION, Facts
 from matriarch.ha.documents.failover import (
     FailoverRequest,
@@ -14,6 +14,7 @@ from matriarch.ha.documents.failover import (
     read_failover_request,
     timed_out,
 )
+from matriarch.ha.documents.guarded import check_change
 from matriarch.ha.documents.health import health, liveness, parse_size, readiness
 from matriarch.ha.documents.members import (
     member_from_pod,

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matriarch.ha.commands import Commands, commands_from
+from matriarch.ha.commands import commands_from
 from matriarch.ha.documents.wire import Document, encode
 from matriarch.ha.slots import ALIASES, slots_from
 from matriarch.ha.standby_cluster import standby_cluster_from
 
 MAX_SETTINGS = 64 * 1024
 """Bytes. The settings share 256 KiB of annotations with the history."""
-
-_OTHERWISE = "give the API one (spec.restApi), or change the Endpoints object with kubectl or patronictl edit-config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,72 +67,6 @@ def check_settings(document: Mapping[str, Any]) -> Refusal | None:
         if not isinstance(section.get(key, []), list | None):
             return Refusal(400, f"postgresql.{key} must be a list of lines")
     return None
-
-
-def check_commands(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
-    """Whether this REST API may bring other programs into the settings: they run with all that Postgres may read.
-
-    `protected`: it knows who asks. Otherwise whoever reaches the port could run anything; they may take programs away.
-    """
-    known = commands_from(after) in (commands_from(before), Commands())
-    if protected or (known and _archive_commands(after) <= _archive_commands(before)):
-        return None
-    return _unknown(
-        "Programs (replica methods, bootstrap, callbacks, pre_promote, before_stop, archive_command) are",
-        "give it one, or change the Endpoints object with kubectl or patronictl",
-    )
-
-
-def check_standby(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
-    """Whether this REST API may name another cluster to follow: the primary gives way to it, and the replication
-    password is tried on whoever answers there.
-
-    `protected`: it knows who asks. Taking the section away promotes the cluster and sends nothing to anybody: like a
-    failover, that is for whoever reaches the port.
-    """
-    wanted = after.get("standby_cluster")
-    if protected or wanted == before.get("standby_cluster") or standby_cluster_from(wanted) is None:
-        return None
-    return _unknown("standby_cluster is", f"set spec.standby of the PostgresCluster, {_OTHERWISE}")
-
-
-def check_access(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
-    """Whether this REST API may change who is let into the databases. `protected`: it knows who asks."""
-    if protected or _access(before) == _access(after):
-        return None
-    return _unknown(
-        "pg_hba and pg_ident are", f"set spec.pgHba or spec.pgIdent of the PostgresCluster, {_OTHERWISE}"
-    )
-
-
-def _unknown(what: str, instead: str) -> Refusal:
-    """The API does not know who asks."""
-    return Refusal(403, f"{what} taken only by a REST API that asks for a password or a certificate: {instead}")
-
-
-def _access(document: Mapping[str, Any]) -> tuple[object, ...]:
-    postgres = document.get("postgresql")
-    section = postgres if isinstance(postgres, Mapping) else {}
-    return tuple(section.get(key) or [] for key in ("pg_hba", "pg_ident"))
-
-
-def check_change(before: Mapping[str, Any], after: Mapping[str, Any], *, protected: bool) -> Refusal | None:
-    """Whether the settings may become `after` by a REST request: what an API that knows nobody is asked for may disturb
-    the cluster, and neither open it nor lead it elsewhere."""
-    return (
-        check_settings(after)
-        or check_access(before, after, protected=protected)
-        or check_commands(before, after, protected=protected)
-        or check_standby(before, after, protected=protected)
-    )
-
-
-def _archive_commands(document: Mapping[str, Any]) -> set[str]:
-    """What the parameters give Postgres to run; a name counts however it is written."""
-    postgres = document.get("postgresql")
-    parameters = postgres.get("parameters") if isinstance(postgres, Mapping) else None
-    given = parameters.items() if isinstance(parameters, Mapping) else ()
-    return {str(value) for name, value in given if str(name).strip().lower() == "archive_command" and value}
 
 
 def _check_parts(document: Mapping[str, Any]) -> Refusal | None:
