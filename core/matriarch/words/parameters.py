@@ -11,6 +11,7 @@ OWNED = frozenset(
         "cluster_name",
         "config_file",
         "data_directory",
+        "db_user_namespace",
         "external_pid_file",
         "fsync",
         "full_page_writes",
@@ -46,7 +47,7 @@ OWNED = frozenset(
     }
 )
 """Names that only the agent sets (after Patroni): they hold the cluster together, keep what was acknowledged, name
-files, so a second opinion about them could only break it."""
+files and say under which name the agent itself may log in, so a second opinion about them could only break it."""
 
 OWNED_PREFIXES = ("log_directory", "log_file_mode", "log_filename", "log_rotation", "matriarch.", "ssl")
 """The same for every name that begins so."""
