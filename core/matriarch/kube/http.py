@@ -18,7 +18,7 @@ from matriarch.kube.paths import collection_path, object_path
 from matriarch.net.http import Broken, Head, HttpConnection, Unsayable
 from matriarch.net.origin import Origin
 from matriarch.net.pool import ConnectionPool
-from matriarch.words.errors import DeadlineSpent, Gone, Invalid, MatriarchError, Unavailable
+from matriarch.words.errors import DeadlineSpent, Gone, Invalid, MatriarchError, TransientError, Unavailable
 
 _PAGE = 500
 _CONNECTIONS = 32
@@ -80,23 +80,20 @@ class HttpKube:
         path, query = collection_path(kind, namespace), {"labelSelector": labels} if labels else {}
         items: list[Object] = []
         page: dict[str, str] = {"limit": str(_PAGE)}
-        try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    try:
-                        answer = await self._request("GET", path, query={**query, **page}, timeout=timeout)
-                    except Gone:
-                        if "continue" not in page:
-                            raise
-                        items, page = [], {}
-                        continue
-                    metadata = answer.get("metadata") or {}
-                    items += answer.get("items") or []
-                    if not metadata.get("continue"):
-                        break
-                    page = {"limit": str(_PAGE), "continue": metadata["continue"]}
-        except TimeoutError:
-            raise DeadlineSpent(f"no complete answer to GET {path} within {timeout} s") from None
+        async with _translated(f"GET {path}", timeout):
+            while True:
+                try:
+                    answer = await self._request("GET", path, query={**query, **page}, timeout=timeout)
+                except Gone:
+                    if "continue" not in page:
+                        raise
+                    items, page = [], {}
+                    continue
+                metadata = answer.get("metadata") or {}
+                items += answer.get("items") or []
+                if not metadata.get("continue"):
+                    break
+                page = {"limit": str(_PAGE), "continue": metadata["continue"]}
         typed = ({"apiVersion": kind.group_version, "kind": kind.name, **item} for item in items)
         return Listing(tuple(typed), str(metadata.get("resourceVersion", "")))
 
@@ -111,13 +108,8 @@ class HttpKube:
         buffer = LineBuffer()
         async with self._stream(path, query, min(_WATCH_START_S, idle_timeout)) as stream:
             while True:
-                try:
-                    async with asyncio.timeout(idle_timeout):
-                        data = await stream.part()
-                except TimeoutError:
-                    raise Unavailable(f"the watch of {path} brought nothing for {idle_timeout} s") from None
-                except Broken as error:
-                    raise Unavailable(f"the watch of {path} broke: {error}") from error
+                async with _translated(f"watch {path}", idle_timeout, silence=Unavailable):
+                    data = await stream.part()
                 if not data:
                     return
                 for line in buffer.feed(data):
@@ -196,16 +188,9 @@ class HttpKube:
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body, separators=(",", ":")).encode(), content_type
-        try:
-            async with asyncio.timeout(timeout), self._pool.connection() as connection:
-                head = await connection.ask(method, self._target(path, query), headers.items(), data)
-                content = await connection.rest()
-        except TimeoutError:
-            raise DeadlineSpent(f"no answer to {method} {path} within {timeout} s") from None
-        except Broken as error:
-            raise Unavailable(f"{method} {path}: {error}") from error
-        except Unsayable as error:
-            raise Invalid(f"{method} {path}: {error}") from error
+        async with _translated(f"{method} {path}", timeout), self._pool.connection() as connection:
+            head = await connection.ask(method, self._target(path, query), headers.items(), data)
+            content = await connection.rest()
         if head.status >= 300:
             raise self._refusal(head, content)
         return read_object(content)
@@ -215,17 +200,10 @@ class HttpKube:
         """A watch that has begun, on a connection of its own."""
         connection: HttpConnection | None = None
         try:
-            try:
-                async with asyncio.timeout(timeout):
-                    connection = await self._pool.open()
-                    self._watches.add(connection)
-                    head = await connection.ask("GET", self._target(path, query), self._headers().items(), None)
-            except TimeoutError:
-                raise DeadlineSpent(f"the watch of {path} did not start within {timeout} s") from None
-            except Broken as error:
-                raise Unavailable(f"watch {path}: {error}") from error
-            except Unsayable as error:
-                raise Invalid(f"watch {path}: {error}") from error
+            async with _translated(f"watch {path}", timeout):
+                connection = await self._pool.open()
+                self._watches.add(connection)
+                head = await connection.ask("GET", self._target(path, query), self._headers().items(), None)
             if head.status >= 300:
                 raise self._refusal(head, await _beginning(connection, timeout))
             yield connection
@@ -262,6 +240,22 @@ class HttpKube:
         return self._origin.prefix + path + asked
 
 
+@asynccontextmanager
+async def _translated(
+    what: str, timeout: float, *, silence: type[TransientError] = DeadlineSpent
+) -> AsyncIterator[None]:
+    """The one place where failures of a connection, and the end of the time for it, become our errors."""
+    try:
+        async with asyncio.timeout(timeout):
+            yield
+    except TimeoutError:
+        raise silence(f"{what} brought nothing within {timeout} s") from None
+    except Broken as error:
+        raise Unavailable(f"{what}: {error}") from error
+    except Unsayable as error:
+        raise Invalid(f"{what}: {error}") from error
+
+
 def _typed(kind: Kind, body: Object) -> Object:
     return {"apiVersion": kind.group_version, "kind": kind.name, **body}
 
@@ -269,7 +263,7 @@ def _typed(kind: Kind, body: Object) -> Object:
 async def _beginning(connection: HttpConnection, timeout: float) -> bytes:
     """The body of a refused watch, as far as it comes; the status code alone would do."""
     try:
-        async with asyncio.timeout(timeout):
+        async with _translated("the reason", timeout):
             return await connection.rest(_LONGEST_REFUSAL)
-    except (TimeoutError, Broken):
+    except TransientError:
         return b""
