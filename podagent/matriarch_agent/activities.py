@@ -22,6 +22,7 @@ from matriarch.ha.actions import (
 from matriarch.ha.rules.crash import bytes_to_replay, measured_rate
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import Failsafe, Upstream
+from matriarch.words.errors import PostgresError, QueryFailed
 from matriarch_agent.data_changes import change_data
 from matriarch_agent.handover import before_stop, hand_over, pre_promote, stop_within
 from matriarch_agent.ports import StartMode
@@ -127,8 +128,16 @@ async def _checkpoint(agent: Agent) -> None:
 
 
 async def _create_logical_slots(agent: Agent, wanted: tuple[PermanentSlot, ...]) -> None:
+    """Each of them: one whose database is not there yet must not keep the others from being made."""
+    problems = []
     for slot in wanted:
-        await agent.postgres.create_logical_slot(slot)
+        try:
+            await agent.postgres.create_logical_slot(slot)
+        except PostgresError as error:
+            problems.append(f"{slot.name}: {error}")
+            continue
         if slot.name in agent.memory.slots_of_predecessor:
             words = f"replication slot {slot.name} was not copied here before the failover and begins anew: "
             agent.announcer.say("SlotLost", words + "its consumer misses changes and needs a new copy", warning=True)
+    if problems:
+        raise QueryFailed("; ".join(problems))

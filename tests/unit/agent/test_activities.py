@@ -28,7 +28,7 @@ from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings, settings_from
 from matriarch.ha.slots import PermanentSlot
 from matriarch.ha.view import HistoryEntry, LockView, Memory, Poll, PostgresView, SyncView, Upstream, View
-from matriarch.words.errors import NotRunning, ProgramFailed
+from matriarch.words.errors import NotRunning, ProgramFailed, QueryFailed
 from matriarch.words.sync_names import NOBODY
 from matriarch_agent import handover
 from matriarch_agent.activities import carry_out
@@ -179,6 +179,24 @@ async def test_a_logical_slot_that_was_there_before_the_failover_is_announced() 
         hand.memory = Memory(slots_of_predecessor=known)
         await act(hand, CreateLogicalSlots((feed,)))
         assert hand.said == said
+
+
+async def test_a_logical_slot_that_cannot_be_made_keeps_no_other_from_it() -> None:
+    """The first one's database was not there, and nobody made the second one, without end."""
+    feeds = (PermanentSlot("early", "later", "pgoutput"), PermanentSlot("feed", "app", "pgoutput"))
+    answers = iter([NotRunning('database "later" does not exist'), None])
+
+    def made() -> None:
+        problem = next(answers)
+        if problem is not None:
+            raise problem
+
+    hand = Hand()
+    hand.memory = Memory(slots_of_predecessor=("early", "feed"))
+    hand.reply["create_logical_slot"] = made
+    with pytest.raises(QueryFailed, match='early: database "later"'):
+        await act(hand, CreateLogicalSlots(feeds))
+    assert hand.did == ["postgres.create_logical_slot"] * 2 and hand.said == ["SlotLost"]
 
 
 @pytest.mark.parametrize(
