@@ -98,7 +98,8 @@ class DataDirectory:
 
         Raises PostgresError, as when something foreign is there.
         """
-        if keep and self.untidy and not self.new_is_complete:
+        # What is being removed is not there to go on with: a caller that was cancelled began that, and it goes on.
+        if keep and self._tidying is None and self.untidy and not self.new_is_complete:
             return self.new
         await self.tidy()
         if there(self.new) or there(self._old):

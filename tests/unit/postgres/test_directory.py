@@ -1,12 +1,16 @@
 """Wherever a replacement is interrupted, one whole directory comes of it, and nothing foreign is lost."""
 
+import asyncio
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from matriarch.ha.view import ControlData
 from matriarch.words.errors import ProgramFailed
+from matriarch_agent.postgres import directory as under_test
 from matriarch_agent.postgres import past
 from matriarch_agent.postgres.directory import DataDirectory
 from matriarch_agent.postgres.place import Place
@@ -127,3 +131,30 @@ def test_notes_about_the_past_name_the_system(place: Place) -> None:
     assert not past.unborn(place, ControlData("shut down", "2", 1, 0))
     past.note_born(place)
     assert not past.unborn(place, mine)
+
+
+async def test_what_is_being_removed_is_not_gone_on_with(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files vanished from under the program that went on with it, and the rest was put in place as a copy."""
+    going, gone = threading.Event(), threading.Event()
+
+    def slowly(path: Path) -> None:
+        going.set()
+        gone.wait(10)
+        shutil.rmtree(path, ignore_errors=True)
+
+    directory = DataDirectory(place)
+    fill(await directory.begin(), "an attempt that was cancelled")
+    monkeypatch.setattr(under_test, "_remove", slowly)
+    abandoning = asyncio.create_task(directory.abandon())
+    await asyncio.to_thread(going.wait)
+    abandoning.cancel()
+    await asyncio.wait({abandoning})
+    beginning = asyncio.create_task(directory.begin(keep=True))
+    done, _ = await asyncio.wait({beginning}, timeout=0.1)
+    assert not done
+    gone.set()
+    assert not (await beginning).exists() and directory.untidy
+    fill(place.volume / "pgdata.new", "a whole one")
+    assert await directory.begin(keep=True) == place.volume / "pgdata.new"
+    await directory.finish()
+    assert content(place) == "a whole one"
