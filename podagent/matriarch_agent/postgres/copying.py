@@ -50,10 +50,11 @@ class Copy:
                 await self._run(method, source, target)
             elif source is not None:
                 await basebackup.copy(self._place, source, target, self._commands.basebackup)
-            sysid = await self._checked(target, source if method is not None else None)
+            if not (target / "PG_VERSION").is_file():
+                raise ProgramFailed("it ended well, and left no data directory")
+            sysid = (await read_control(self._place, target)).data.sysid
             if method is not None:
-                # pg_basebackup does it itself. What lies in memory only must not replace what is on the disk.
-                await sync(self._place, target)
+                await self._made_ours(target, sysid, source)
             return sysid
         except BaseException:
             if not keep:
@@ -65,19 +66,16 @@ class Copy:
         argv = method.argv(scope=self._place.cluster, role="replica", datadir=str(target), connstring=where)
         await programs.check(argv, self._place.environment_with_passwords(), timeout=COPY_WITHIN_S)
 
-    async def _checked(self, target: Path, source: Source | None) -> str:
-        """What a foreign program left has to be a whole data directory, of this very cluster: else the one that it
-        would replace stays (rules 5 and 6). Raises PostgresError."""
-        if not (target / "PG_VERSION").is_file():
-            raise ProgramFailed("it ended well, and left no data directory")
-        sysid = (await read_control(self._place, target)).data.sysid
-        if source is None:
-            return sysid
-        theirs = (await history.ask_history(self._place, source, 0)).sysid
-        if theirs != sysid:
-            raise ProgramFailed(f"its data has system identifier {sysid}, {source.member} has {theirs}")
+    async def _made_ours(self, target: Path, sysid: str, source: Source | None) -> None:
+        """What a foreign program left has to be of this very cluster: else the data that it would replace stays (rules
+        5 and 6). pg_basebackup does by itself what else is done here. Raises PostgresError."""
+        if source is not None:
+            theirs = (await history.ask_history(self._place, source, 0)).sysid
+            if theirs != sysid:
+                raise ProgramFailed(f"its data has system identifier {sysid}, {source.member} has {theirs}")
         await asyncio.to_thread(cleaned, target)
-        return sysid
+        # What lies in memory only must not replace what is on the disk.
+        await sync(self._place, target)
 
 
 async def sync(place: Place, target: Path) -> None:

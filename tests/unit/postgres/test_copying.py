@@ -83,3 +83,27 @@ async def test_a_copy_that_cannot_be_brought_to_the_disk_is_none(
     running.failing = "initdb"
     with pytest.raises(ProgramFailed, match="initdb failed"):
         await copying(tmp_path, OWN).make(SOURCE, remote=False)
+
+
+@pytest.mark.parametrize("source", [SOURCE, None], ids=["from a member", "from nobody"])
+async def test_what_belonged_to_the_server_that_was_copied_goes(
+    source: Source | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot that came along with a snapshot held WAL back without end, and a folder that all may read is no data
+    directory to Postgres."""
+    method = {"command": "own-copy", "no_leader": True}
+    settings = settings_from({"postgresql": {"create_replica_methods": ["own"], "own": method}})
+    running = Programs(monkeypatch)
+
+    def fill(target: Path) -> None:
+        (target / "pg_replslot" / "left_behind").mkdir(parents=True)
+        (target / "postmaster.pid").write_text("1")
+        (target / "PG_VERSION").write_text("17\n")
+        target.chmod(0o755)
+
+    monkeypatch.setattr(running, "fill", fill)
+    await copying(tmp_path, settings.commands).make(source, remote=False)
+    new = tmp_path / "pgdata.new"
+    assert new.stat().st_mode & 0o777 == 0o700
+    assert sorted(path.name for path in new.rglob("*")) == ["PG_VERSION", "pg_replslot"]
+    assert running.ran == ["own-copy", "initdb --sync-only -D"]
