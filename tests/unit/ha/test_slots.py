@@ -26,7 +26,7 @@ LOGICAL = Slot("feed", "logical", restart_lsn=800, confirmed_lsn=850, database="
 def following(settings: ClusterSettings | None = None, memory: Memory | None = None, **facts: Any) -> View:
     """demo-1 as a replica of demo-0 at position 1000; keywords change its Postgres."""
     settings = settings or ClusterSettings()
-    base = {"applied": settings, "replayed_lsn": 1000, "slots": OTHERS}
+    base = {"applied": settings, "replayed_lsn": 1000, "slots": OTHERS, "server_version": 170000}
     followed = Memory(followed=Upstream("demo-0", "10.0.0.0"), followed_epoch=3)
     return a_view(settings=settings, memory=memory or followed, postgres=replica(**(base | facts)))
 
@@ -273,6 +273,10 @@ def test_a_former_primarys_slot_makes_room_for_the_servers_own_copy() -> None:
     assert step(following(feed, slots=(*OTHERS, LOGICAL))) == SyncSlots(("demo_0", "demo_2"), ("feed",))
     assert step(following(feed, slots=(*OTHERS, LOGICAL), streaming=False)) is None
     assert step(following(feed, slots=(*OTHERS, replace(LOGICAL, synced=True)))) is None
+    consumers_own = (*OTHERS, replace(LOGICAL, failover=False))
+    assert step(following(feed, slots=consumers_own)) == SyncSlots(("demo_0", "demo_2"), ("feed",))
+    assert step(following(feed, slots=consumers_own, server_version=160004)) is None, "it copies nothing"
+    assert step(led(feed, slots=consumers_own)) is None
 
 
 @pytest.mark.parametrize(

@@ -209,9 +209,11 @@ def _copied(postgres: PostgresView, slot: Slot) -> bool:
 
 
 def _stale_copy(view: View, slot: Slot) -> bool:
-    """A logical slot that this member had as primary: while it is there, the server does not copy the new primary's."""
+    """A logical slot that this member had as primary, whoever made it: while it is there, the server does not copy the
+    new primary's, and nobody moves it on."""
     wanted = view.settings.slots.permanent.get(slot.name)
-    return slot.logical and slot.failover and wanted is not None and wanted.logical and view.postgres.streaming
+    copies = (view.postgres.server_version or 0) >= LOGICAL_FROM and view.postgres.streaming
+    return copies and slot.logical and wanted is not None and wanted.logical
 
 
 def _forgotten(view: View, name: str) -> bool:
