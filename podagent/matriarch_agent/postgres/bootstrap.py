@@ -63,13 +63,15 @@ async def _by_method(place: Place, target: Path, method: Method) -> None:
 async def _single(place: Place, target: Path, script: str) -> str:
     """Run statements in single-user mode, which recovers first where that is due. Returns what was printed.
 
-    With settings of our own: what a foreign directory has in its configuration files may mean nothing here.
+    With settings of our own: what a foreign directory has in its configuration files may mean nothing here. As
+    arguments, since one of those files, that of ALTER SYSTEM, would win over any other.
     """
     config = place.run / "bootstrap.conf"
-    text = "archive_mode = off\nmax_prepared_transactions = 1000\nshared_preload_libraries = ''\n"
-    replace_file(config, text, durable=False)
+    replace_file(config, "", durable=False)
     single = [place.program("postgres"), "--single", "-j", "-D", str(target), f"--config-file={config}"]
-    single += ["-c", "exit_on_error=true", "-c", "log_statement=none", "-c", "log_min_error_statement=panic"]
+    single += ["-c", "archive_mode=off", "-c", "max_prepared_transactions=1000", "-c", "shared_preload_libraries="]
+    single += ["-c", "synchronous_standby_names=", "-c", "exit_on_error=true"]
+    single += ["-c", "log_statement=none", "-c", "log_min_error_statement=panic"]
     single += ["-c", "fsync=off", "postgres"]
     output = await programs.run(single, place.environment(), stdin=script, timeout=_WITHIN_S)
     if output.status != 0:

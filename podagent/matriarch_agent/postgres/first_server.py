@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from matriarch.config.hba import render_hba, render_ident
-from matriarch.config.quoting import conf_value
 from matriarch.ha.commands import Command
 from matriarch.words.errors import NotRunning, PostgresError, ProgramFailed
 from matriarch_agent.files import replace_file, translated
@@ -31,8 +30,7 @@ async def call(place: Place, target: Path, command: Command) -> None:
     with translated(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
     user = credentials.role_name(place, credentials.SUPERUSER)
-    config = _write(place, folder, user)
-    argv = [place.program("postgres"), "-D", str(target), f"--config-file={config}"]
+    argv = [place.program("postgres"), "-D", str(target), *_settings(place, folder, user)]
     server = asyncio.create_task(programs.run(argv, place.environment()))
     try:
         await _up(place, folder, user, server)
@@ -45,11 +43,13 @@ async def call(place: Place, target: Path, command: Command) -> None:
             await asyncio.wait({server})
 
 
-def _write(place: Place, folder: Path, user: str) -> Path:
+def _settings(place: Place, folder: Path, user: str) -> list[str]:
+    """The server's settings, as arguments: what its origin once set by ALTER SYSTEM came along in the directory, and
+    would win over a file. A server that archives would spoil its origin's archive, and one that waits for its origin's
+    standbys would wait for ever."""
     hba = render_hba((), superuser=user, replication=credentials.role_name(place, credentials.REPLICATION))
     replace_file(folder / "pg_hba.conf", hba.text, durable=False)
     replace_file(folder / "pg_ident.conf", render_ident((), os_user(), superuser=user).text, durable=False)
-    config = folder / "postgresql.conf"
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(folder),
@@ -57,10 +57,10 @@ def _write(place: Place, folder: Path, user: str) -> Path:
         "hba_file": str(folder / "pg_hba.conf"),
         "ident_file": str(folder / "pg_ident.conf"),
         "archive_mode": "off",
+        "synchronous_standby_names": "",
     }
-    text = "".join(f"{name} = {conf_value(value)}\n" for name, value in settings.items())
-    replace_file(config, text, durable=False)
-    return config
+    replace_file(folder / "postgresql.conf", "", durable=False)
+    return [f"--config-file={folder / 'postgresql.conf'}", *(f"--{name}={value}" for name, value in settings.items())]
 
 
 async def _up(place: Place, folder: Path, user: str, server: asyncio.Task[programs.Output]) -> None:

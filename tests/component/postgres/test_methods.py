@@ -37,7 +37,7 @@ async def test_methods_are_tried_in_order_until_one_leaves_the_clusters_data(mem
     stranger = await members.make("other-0")
     await stranger.postgres.bootstrap(QUICK, ())
     base, copy = members.base, f"cp -a {stranger.place.pgdata}"
-    backup = f"{programs()}/pg_basebackup -D \"$datadir\" -d \"$connstring\" --checkpoint=fast -X stream"
+    backup = f'{programs()}/pg_basebackup -D "$datadir" -d "$connstring" --checkpoint=fast -X stream'
     read = 'for word; do case $word in --*) name=${word%%=*}; eval "${name#--}=\\${word#*=}";; esac; done'
     settings = with_commands(
         postgresql={
@@ -116,6 +116,37 @@ async def test_a_cluster_begins_with_data_from_elsewhere(members: Members) -> No
     assert await member.sql("select count(*) from public.made") == 1
     assert await member.sql("select count(*) from pg_authid where rolpassword is not null") == 3
     assert "dbname" in user_session(member)
+
+
+async def test_what_the_origin_set_by_alter_system_does_not_count_at_the_beginning(members: Members) -> None:
+    """It wins over every other file: the new cluster was not made at all, or wrote into its origin's archive."""
+    source = await members.primary()
+    await source.postgres.kill()
+    member = await members.make("demo-0b")
+    theirs = members.base / "theirs"
+    theirs.write_text(
+        "archive_mode = on\n"
+        f"archive_command = 'touch {members.base}/archived'\n"
+        f"port = {source.place.port}\n"
+        "unix_socket_directories = '/tmp'\n"
+        "synchronous_standby_names = '*'\n"
+    )
+    copied = script(
+        members.base,
+        "restore",
+        f'cp -a {source.place.pgdata} "${{2#--datadir=}}"',
+        f'cat {theirs} >> "${{2#--datadir=}}/postgresql.auto.conf"',
+    )
+    statement = "create table public.made as select 1; select pg_switch_wal(); checkpoint"
+    after = script(members.base, "after", f'{programs()}/psql -X -d "$1" -c "{statement}"')
+    settings = with_commands(
+        bootstrap={"method": "restore", "restore": {"command": copied}, "post_bootstrap": f"{after}"}
+    )
+    async with asyncio.timeout(60):
+        await member.postgres.bootstrap(settings, ())
+    await member.postgres.start(StartMode(primary=True), settings)
+    assert await member.sql("select count(*) from public.made") == 1
+    assert not (members.base / "archived").exists()
 
 
 async def test_a_failing_post_bootstrap_leaves_an_empty_member(members: Members) -> None:
