@@ -10,7 +10,6 @@ from matriarch.ha.documents import Facts
 from matriarch.ha.failsafe import Verdict
 from matriarch.ha.records import version_of
 from matriarch.ha.scheduled import ScheduledRestart
-from matriarch.words.errors import ConflictError, TransientError
 from matriarch_agent.agent import Agent
 from matriarch_agent.ports import FailsafeClaim
 from matriarch_agent.rest.face import Counters, SettingsSource
@@ -51,20 +50,9 @@ class AgentFace:
         return self._agent.accept_failsafe(claim)
 
     async def write_settings(self, text: str, version: str | None) -> None:
-        """Write the `config` annotation."""
-        store = self._agent.store
-        for _ in range(5):
-            obj = store.config_source()
-            at = version or (version_of(obj) if obj is not None else None)
-            try:
-                await store.write_config(at, config=text)
-            except ConflictError:
-                if version is not None:
-                    raise
-                continue
-            self._agent.wake()
-            return
-        raise TransientError("the config object keeps changing")
+        """Write the `config` annotation by compare-and-swap."""
+        await self._agent.store.write_config(version, config=text)
+        self._agent.wake()
 
     async def write_request(
         self, leader: str | None, candidate: str | None, scheduled_at: str | None, version: str | None = None

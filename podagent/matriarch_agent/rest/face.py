@@ -64,7 +64,7 @@ class Face(Protocol):
         ...
 
     async def write_settings(self, text: str, version: str | None) -> None:
-        """Write the `config` annotation, by compare-and-swap on `version` (None: whatever is there)."""
+        """Write the `config` annotation, by compare-and-swap on `version` (None: there is none yet)."""
         ...
 
     async def write_request(

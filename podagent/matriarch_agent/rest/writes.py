@@ -24,6 +24,9 @@ from matriarch_agent.rest.message import Request, Response
 LONGEST_CLAIM_S = 86400.0
 """A failsafe claim that asks for longer asks for more than anybody grants."""
 
+PUTS = 5
+"""Attempts to replace settings that others change at the same time."""
+
 
 class Writes:
     """The handlers of what changes settings or this member."""
@@ -58,16 +61,22 @@ class Writes:
         wanted = await replies.read_object(request)
         if isinstance(wanted, Refusal):
             return replies.page(wanted)
-        current = decode_object(self._face.settings_source().text)
-        refusal = check_change(current or {}, wanted, protected=self._protected)
-        if refusal is not None:
-            return replies.page(refusal)
-        if wanted != current:
+        for _ in range(PUTS):
+            source = self._face.settings_source()
+            current = decode_object(source.text)
+            refusal = check_change(current or {}, wanted, protected=self._protected)
+            if refusal is not None:
+                return replies.page(refusal)
             try:
-                await self._face.write_settings(encode(wanted), None)
+                if wanted != current:
+                    await self._face.write_settings(encode(wanted), source.version)
+            except ConflictError:
+                # What it was judged by is not there any more.
+                continue
             except MatriarchError:
-                return replies.page(Refusal(502, "The cluster settings could not be written"))
-        return replies.document(200, wanted)
+                break
+            return replies.document(200, wanted)
+        return replies.page(Refusal(502, "The cluster settings could not be written"))
 
     async def restart(self, request: Request) -> Response:
         """Restart Postgres now and answer when it is done, or at a time."""

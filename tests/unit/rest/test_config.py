@@ -36,7 +36,30 @@ async def test_a_put_replaces_whatever_is_there() -> None:
     async with serving(face) as server:
         assert (await call(server, "PUT", "/config", {"ttl": 20}))[0] == 200
         assert (await call(server, "PUT", "/config", {"loop_wait": 3, "ttl": 9}))[0] == 200
-    assert face.asked == [("settings", {"ttl": 20}, None)]
+    assert face.asked == [("settings", {"ttl": 20}, "11")]
+
+
+async def test_a_put_is_judged_by_what_it_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody had closed the databases a moment before, and a PUT that was judged by what had been there before that
+    opened them again."""
+    face = FakeFace()
+    face.source = SettingsSource('{"postgresql": {"pg_hba": ["open"]}}', "11")
+    write, others = face.write_settings, ['{"postgresql": {"pg_hba": ["open"]}, "ttl": 7}', '{"postgresql": {}}']
+
+    async def swap(text: str, version: str | None) -> None:
+        if others:
+            face.source = SettingsSource(others.pop(0), f"{version}1")
+            raise ConflictError("changed")
+        await write(text, version)
+
+    monkeypatch.setattr(face, "write_settings", swap)
+    async with serving(face) as server:
+        wanted = {"postgresql": {"pg_hba": ["open"]}, "ttl": 20}
+        assert (await call(server, "PUT", "/config", wanted))[0] == 403
+        assert face.asked == []
+        others.append('{"postgresql": {}, "ttl": 8}')
+        assert (await call(server, "PUT", "/config", {"ttl": 20}))[0] == 200
+    assert face.asked == [("settings", {"ttl": 20}, "11111")]
 
 
 async def test_failures_to_write() -> None:
