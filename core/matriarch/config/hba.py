@@ -28,6 +28,7 @@ _NUMBERS = re.compile(r"\.?(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\Z", re.
 _PREFIX = re.compile(r"[0-9]{1,3}\Z", re.ASCII)
 _KEYWORD_ADDRESSES = frozenset({"all", "samehost", "samenet"})
 _LONGEST_LINE = 1024
+_SECRET = re.compile(r"(ldapbindpasswd|radiussecrets).*", re.ASCII | re.IGNORECASE | re.DOTALL)
 _MAP_OPTION = re.compile(r"map=[A-Za-z0-9_.-]{1,63}\Z", re.ASCII)
 
 
@@ -69,10 +70,15 @@ def _checked(lines: Sequence[str], check: Callable[[str], None]) -> tuple[list[s
         try:
             check(stripped)
         except Invalid as problem:
-            refused[stripped[:128]] = str(problem)
+            refused[_without_secrets(stripped)[:128]] = _without_secrets(str(problem))
         else:
             kept.append(stripped)
     return kept, refused
+
+
+def _without_secrets(text: str) -> str:
+    """What may be shown to everybody: what follows a password is not told apart from it."""
+    return _SECRET.sub(r"\1=***", text)
 
 
 def check_line(line: str) -> None:

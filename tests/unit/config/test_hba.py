@@ -156,3 +156,21 @@ def test_bad_maps(line: str) -> None:
     with pytest.raises(Invalid):
         check_ident(line)
     assert len(render_ident([line], "999", superuser="postgres").refused) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "ldap ldapserver=a ldapbindpasswd=hunter2",
+        'ldap ldapbindpasswd="hunter2 and more" ldapserver=a',
+        'ldap "ldapbindpasswd=some hunter2"',
+        'radius radiusservers=a radiussecrets="hunter2,hunter2"',
+        "radius RadiusSecrets=hunter2,x",
+        'radius radiussecrets="x hunter2',
+    ],
+)
+def test_a_refused_line_is_named_without_its_password(options: str) -> None:
+    """It goes to the log, and to the pod's annotation, which more people may read than the settings."""
+    refused = render_hba([f"host all all all {options}"], superuser="postgres", replication="replicator").refused
+    ((line, why),) = refused.items()
+    assert line.startswith("host all all all ") and line.endswith("=***") and "hunter2" not in f"{line}{why}"
