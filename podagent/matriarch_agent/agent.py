@@ -32,8 +32,9 @@ from matriarch_agent.activities import carry_out
 from matriarch_agent.announce import Announcer
 from matriarch_agent.callbacks import WITHIN_S as CALLBACK_WITHIN_S
 from matriarch_agent.callbacks import Callbacks
+from matriarch_agent.data_changes import pause_after_copy
 from matriarch_agent.execute import execute
-from matriarch_agent.jobs import Jobs
+from matriarch_agent.jobs import PAUSE_AFTER_FAILURE_S, Jobs
 from matriarch_agent.journal import Journal, Log, iso
 from matriarch_agent.keeper import Keeper
 from matriarch_agent.observe import Observer
@@ -301,8 +302,8 @@ class Agent:
             if isinstance(action, Restart | StartPrimary | StartReplica):
                 self._restarted.set()
 
-    def _failed(self, action: Long, error: MatriarchError) -> None:
-        """Remember what a failed activity tells the next decision."""
+    def _failed(self, action: Long, error: MatriarchError) -> float:
+        """Remember what a failed activity tells the next decision. Returns the seconds before it may be tried again."""
         if isinstance(action, ArchiveWal):
             self.remember(archive_tried_at=self.now(), archive_complaint=str(error))
         elif isinstance(action, Rewind):
@@ -313,6 +314,7 @@ class Agent:
             self.remember(clones_failed=self.memory.clones_failed + 1)
         elif isinstance(action, CreateLogicalSlots):
             self.remember(logical_slots_not_before=self.now() + slots.LOGICAL_AGAIN_S)
+        return pause_after_copy(self.memory.clones_failed) if isinstance(action, Clone) else PAUSE_AFTER_FAILURE_S
 
     async def poll_peers(self, skip: tuple[str, ...] = ()) -> Poll:
         """Ask every other member at once; those to skip count as not reachable."""

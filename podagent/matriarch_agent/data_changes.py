@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, assert_never
 from matriarch.ha.actions import ArchiveWal, Bootstrap, Clone, Rewind
 from matriarch.ha.view import Upstream
 from matriarch.words.errors import PostgresError, ProgramFailed
+from matriarch_agent.jobs import PAUSE_AFTER_FAILURE_S
 
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
 
 ARCHIVE_S = 120.0
 """Seconds for all that a former primary has to archive. It follows nobody meanwhile, and keeps nobody from leading."""
+COPY_PAUSES_S = (PAUSE_AFTER_FAILURE_S, PAUSE_AFTER_FAILURE_S, 2.0, 4.0, 8.0)
+"""Seconds before the next attempt after one copy that failed, two, and so on: each begins with a checkpoint of the
+source, and may read all that it has, only to find once more that the volume here is too small. The first two are
+attempts with another source each."""
+
+
+def pause_after_copy(failures: int) -> float:
+    """Seconds before another attempt after so many copies that failed, one after the other."""
+    return COPY_PAUSES_S[min(failures, len(COPY_PAUSES_S)) - 1]
 
 
 async def change_data(agent: Agent, action: Bootstrap | Clone | ArchiveWal | Rewind) -> None:

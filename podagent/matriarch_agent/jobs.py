@@ -14,16 +14,17 @@ from matriarch_agent.journal import Log
 from matriarch_agent.ports import Now
 
 PAUSE_AFTER_FAILURE_S = 0.5
-"""Seconds for which a failed activity stays under way, so that it is not begun again in a tight loop."""
+"""Seconds for which a failed activity stays under way at least, so that it is not begun again in a tight loop."""
 
 
 class Jobs:
-    """Runs activities by `carry_out` and reports their failures to `failed`."""
+    """Runs activities by `carry_out` and reports their failures to `failed`, which says for how many seconds they are
+    not begun again."""
 
     def __init__(
         self,
         carry_out: Callable[[Long], Awaitable[None]],
-        failed: Callable[[Long, MatriarchError], None],
+        failed: Callable[[Long, MatriarchError], float],
         now: Now,
         wake: Callable[[], None],
         log: Log,
@@ -95,5 +96,4 @@ class Jobs:
         except (MatriarchError, OSError) as problem:
             error = problem if isinstance(problem, MatriarchError) else file_problem(problem)
             self._log("activity failed", activity=name, error=str(error), kind=type(problem).__name__)
-            self._failed(action, error)
-            await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+            await asyncio.sleep(self._failed(action, error))
