@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from matriarch.ha.actions import ArchiveWal, Bootstrap, Clone, Rewind
 from matriarch.ha.view import Upstream
 from matriarch.words.errors import PostgresError, ProgramFailed
+from matriarch_agent.handover import before_stop
 from matriarch_agent.jobs import PAUSE_AFTER_FAILURE_S
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ async def _bootstrap(agent: Agent) -> None:
 
 async def _clone(agent: Agent, source: Upstream | None) -> None:
     epoch = agent.store.lock().epoch
-    agent.remember(own_stop=True)
-    await agent.postgres.stop(fast=True)
-    await agent.keeper.disarm()
+    await _stop(agent)
     await agent.postgres.clone(source, agent.settings())
     member = source.member if source is not None else None
     agent.announcer.say("Cloned", f"data copied from {member or 'elsewhere'}")
@@ -68,6 +67,18 @@ async def _clone(agent: Agent, source: Upstream | None) -> None:
     )
 
 
+async def _stop(agent: Agent) -> None:
+    """Stop a replica whose data is to change, with the programs that are told of every other stop."""
+    agent.remember(own_stop=True)
+    ran = agent.observer.postgres.process != "stopped"
+    if ran:
+        await before_stop(agent)
+    await agent.postgres.stop(fast=True)
+    if ran:
+        agent.callbacks.stopped()
+    await agent.keeper.disarm()
+
+
 async def _archive_wal(agent: Agent) -> None:
     archived = await agent.postgres.archive_wal(within=ARCHIVE_S)
     new = archived.complaint != agent.memory.archive_complaint
@@ -80,9 +91,7 @@ async def _archive_wal(agent: Agent) -> None:
 
 async def _rewind(agent: Agent, source: Upstream) -> None:
     epoch = agent.store.lock().epoch
-    agent.remember(own_stop=True)
-    await agent.postgres.stop(fast=True)
-    await agent.keeper.disarm()
+    await _stop(agent)
     try:
         dropped = await agent.postgres.rewind(source, agent.settings().commands.rewind)
     except ProgramFailed as error:

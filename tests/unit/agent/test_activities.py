@@ -6,7 +6,7 @@ import asyncio
 import errno
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from unit.ha.views import answer, leading, poll, remote
@@ -15,6 +15,7 @@ from matriarch.ha.actions import (
     Action,
     ArchiveWal,
     Checkpoint,
+    Clone,
     CreateLogicalSlots,
     Decision,
     HandOver,
@@ -51,6 +52,7 @@ class Hand:
         """The keyword arguments of the last call, by name."""
         self.lock = LockView("demo-1", epoch=3)
         self.timeline = 1
+        self.process: Literal["stopped", "running"] = "stopped"
         self.renewed: tuple[float, ...] = (-1e9,)
         self._settings = settings or ClusterSettings()
         self._view = view
@@ -111,8 +113,10 @@ class Part:
         if name == "unanswered":
             return asyncio.Event()
         if self._name == "observer" and name == "postgres":
-            return PostgresView(timeline=hand.timeline)
-        if (self._name, name) in (("keeper", "rest"), ("callbacks", "serves"), ("callbacks", "stopped")):
+            return PostgresView(timeline=hand.timeline, process=hand.process)
+        if (self._name, name) == ("callbacks", "stopped"):
+            return lambda: hand.did.append("callbacks.stopped")
+        if (self._name, name) in (("keeper", "rest"), ("callbacks", "serves")):
             return lambda *_, **__: None
 
         async def call(*arguments: Any, **more: Any) -> Any:
@@ -156,6 +160,21 @@ async def test_data_is_given_up_only_when_the_sources_end_is_not_to_blame(told: 
     with pytest.raises(ProgramFailed):
         await act(hand, Rewind(SOURCE))
     assert hand.noted["rewind_failed"] is failed
+
+
+@pytest.mark.parametrize("action", [Rewind(SOURCE), Clone(SOURCE)])
+async def test_programs_are_told_of_a_stop_for_other_data_as_of_any_other(action: Action) -> None:
+    """A replica's address stayed where it was for the hours of a new copy, since nobody was told."""
+    stop = ["postgres.run_command ('leave',)", "postgres.stop", "callbacks.stopped", "keeper.disarm"]
+    hand = Hand(settings_from({"postgresql": {"before_stop": "leave"}}))
+    hand.reply["rewind"] = 0
+    hand.process = "running"
+    await act(hand, action)
+    assert hand.did[:4] == stop
+    again = Hand(settings_from({"postgresql": {"before_stop": "leave"}}))
+    again.reply["rewind"] = 0
+    await act(again, action)
+    assert again.did[:2] == ["postgres.stop", "keeper.disarm"], "it was told already"
 
 
 async def test_pre_promote_may_forbid_the_promotion() -> None:
