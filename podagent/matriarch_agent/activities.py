@@ -57,7 +57,8 @@ async def carry_out(agent: Agent, action: Long) -> None:
 
 
 async def _stop(agent: Agent) -> None:
-    await before_stop(agent)
+    if agent.observer.postgres.process != "stopping":
+        await before_stop(agent)
     await agent.postgres.stop(fast=True, within=stop_within(agent))
     agent.callbacks.stopped()
     await agent.keeper.disarm()

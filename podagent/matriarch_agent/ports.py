@@ -107,7 +107,8 @@ class Postgres(Protocol):
     ) -> None:
         """Stop. `fast`: checkpoint first, then a fast shutdown; `on_shutdown_checkpoint` is called with the end LSN of
         the shutdown record while the WAL senders still run. Not fast: immediate shutdown. Escalates to SIGKILL of
-        every process of the postmaster when it does not end in time; returns only when none is left.
+        every process of the postmaster when it does not end in time; returns only when none is left. A shutdown that
+        is under way already is waited for in the same way.
 
         `within`: seconds for the checkpoint and the fast shutdown together; None: the adapter's own bounds."""
         ...

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from matriarch.testing.fake_postgres import FakePostgres
 from simulation.member import Member
 from simulation.test_scenarios import ASYNC, Deed, a_plan, outage
 from simulation.test_stories import tell, until
@@ -83,5 +84,35 @@ def test_paused_nothing_is_killed() -> None:
         await asyncio.sleep(30.0)
         assert primary.server.life == life
         await world.administrator.set_settings({"pause": False})
+
+    tell(story, a_plan())
+
+
+@pytest.mark.parametrize("settings", [{}, ASYNC], ids=["synchronous", "asynchronous"])
+def test_a_shutdown_whose_agent_was_killed_does_not_last_for_ever(settings: dict[str, bool]) -> None:
+    """The next agent finds a server that is shutting down, and holds its lock and lease."""
+
+    async def story(world: World, primary: Member) -> None:
+        target = next(member for member in world.members if member is not primary)
+        world.administrator.ask(primary.name, target.name)
+        await until(lambda: primary.server.process == "stopping")
+        hang(primary)
+        await primary.restart_agent(0.2)
+        await until(lambda: primary.server.process != "stopping", 30.0)
+        await until(lambda: any(member.server.writable for member in world.members), 30.0)
+
+    tell(story, a_plan(**settings))
+
+
+def test_paused_a_shutdown_is_left_to_who_began_it() -> None:
+    async def story(world: World, primary: Member) -> None:
+        await world.administrator.set_settings({"pause": True})
+        await asyncio.sleep(1.0)
+        stop = world.spawn(FakePostgres(primary.server).stop(fast=True, within=1000.0))
+        hang(primary)
+        await asyncio.sleep(60.0)
+        assert primary.server.process == "stopping" and not stop.done()
+        await world.administrator.set_settings({"pause": False})
+        await until(stop.done, 30.0)
 
     tell(story, a_plan())

@@ -275,7 +275,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class StopPostgres:
-    """Stop a replica in order (fast), cancelling any activity."""
+    """Stop in order (fast), cancelling any activity; or see to the end of a shutdown that is under way."""
 
 
 Record = Acquire | Reclaim | Release | Renew | Claim | WriteSync | WriteInitialize | WriteHistory | ClearRequest

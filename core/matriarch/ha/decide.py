@@ -14,6 +14,7 @@ from matriarch.ha.rules.archive import archive_first
 from matriarch.ha.rules.bootstrap import bootstrap
 from matriarch.ha.rules.busy import busy
 from matriarch.ha.rules.early_take import when_safe
+from matriarch.ha.rules.ending import ending
 from matriarch.ha.rules.fence import fence, foreign, unreadable
 from matriarch.ha.rules.follow import follow
 from matriarch.ha.rules.hold import hold
@@ -32,6 +33,7 @@ Rule = Callable[[View], Decision | None]
 RULES: tuple[Rule, ...] = (
     fence,
     unreadable,
+    ending,
     isolation,
     reinitialize,
     foreign,

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     WAITING_FOR_BOOTSTRAP = "WaitingForBootstrap"
     CLONING = "Cloning"
     RECLAIMING_LOCK = "ReclaimingLock"
+    STOPPING = "Stopping"
     STARTING_PRIMARY = "StartingPrimary"
     STARTING_REPLICA = "StartingReplica"
     START_FAILED = "StartFailed"

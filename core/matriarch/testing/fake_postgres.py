@@ -214,6 +214,13 @@ class FakePostgres:
             await self.kill()
             return
         life = server.life
+        if server.process == "stopping":
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S if within is None else within):
+                    await server.ended(life)
+            except TimeoutError:
+                await self.kill()
+            return
         if server.process == "running" and server.in_recovery is False:
             await self._quietly(self.checkpoint())
         if not self._alive(life):
@@ -267,19 +274,13 @@ class FakePostgres:
             server.notify()
         if not written.done():
             written.set_result(end)
-        await self._standbys_reach(life, end)
+        await server.standbys_reach(life, end)
         if server.in_recovery is False:
             await server.archiver.last_round(life)
         if server.life == life:
             primary = server.in_recovery is False
             server.die(f"shut down at {server.disk}")
             server.disk.state = "shut down" if primary else "shut down in recovery"
-
-    async def _standbys_reach(self, life: int, end: int) -> None:
-        """A walsender does not end before its standby has everything, or is given up."""
-        for link in list(self.server.links.values()):
-            while self.server.life == life and link.sender_open and link.flushed < end:
-                await link.stirred.wait()
 
     async def kill(self) -> None:
         """SIGKILL to every process."""

@@ -212,6 +212,17 @@ class Server:
         self.site.watcher.event(self.member, f"postgres {why}")
         self.notify()
 
+    async def standbys_reach(self, life: int, end: int) -> None:
+        """A walsender does not end before its standby has everything, or is given up."""
+        for link in list(self.links.values()):
+            while self.life == life and link.sender_open and link.flushed < end:
+                await link.stirred.wait()
+
+    async def ended(self, life: int) -> None:
+        """Return when no process of that life is left."""
+        while self.life == life:
+            await self.stirred.wait()
+
     def freeze(self, frozen: bool) -> None:
         """SIGSTOP or SIGCONT to every process of the postmaster; several who stop it must all let it go on."""
         if self.process != "stopped":

@@ -52,7 +52,7 @@ def view_of(
     if server.process == "running" and server.unusable_for is not None:
         common["unusable_for"] = server.unusable_for
         common["unusable_why"] = "no answer to a new session"
-    if server.process == "running" and not answered and recovery:
+    if recovery and not (server.process == "running" and answered):
         # There is still the file that makes it a standby.
         common["in_recovery"] = True
     if server.process == "running" and answered:

@@ -122,6 +122,27 @@ async def test_a_primary_that_does_not_react_is_stopped_in_bounded_time(members:
     assert told == [], "there is no last record"
 
 
+async def test_a_shutdown_that_somebody_else_began_is_seen_to_its_end(members: Members) -> None:
+    """A smart one waits for all sessions, the agent's own among them, and a fast one may hang."""
+    member = await members.primary()
+    for hangs in (False, True):
+        which = "select pid from pg_stat_activity where backend_type = 'checkpointer'"
+        (checkpointer,) = await member.postgres._session.row(which)
+        if hangs:
+            os.kill(checkpointer, signal.SIGSTOP)
+        await member.init.signal("INT" if hangs else "TERM")
+        async with asyncio.timeout(5.0):
+            while (view := await member.postgres.observe()).process == "running":  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert (view.process, view.in_recovery) == ("stopping", None)
+        began = time.monotonic()
+        await member.postgres.stop(fast=True, within=1.5)
+        assert time.monotonic() - began < 1.5 + 5.0 + 4.0
+        view = await member.postgres.observe()
+        assert view.process == "stopped" and view.control is not None and view.control.clean is not hangs
+        await member.postgres.start(PRIMARY, QUICK)
+
+
 async def test_immediate_stop_and_kill_leave_a_crashed_primary(members: Members) -> None:
     member = await members.primary()
     await member.postgres.stop(fast=False)

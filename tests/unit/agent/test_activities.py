@@ -22,8 +22,10 @@ from matriarch.ha.actions import (
     Promote,
     Rewind,
     SetSyncNames,
+    StopPostgres,
     WriteHistory,
 )
+from matriarch.ha.commands import Commands
 from matriarch.ha.quiet import SYNC_S
 from matriarch.ha.reasons import Reason
 from matriarch.ha.settings import ClusterSettings, settings_from
@@ -52,7 +54,7 @@ class Hand:
         """The keyword arguments of the last call, by name."""
         self.lock = LockView("demo-1", epoch=3)
         self.timeline = 1
-        self.process: Literal["stopped", "running"] = "stopped"
+        self.process: Literal["stopped", "running", "stopping"] = "stopped"
         self.renewed: tuple[float, ...] = (-1e9,)
         self._settings = settings or ClusterSettings()
         self._view = view
@@ -303,3 +305,14 @@ async def test_a_write_that_the_system_refuses_ends_the_decision_and_not_the_age
     pause = await execute(hand, leading(), Decision((SetSyncNames(NOBODY), WriteHistory(4)), Reason.CHANGING_SYNC))
     assert pause >= AFTER_FAILURE_S and hand.did == ["postgres.set_sync_names"]
     assert [line["error"] for line in told] == ["/volume/pgdata/postgresql.conf: No space left on device"]
+
+
+async def test_a_shutdown_under_way_is_only_seen_to_its_end() -> None:
+    """What is to run before a stop would come too late."""
+    settings = ClusterSettings(commands=Commands(before_stop=("drain",)), primary_stop_timeout=5)
+    for process, before in (("running", ["postgres.run_command ('drain',)"]), ("stopping", [])):
+        hand = Hand(settings)
+        hand.process = process
+        await act(hand, StopPostgres())
+        assert hand.did == [*before, "postgres.stop", "callbacks.stopped", "keeper.disarm"]
+        assert hand.told["stop"] == {"fast": True, "within": 5}

@@ -12,6 +12,8 @@ from matriarch.ha.view import View
 
 LEADER_ACTIVITIES = frozenset({"Bootstrap", "StartPrimary", "Promote", "HandOver"})
 """Activities that may make, or keep, this member writable."""
+STOPPING = frozenset({"Restart", "StopPostgres"})
+"""Activities that begin with a stop, of a primary or of a replica."""
 
 
 def fence(view: View) -> Decision | None:
@@ -26,7 +28,7 @@ def fence(view: View) -> Decision | None:
         if view.activity.name == "HandOver" and (view.postgres.process == "stopped" or view.postgres.closed):
             # It has come to the release, which ends the lease itself.
             return None
-        if view.activity.name in LEADER_ACTIVITIES or (view.activity.name == "Restart" and view.postgres.writable):
+        if view.activity.name in LEADER_ACTIVITIES or (view.activity.name in STOPPING and view.postgres.writable):
             return Decision((Fence(),), Reason.LEASE_LOST, f"during {view.activity.name}", wake_in=0.1)
         return None
     if view.postgres.writable or view.postgres.closed:
