@@ -153,8 +153,9 @@ class Agent:
         return view.postgres.process == "stopped" and self.jobs.activity is None
 
     def _knows_enough(self, view: View) -> bool:
-        """Before the first listings only a running primary inside its lease has anything to decide (rule 7)."""
-        return self.store.synced or view.holds_lease or view.postgres.writable
+        """Before the first listings only a running primary inside its lease has anything to decide (rule 7), and who is
+        told to end: its Postgres stops."""
+        return self.store.synced or view.holds_lease or view.postgres.writable or view.memory.terminating
 
     async def _sleep(self, seconds: float) -> None:
         """Until there is something to see, and then a moment more, for all that comes with it."""

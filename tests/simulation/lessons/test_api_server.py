@@ -152,3 +152,24 @@ def test_a_lost_leader_is_noticed_after_the_ttl_and_not_a_whole_loop_later() -> 
         world.api_dark(primary.name, False)
 
     tell(story, a_plan(ttl=15, loop_wait=8, retry_timeout=3, synchronous_mode=False))
+
+
+@pytest.mark.parametrize("who", ["replica", "primary"])
+def test_an_agent_that_never_reached_it_leaves_in_order_all_the_same(who: str) -> None:
+    """It was started while the API server was away, and its pod is deleted: it stops its Postgres, hands nothing over,
+    and does not sit out the grace period."""
+
+    async def story(world: World, primary: Member) -> None:
+        leaving = primary if who == "primary" else replicas_of(world)[0]
+        world.api_dark(leaving.name, True)
+        await leaving.restart_agent(0.2)
+        await asyncio.sleep(2.0)
+        assert leaving.server.process == "running"
+        uid = leaving.uid
+        world.spawn(leaving.replace_pod(graceful=True))
+        await until(lambda: leaving.agent_task is None or leaving.agent_task.done(), 5.0)
+        assert leaving.server.process == "stopped" and world.truth.holder == primary.name
+        world.api_dark(leaving.name, False)
+        await until(lambda: leaving.uid != uid)
+
+    tell(story, a_plan())

@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unit.ha.views import ME, NOW, leading, members
+from unit.ha.views import ME, NOW, a_view, leading, members, primary, replica
 
-from matriarch.ha.actions import HandOver
+from matriarch.ha.actions import HandOver, StopPostgres
 from matriarch.ha.decide import decide
 from matriarch.ha.documents.members import member_from_pod
-from matriarch.ha.view import MemberView, Memory
+from matriarch.ha.view import ConfigView, LockView, MemberView, Memory, PostgresView, SyncView
 
 
 def told(*pods: MemberView) -> tuple[Any, ...]:
@@ -36,3 +36,13 @@ def test_the_grace_is_that_of_a_deletion_under_way() -> None:
     metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     member = member_from_pod({"metadata": metadata})
     assert (member.grace_s, member.pod_uid) == (0.0, "uid-1")
+
+
+@pytest.mark.parametrize("postgres", [replica(), replica(process="starting"), primary()])
+def test_who_never_reached_the_api_server_stops_and_hands_nothing_over(postgres: PostgresView) -> None:
+    """It knows of no lock and of no member. A primary runs on until it has stopped only inside an adopted lease."""
+    nothing: dict[str, Any] = {"lock": LockView(), "config": ConfigView(settings_seen=False), "sync": SyncView()}
+    lease = NOW + 8 if postgres.in_recovery is False else None
+    memory = Memory(terminating=True)
+    unseen = a_view(**nothing, members=(), api_ok=False, listed=False, memory=memory, postgres=postgres)
+    assert decide(replace(unseen, lease_until=lease)).actions == (StopPostgres(),)
