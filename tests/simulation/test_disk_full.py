@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from matriarch.testing.virtual_time import run
 from simulation.member import Member
 from simulation.test_scenarios import ASYNC, a_plan, outage
-from simulation.test_stories import tell
+from simulation.test_stories import tell, until
 from simulation.world import World
 
 
@@ -40,3 +41,30 @@ def test_nothing_goes_round_between_full_disks() -> None:
             member.volume.full = False
 
     tell(story, a_plan())
+
+
+def test_a_standby_clusters_leader_without_room_gives_way_and_comes_back_as_a_replica() -> None:
+    def leader_of(world: World) -> Member:
+        return next(member for member in world.members if member.name == world.truth.holder)
+
+    async def live() -> None:
+        plan = a_plan()
+        plan.standby, plan.clients = True, 0
+        world = World(1, plan)
+        world.start()
+        await world.whole(60.0)
+        former = leader_of(world)
+        former.volume.full = True
+        await until(lambda: world.truth.holder not in (None, former.name), 10.0)
+        heir = leader_of(world)
+        await until(lambda: world.remote.server.links.get(heir.name) is not None, 10.0)
+        for member in world.members:
+            member.volume.full = True
+        await asyncio.sleep(40.0)
+        assert leader_of(world) is heir, "\n".join(world.trace.lines(60))
+        for member in world.members:
+            member.volume.full = False
+        await world.whole(60.0)
+        assert world.found is None, "\n".join(world.trace.lines(60))
+
+    run(live())

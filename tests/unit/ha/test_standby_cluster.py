@@ -30,6 +30,7 @@ from matriarch.ha.actions import (
     Fence,
     Follow,
     HandOver,
+    PollPeers,
     Promote,
     Reclaim,
     Release,
@@ -52,7 +53,9 @@ from matriarch.ha.view import (
     ConfigView,
     ControlData,
     Memory,
+    PeerAnswer,
     PostgresView,
+    PrimarySeen,
     RemoteHistory,
     Request,
     SyncView,
@@ -66,6 +69,7 @@ SETTINGS = ClusterSettings(standby_cluster=OTHER)
 REMOTE = Upstream("db.example.org:5432", "db.example.org", 5432, remote=True, slot="site_b")
 SLOTS = ("demo_0", "demo_2")
 MADE = physical(*SLOTS, active=True)
+ROOM, FULL = answer("demo-0"), answer("demo-2", unfit="the disk is full")
 
 
 def said(timeline: int = 1, sysid: str = SYSID, **switches: int) -> RemoteHistory:
@@ -196,11 +200,53 @@ def test_a_start_that_follows_nobody_on_rewound_data_is_broken_off() -> None:
 def test_a_standby_leader_is_not_copied_onto_a_full_disk_nor_for_a_parameter() -> None:
     def facing(**facts: Any) -> View:
         postgres = stopped("in archive recovery", failures=5, last_error="it says why", **facts)
-        return standby_leading(postgres=postgres, memory=Memory(sync_unsure=False, start_failed_at=NOW - 1))
+        nobody = poll(replace(FULL, name="demo-0"), FULL)
+        memory = Memory(sync_unsure=False, start_failed_at=NOW - 1)
+        return standby_leading(postgres=postgres, memory=memory, poll=nobody)
 
     for waiting in (decide(facing(data_failures=5, disk_free=0)), decide(facing())):
         assert waiting.actions == () and waiting.lead and "it says why" in waiting.facts
     assert [type(action) for action in decide(facing(data_failures=5)).actions] == [Clone]
+
+
+def without_room(*answers: PeerAnswer, **changes: Any) -> View:
+    """demo-1 leads with a full disk: its server runs, and its stream has ended."""
+    memory = Memory(followed=REMOTE, followed_epoch=3, followed_into=OTHER, sync_unsure=False, starved_since=NOW - 1)
+    base: dict[str, Any] = {
+        "postgres": replica(applied=SETTINGS, slots=MADE, streaming=False, disk_free=0),
+        "memory": memory,
+        "poll": poll(*answers) if answers else None,
+    }
+    return standby_leading(**(base | changes))
+
+
+def test_a_standby_leader_without_room_gives_way_to_a_member_that_has_some() -> None:
+    asks = decide(without_room())
+    assert (asks.actions, asks.reason, asks.lead) == ((PollPeers(),), Reason.ASKING_PEERS, True)
+    given = (Release(handed_over=True, successor="demo-0"),)
+    gives = decide(without_room(ROOM, FULL))
+    assert (gives.actions, gives.reason, gives.lead) == (given, Reason.DISK_FULL, False)
+    down = stopped("in archive recovery", failures=1, disk_free=0)
+    memory = Memory(sync_unsure=False, start_failed_at=NOW - 1)
+    assert decide(without_room(ROOM, FULL, postgres=down, memory=memory)).actions == given
+    once_led = replace(without_room().memory, primary_seen=PrimarySeen(900, ()))
+    assert decide(without_room(ROOM, FULL, memory=once_led)).actions == given, "it was primary before the demotion"
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        without_room(replace(FULL, name="demo-0"), FULL),
+        without_room(answer("demo-0", lsn=999), FULL),
+        without_room(answer("demo-0", nofailover=True), FULL),
+        without_room(ROOM, FULL, memory=replace(without_room().memory, starved_since=None)),
+        without_room(ROOM, FULL, settings=replace(SETTINGS, pause=True)),
+    ],
+    ids=["nobody has room", "who has is behind", "who has may not lead", "it streams all the same", "paused"],
+)
+def test_a_standby_leader_without_room_goes_on_leading(view: View) -> None:
+    decision = decide(view)
+    assert decision.lead and not any(isinstance(action, Release) for action in decision.actions)
 
 
 def test_a_free_lock_is_taken_without_a_promotion() -> None:

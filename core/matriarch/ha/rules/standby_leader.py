@@ -22,6 +22,7 @@ from matriarch.ha.actions import (
     WriteInitialize,
 )
 from matriarch.ha.divergence import Verdict, judge
+from matriarch.ha.postgres_view import DISK_FULL
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules import requests, sync
 from matriarch.ha.rules.fence import is_sysid, never_used
@@ -29,6 +30,7 @@ from matriarch.ha.rules.hold import upkeep
 from matriarch.ha.rules.race import reconsider
 from matriarch.ha.rules.recover import diverged, hopeless, reclaim, would_fail_again
 from matriarch.ha.rules.restart import wish
+from matriarch.ha.rules.succession import give_way
 from matriarch.ha.rules.upstream import remote_upstream
 from matriarch.ha.rules.waking import upkeep_wake
 from matriarch.ha.view import RemoteHistory, Upstream, View
@@ -82,7 +84,7 @@ def _start(view: View, remote: Upstream | None) -> Decision:
         return Decision((write,), Reason.BOOTSTRAPPING, "system identifier first", lead=True, wake_in=0.0)
     waiting = would_fail_again(view)
     if waiting is not None:
-        return replace(waiting, lead=True)
+        return _without_room(view) or replace(waiting, lead=True)
     if hopeless(view) and view.settings.reclone_on_diverged and remote is not None:
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(remote),), Reason.RECLONING, facts, lead=True, wake_in=1.0)
@@ -93,6 +95,14 @@ def _start(view: View, remote: Upstream | None) -> Decision:
     source = remote if remote is not None and _made_to_match(view, remote) else None
     facts = f"following {source.member}" if source is not None else "to be judged by the remote's history"
     return Decision((StartReplica(source),), Reason.STARTING_REPLICA, facts, lead=True, wake_in=0.5)
+
+
+def _without_room(view: View) -> Decision | None:
+    """The disk is full, and no WAL comes in any more: whoever has room follows the remote in this member's stead. Where
+    nobody has, the lock stays, as a primary's does."""
+    if not view.postgres.disk_full or view.settings.pause:
+        return None
+    return give_way(view, Reason.DISK_FULL, f"{DISK_FULL}: {view.postgres.last_error or 'no WAL comes in'}")
 
 
 def _made_to_match(view: View, remote: Upstream) -> bool:
@@ -114,7 +124,7 @@ def _lead(view: View, remote: Upstream | None) -> Decision:
     if asked is not None:
         restart = Restart(False, view.memory.followed, within=asked.within)
         return Decision((*keep, *asked.first, restart), Reason.RESTARTING, asked.facts, lead=True, wake_in=0.5)
-    answer = _answer(view)
+    answer = _answer(view) or (_without_room(view) if view.memory.starved_since is not None else None)
     if answer is not None:
         return answer
     if remote is None:

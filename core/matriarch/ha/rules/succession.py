@@ -37,7 +37,8 @@ def give_way(view: View, reason: Reason, facts: str, first: tuple[Action, ...] =
 
 
 def _able(view: View, member: MemberView) -> bool:
-    seen = view.memory.primary_seen
+    # Who streamed from a primary says nothing once the cluster follows another one.
+    seen = view.memory.primary_seen if view.settings.standby_cluster is None else None
     streamed = seen is None or any(row.name == member.name and row.state == "streaming" for row in seen.standbys)
     listed = not sync_active(view) or (view.sync.leader == view.me.name and view.sync.lists(member.name))
     return streamed and member.tags.may_lead and listed
@@ -50,6 +51,9 @@ def _last_position(view: View) -> int | None:
 
 def _fit(view: View, answer: PeerAnswer) -> bool:
     if not (answer.reachable and answer.running and answer.in_recovery) or answer.nofailover or answer.lsn is None:
+        return False
+    if view.postgres.running and view.postgres.in_recovery and answer.lsn < (view.postgres.lsn or 0):
+        # A server that runs in recovery keeps those behind it from leading by its own word: they catch up first.
         return False
     lag = (_last_position(view) or 0) - answer.lsn
     return not answer.unfit and (sync_active(view) or lag <= view.settings.maximum_lag_on_failover)
