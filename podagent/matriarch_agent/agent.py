@@ -325,14 +325,22 @@ class Agent:
         return Poll((*answers, *silent), self.now(), began)
 
     async def ask_peer(self, member: MemberView, timeout: float = POLL_TIMEOUT_S) -> PeerAnswer:
-        """Ask one member for its state, within `timeout` seconds."""
+        """Ask one member for its state, within `timeout` seconds. Where it may be at two places the first word of its
+        own counts: both are the present pod's, one before and one after its machine was given another address, and
+        whoever else is at the former one by now tells another name."""
         urls = status.asked_at(self.me, member)
-        answers = await asyncio.gather(*(self.peers.ask(member.name, url, timeout=timeout) for url in urls))
-        for answer in answers:
-            if answer.reachable:
-                return answer
+        asked = [asyncio.ensure_future(self.peers.ask(member.name, url, timeout=timeout)) for url in urls]
+        try:
+            for coming in asyncio.as_completed(asked):
+                answer = await coming
+                if answer.reachable:
+                    return answer
+        finally:
+            for one in asked:
+                one.cancel()
         # That nobody listens says that it is gone only when nobody does so at any place where it may be.
-        return PeerAnswer(member.name, reachable=False, refused=bool(answers) and all(a.refused for a in answers))
+        refused = bool(asked) and all(one.result().refused for one in asked)
+        return PeerAnswer(member.name, reachable=False, refused=refused)
 
     async def confirm_failsafe(self, view: View) -> None:
         """Ask every member of the failsafe topology; extend the lease when all accept."""

@@ -56,3 +56,24 @@ def test_a_member_is_gone_only_when_nobody_listens_at_either_place() -> None:
     refused = PeerAnswer("demo-2", False, refused=True)
     assert ask(MOVED, refused, refused).refused
     assert not ask(MOVED, refused, silent("demo-2")).refused
+
+
+@pytest.mark.parametrize("silent_one", [TOLD, HERE])
+async def test_nobody_waits_for_the_place_that_the_member_has_left(silent_one: str) -> None:
+    """A race, or a leader that is watched, would lose the whole timeout by it. The question is taken back."""
+    given_up: list[str] = []
+
+    async def one(name: str, url: str, *, timeout: float) -> PeerAnswer:
+        if url != silent_one:
+            return PeerAnswer(name, True, lsn=1000)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            given_up.append(url)
+        return silent(name)
+
+    agent = SimpleNamespace(me=ME, peers=SimpleNamespace(ask=one))
+    async with asyncio.timeout(1.0):
+        assert (await Agent.ask_peer(cast(Agent, agent), MOVED)).lsn == 1000
+        await asyncio.sleep(0)
+    assert given_up == [silent_one]
