@@ -243,9 +243,9 @@ async def _write_sync(agent: Agent, action: WriteSync) -> None:
         write = agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
         written = await _unless_isolated(agent, write)
     except TransientError:
-        agent.remember(sync_unsure=True)
+        agent.remember(sync_written=None)
         raise
-    agent.remember(sync_unsure=False, sync_written=written)
+    agent.remember(sync_written=written)
 
 
 async def _promise(agent: Agent, view: View, version: str) -> None:

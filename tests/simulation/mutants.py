@@ -35,9 +35,9 @@ from simulation.mutant import (
 
 
 def _no_swap(method: Any) -> Any:
-    async def patch(self: ClusterStore, name: str, body: Any, timeout: float) -> None:
+    async def patch(self: ClusterStore, name: str, body: Any, timeout: float) -> str:
         metadata = {key: value for key, value in body["metadata"].items() if key != "resourceVersion"}
-        await method(self, name, {**body, "metadata": metadata}, timeout)
+        return str(await method(self, name, {**body, "metadata": metadata}, timeout))
 
     return patch
 
@@ -177,11 +177,10 @@ def _newest_version(take: Any) -> Any:
 
 
 def _blind_for_sync(swap: Any) -> Any:
-    async def blind(self: ClusterStore, name: str, body: Any, version: str | None, timeout: float = 3.0) -> None:
+    async def blind(self: ClusterStore, name: str, body: Any, version: str | None, timeout: float = 3.0) -> str:
         if version is not None and name == sync_object(self._me.cluster):
-            await self._patch(name, body, timeout)
-        else:
-            await swap(self, name, body, version, timeout)
+            return await self._patch(name, body, timeout)
+        return str(await swap(self, name, body, version, timeout))
 
     return blind
 

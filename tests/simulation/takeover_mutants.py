@@ -139,10 +139,8 @@ def _open_standby(real: Any) -> Any:
 
 
 async def _sure_of_everything(agent: Agent, action: WriteSync) -> None:
-    try:
-        await agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
-    finally:
-        agent.remember(sync_unsure=False)
+    written = await agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
+    agent.remember(sync_written=written)
 
 
 NO_CLAIM = all_of(

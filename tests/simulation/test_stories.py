@@ -178,10 +178,8 @@ def test_a_logical_slot_is_there_after_a_failover() -> None:
 
 async def _sure_of_everything(agent: Agent, action: WriteSync) -> None:
     """A deliberate bug: a write without an answer counts as one that was never sent."""
-    try:
-        await agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
-    finally:
-        agent.remember(sync_unsure=False)
+    written = await agent.store.write_sync(action.leader, action.standbys, action.quorum, action.version)
+    agent.remember(sync_written=written)
 
 
 def test_the_story_of_the_late_write_is_noticed_when_its_guard_is_gone() -> None:

@@ -218,11 +218,9 @@ class Memory:
     """The other cluster that this one was a standby of when it was pointed there."""
     starved_since: float | None = None
     """Since when this replica, pointed at somebody, has had no WAL stream; None while it streams."""
-    sync_unsure: bool = True
-    """A write of the sync object may be under way whose outcome nobody knows: before the first answered one of this
-    process, and after one without an answer."""
     sync_written: str | None = None
-    """The version that the last answered write of the sync object made."""
+    """The version that this process's last write of the sync object made. None: one may be under way whose outcome
+    nobody knows, before the first answered one, and after one without an answer."""
     leader_heard_at: float | None = None
     """When the leader last gave a sign of life, by WAL stream or by REST; None before the first."""
     leader_refused_since: float | None = None

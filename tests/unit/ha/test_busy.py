@@ -54,7 +54,7 @@ def test_a_copy_is_broken_off_when_the_pod_ends() -> None:
 def test_a_handover_that_takes_long_is_not_begun_a_second_time() -> None:
     """Neither by its own request, which is still pending, nor because the pod ends meanwhile."""
     slow = leading(activity=Activity("HandOver", NOW - 20), request=Request("demo-1", "demo-0", None, "4"))
-    for memory in (Memory(sync_unsure=False), Memory(sync_unsure=False, terminating=True)):
+    for memory in (Memory(sync_written="9"), Memory(sync_written="9", terminating=True)):
         decision = decide(replace(slow, memory=memory))
         assert (decision.actions, decision.reason, decision.lead) == ((), Reason.BUSY, True)
 

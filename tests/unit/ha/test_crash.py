@@ -34,7 +34,7 @@ def crashed(wal: int, **changes: Any) -> View:
         members=members("demo-1"),
         postgres=stopped(control=control),
         poll=poll(answer("demo-0", lsn=END), answer("demo-2", lsn=END)),
-        memory=Memory(sync_unsure=False, primary_seen=PrimarySeen(END, rows)),
+        memory=Memory(sync_written="9", primary_seen=PrimarySeen(END, rows)),
     )
     return replace(base, **changes)
 
@@ -93,7 +93,7 @@ def test_in_quorum_mode_enough_have_to_answer() -> None:
 
 def test_what_is_not_known_is_never_read_as_long() -> None:
     view = crashed(400 * MB)
-    assert decide(replace(view, memory=Memory(sync_unsure=False))).actions == IN_PLACE
+    assert decide(replace(view, memory=Memory(sync_written="9"))).actions == IN_PLACE
     control = view.postgres.control
     assert control is not None
     unknown = replace(view.postgres, control=replace(control, redo_lsn=None))
@@ -154,7 +154,7 @@ def test_asynchronous_a_start_has_its_whole_time() -> None:
 
 
 def test_a_new_agent_gives_a_start_up_only_at_the_common_bound() -> None:
-    unknown = Memory(sync_unsure=False)
+    unknown = Memory(sync_written="9")
     assert decide(starting(299.0, memory=unknown)).actions == ()
     assert decide(starting(301.0, memory=unknown)).actions == (Fence(), Release())
     assert decide(starting(301.0, memory=unknown, sync=SyncView("demo-1", (), 0, "9"))).actions == ()

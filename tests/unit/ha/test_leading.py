@@ -170,7 +170,7 @@ def test_slots_are_made_for_members_and_dropped_only_after_their_ttl() -> None:
     old = replace(leading().postgres, slots=physical("demo_0", "demo_2", "demo_7"))
 
     def gone_for(seconds: float) -> Memory:
-        return Memory(sync_unsure=False, slots_missing_since={"demo_7": NOW - seconds})
+        return Memory(sync_written="9", slots_missing_since={"demo_7": NOW - seconds})
 
     assert decide(leading(postgres=old, memory=gone_for(60))).actions == ()
     late = leading(postgres=old, memory=gone_for(1801))
@@ -199,7 +199,7 @@ def test_settings_keep_the_ttl_formula() -> None:
 
 def test_a_handover_that_kept_the_lock_is_tried_again_once_a_replica_streams_and_not_for_ever() -> None:
     alone = primary(sync_names=every(("demo-0",)))
-    kept = Memory(sync_unsure=False, request_seen_at=NOW - 1, handovers_kept=1)
+    kept = Memory(sync_written="9", request_seen_at=NOW - 1, handovers_kept=1)
     waiting = asked("demo-1", "demo-0", memory=kept, postgres=alone)
     assert not any(isinstance(action, HandOver | ClearRequest) for action in decide(waiting).actions)
     assert isinstance(decide(asked("demo-1", "demo-0", memory=kept)).actions[0], HandOver)

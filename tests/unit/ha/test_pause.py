@@ -30,7 +30,7 @@ from matriarch.words.sync_names import every
 
 PAUSED = ClusterSettings(pause=True)
 DEMO_0 = Upstream("demo-0", "10.0.0.0")
-SURE = Memory(sync_unsure=False)
+SURE = Memory(sync_written="9")
 
 
 def paused(view: View, **changes: Any) -> View:

@@ -35,7 +35,7 @@ def planned(in_s: float, **more: Any) -> ScheduledRestart:
 def led(scheduled: ScheduledRestart, **changes: Any) -> View:
     postgres = changes.pop("postgres", {})
     return leading(
-        memory=Memory(sync_unsure=False, scheduled_restart=scheduled),
+        memory=Memory(sync_written="9", scheduled_restart=scheduled),
         postgres=primary(
             postmaster_start_time=STARTED, sync_names=every(("demo-0",)), standbys=(standby("demo-0"),), **postgres
         ),
@@ -161,7 +161,7 @@ def test_what_is_not_due_is_not_judged_yet() -> None:
 
 
 def test_a_candidate_has_time_to_stream_from_when_it_is_due() -> None:
-    waiting = Memory(sync_unsure=False, request_seen_at=NOW - 3600)
+    waiting = Memory(sync_written="9", request_seen_at=NOW - 3600)
     nobody = primary(sync_names=every(("demo-0",)), standbys=())
     view = switch(-1.0, memory=waiting, postgres=nobody)
     assert decide(view).reason != Reason.REFUSING_REQUEST

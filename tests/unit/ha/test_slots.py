@@ -35,7 +35,7 @@ def led(settings: ClusterSettings | None = None, memory: Memory | None = None, *
     settings = settings or ClusterSettings()
     base = leading()
     postgres = replace(base.postgres, **({"applied": settings, "server_version": 170000} | facts))
-    return replace(base, settings=settings, postgres=postgres, memory=memory or Memory(sync_unsure=False))
+    return replace(base, settings=settings, postgres=postgres, memory=memory or Memory(sync_written="9"))
 
 
 def step(view: View) -> SyncSlots | None:
@@ -45,7 +45,7 @@ def step(view: View) -> SyncSlots | None:
 
 
 def missing(**since: float) -> Memory:
-    base = {"followed": Upstream("demo-0", "10.0.0.0"), "followed_epoch": 3, "sync_unsure": False}
+    base = {"followed": Upstream("demo-0", "10.0.0.0"), "followed_epoch": 3, "sync_written": "9"}
     return Memory(**base, slots_missing_since=since)  # type: ignore[arg-type]
 
 
@@ -263,7 +263,7 @@ def test_logical_slots_are_made_on_the_primary_only() -> None:
     assert CreateLogicalSlots((FEED,)) in decide(led(feed)).actions
     assert not any(isinstance(action, CreateLogicalSlots) for action in decide(following(feed)).actions)
     assert decide(led(feed, slots=(*OTHERS, LOGICAL))).actions == ()
-    waiting = Memory(sync_unsure=False, logical_slots_not_before=NOW + 1)
+    waiting = Memory(sync_written="9", logical_slots_not_before=NOW + 1)
     assert decide(led(feed, waiting)).actions == ()
     assert decide(led(feed, server_version=160004)).actions == ()
 

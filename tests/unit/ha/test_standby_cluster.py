@@ -86,7 +86,7 @@ def standby_leading(**changes: Any) -> View:
         "sync": SyncView(None, (), 0, "9"),
         "members": (member("demo-0"), member("demo-1", "standby_leader", streaming=True), member("demo-2")),
         "postgres": replica(applied=SETTINGS, slots=MADE),
-        "memory": Memory(followed=REMOTE, followed_epoch=3, followed_into=OTHER, sync_unsure=False),
+        "memory": Memory(followed=REMOTE, followed_epoch=3, followed_into=OTHER, sync_written="9"),
     }
     return a_view(**(base | changes))
 
@@ -125,27 +125,27 @@ def test_a_settled_standby_leader_follows_on() -> None:
 
 
 def test_it_is_judged_before_it_follows() -> None:
-    view = standby_leading(memory=Memory(sync_unsure=False))
+    view = standby_leading(memory=Memory(sync_written="9"))
     assert decide(view).actions == (AskLeader(REMOTE),)
-    view = replace(view, memory=Memory(sync_unsure=False, remote=said()))
+    view = replace(view, memory=Memory(sync_written="9", remote=said()))
     assert decide(view).actions == (Follow(REMOTE),)
 
 
 def test_data_that_diverged_is_rewound() -> None:
-    view = standby_leading(memory=Memory(sync_unsure=False, remote=said(2, t1=500)))
+    view = standby_leading(memory=Memory(sync_written="9", remote=said(2, t1=500)))
     assert decide(view).actions == (Rewind(REMOTE),)
 
 
 def test_two_histories_with_the_same_numbers_are_told_apart() -> None:
     postgres = replica(applied=SETTINGS, slots=MADE, timeline=2, switches={1: 700})
-    view = standby_leading(postgres=postgres, memory=Memory(sync_unsure=False, remote=said(2, t1=500)))
+    view = standby_leading(postgres=postgres, memory=Memory(sync_written="9", remote=said(2, t1=500)))
     assert decide(view).actions == (Clone(REMOTE),)
-    view = standby_leading(postgres=postgres, memory=Memory(sync_unsure=False, remote=said(3, t1=500, t2=9000)))
+    view = standby_leading(postgres=postgres, memory=Memory(sync_written="9", remote=said(3, t1=500, t2=9000)))
     assert decide(view).actions == (Rewind(REMOTE),)
 
 
 def test_another_clusters_data_is_never_followed() -> None:
-    view = standby_leading(memory=Memory(sync_unsure=False, remote=said(sysid="7" * 19)))
+    view = standby_leading(memory=Memory(sync_written="9", remote=said(sysid="7" * 19)))
     decision = decide(view)
     assert (decision.actions, decision.reason) == ((), Reason.FOREIGN_DATA)
 
@@ -172,14 +172,14 @@ def test_the_identifier_is_on_record_before_the_copy_is_started() -> None:
 def test_stopped_data_starts_following_nobody_until_it_is_judged() -> None:
     view = standby_leading(postgres=stopped("in production"))
     assert decide(view).actions == (StartReplica(None),)
-    matched = Memory(sync_unsure=False, rewound_epoch=3, rewound_from=REMOTE.member)
+    matched = Memory(sync_written="9", rewound_epoch=3, rewound_from=REMOTE.member)
     assert decide(replace(view, memory=matched)).actions == (StartReplica(REMOTE),)
 
 
 def test_rewound_data_on_which_nothing_came_up_is_judged_before_its_start() -> None:
     """A new agent does not know any more that it was rewound to the remote, and no server comes up without its WAL."""
     control = ControlData("in archive recovery", SYSID, 2, 900, consistent_at=1000)
-    view = standby_leading(postgres=stopped(control=control, unproven=True), memory=Memory(sync_unsure=False))
+    view = standby_leading(postgres=stopped(control=control, unproven=True), memory=Memory(sync_written="9"))
     assert decide(view).actions == (AskLeader(REMOTE),)
     known = replace(view, memory=replace(view.memory, remote=said(3, t2=1000)))
     assert decide(known).actions == (StartReplica(REMOTE),)
@@ -192,7 +192,7 @@ def test_a_start_that_follows_nobody_on_rewound_data_is_broken_off() -> None:
     """It was begun while nobody could tell whom to follow, without the API server."""
     control = ControlData("in archive recovery", SYSID, 2, 900, consistent_at=1000)
     postgres = replace(stopped(control=control, unproven=True), process="starting", in_recovery=True)
-    view = standby_leading(postgres=postgres, memory=Memory(sync_unsure=False))
+    view = standby_leading(postgres=postgres, memory=Memory(sync_written="9"))
     assert decide(replace(view, activity=Activity("StartReplica", NOW - 9))).actions == ()
     assert decide(replace(view, activity=Activity("StartReplica", NOW - 11))).actions == (Fence(),)
 
@@ -201,7 +201,7 @@ def test_a_standby_leader_is_not_copied_onto_a_full_disk_nor_for_a_parameter() -
     def facing(**facts: Any) -> View:
         postgres = stopped("in archive recovery", failures=5, last_error="it says why", **facts)
         nobody = poll(replace(FULL, name="demo-0"), FULL)
-        memory = Memory(sync_unsure=False, start_failed_at=NOW - 1)
+        memory = Memory(sync_written="9", start_failed_at=NOW - 1)
         return standby_leading(postgres=postgres, memory=memory, poll=nobody)
 
     for waiting in (decide(facing(data_failures=5, disk_free=0)), decide(facing())):
@@ -211,7 +211,7 @@ def test_a_standby_leader_is_not_copied_onto_a_full_disk_nor_for_a_parameter() -
 
 def without_room(*answers: PeerAnswer, **changes: Any) -> View:
     """demo-1 leads with a full disk: its server runs, and its stream has ended."""
-    memory = Memory(followed=REMOTE, followed_epoch=3, followed_into=OTHER, sync_unsure=False, starved_since=NOW - 1)
+    memory = Memory(followed=REMOTE, followed_epoch=3, followed_into=OTHER, sync_written="9", starved_since=NOW - 1)
     base: dict[str, Any] = {
         "postgres": replica(applied=SETTINGS, slots=MADE, streaming=False, disk_free=0),
         "memory": memory,
@@ -227,7 +227,7 @@ def test_a_standby_leader_without_room_gives_way_to_a_member_that_has_some() -> 
     gives = decide(without_room(ROOM, FULL))
     assert (gives.actions, gives.reason, gives.lead) == (given, Reason.DISK_FULL, False)
     down = stopped("in archive recovery", failures=1, disk_free=0)
-    memory = Memory(sync_unsure=False, start_failed_at=NOW - 1)
+    memory = Memory(sync_written="9", start_failed_at=NOW - 1)
     assert decide(without_room(ROOM, FULL, postgres=down, memory=memory)).actions == given
     once_led = replace(without_room().memory, primary_seen=PrimarySeen(900, ()))
     assert decide(without_room(ROOM, FULL, memory=once_led)).actions == given, "it was primary before the demotion"
@@ -295,7 +295,7 @@ def test_a_switchover_gives_the_lock_away_without_a_shutdown() -> None:
 
 
 def test_a_terminating_standby_leader_gives_the_lock_away_first() -> None:
-    view = standby_leading(memory=Memory(sync_unsure=False, terminating=True))
+    view = standby_leading(memory=Memory(sync_written="9", terminating=True))
     assert decide(view).actions == (Release(), StopPostgres())
 
 

@@ -66,12 +66,12 @@ def test_switching_it_off_empties_the_object_first() -> None:
 
 def test_a_restarted_primary_starts_with_the_listed_standbys() -> None:
     assert sync.start_primary(leading()) == StartPrimary(every(("demo-0",)))
-    sure = replace(a_view(), memory=Memory(sync_unsure=False))
+    sure = replace(a_view(), memory=Memory(sync_written="9"))
     assert sync.start_primary(sure) == StartPrimary()
 
 
 def test_after_a_write_without_an_answer_no_name_is_dropped_before_one_with() -> None:
-    unsure = replace(with_sync((), ("demo-0",)), memory=Memory(sync_unsure=True))
+    unsure = replace(with_sync((), ("demo-0",)), memory=Memory())
     assert sync.step(unsure) == (WriteSync("demo-1", (), "9"),)
     assert sync.certain(unsure) == (WriteSync("demo-1", (), "9"),)
     assert sync.start_primary_blindly(unsure) == StartPrimary(BLOCKED)
@@ -79,11 +79,11 @@ def test_after_a_write_without_an_answer_no_name_is_dropped_before_one_with() ->
 
 def test_an_object_that_is_not_what_was_last_written_is_written_before_a_name_is_dropped() -> None:
     """A listing that came late shows the object of long ago; it was this one that listed nobody."""
-    late = replace(with_sync((), ("demo-0",)), memory=Memory(sync_unsure=False, sync_written="10"))
+    late = replace(with_sync((), ("demo-0",)), memory=Memory(sync_written="10"))
     assert sync.step(late) == (WriteSync("demo-1", (), "9"),), "which fails, or makes it true"
     assert sync.certain(late) == (WriteSync("demo-1", (), "9"),)
     assert sync.start_primary_blindly(late) == StartPrimary(BLOCKED)
-    written = replace(late, memory=Memory(sync_unsure=False, sync_written="9"))
+    written = replace(late, memory=Memory(sync_written="9"))
     assert sync.step(written) == (SetSyncNames(NOBODY),)
 
 
@@ -152,7 +152,7 @@ def test_strict_mode_acknowledges_nothing_from_the_first_moment_after_a_promotio
     strict = ClusterSettings(synchronous_mode_strict=True)
     view = leading(settings=strict, postgres=replica(), sync=SyncView("demo-0", ("demo-1",), 0, "9"))
     assert sync.promotion(view) == (WriteSync("demo-1", (), "9"), SetSyncNames(BLOCKED), Promote())
-    stopped = replace(view, sync=SyncView("demo-1", (), 0, "9"), memory=Memory(sync_unsure=False))
+    stopped = replace(view, sync=SyncView("demo-1", (), 0, "9"), memory=Memory(sync_written="9"))
     assert sync.start_primary(stopped) == StartPrimary(BLOCKED)
 
 
@@ -188,7 +188,7 @@ def test_every_interrupted_step_keeps_the_invariant(
         for action in actions:
             match action:
                 case WriteSync(leader, standbys, _, quorum):
-                    sure = replace(view.memory, sync_unsure=False)
+                    sure = replace(view.memory, sync_written="x")
                     view = replace(view, sync=SyncView(leader, standbys, quorum, "x"), memory=sure)
                 case SetSyncNames(chosen):
                     view = replace(view, postgres=replace(view.postgres, sync_names=chosen, sync_names_lsn=1000))

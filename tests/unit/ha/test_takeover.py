@@ -128,12 +128,12 @@ def test_what_was_refused_is_not_asked_again_on_the_same_version_without_a_pause
 
 def test_a_lock_taken_early_is_given_back_when_the_sync_object_was_written_meanwhile() -> None:
     """Rule 3: what was counted on may not hold any more."""
-    memory = Memory(counted=COUNTED, sync_unsure=False)
+    memory = Memory(counted=COUNTED, sync_written="9")
     took = a_view(lock=lock("demo-1"), lease_until=NOW + 8, memory=memory, sync=replace(CLAIMED, version="10"))
     assert decide(took).actions == (WriteSync("demo-1", (), "10"), Promote())
     for changed in (replace(CLAIMED, standbys=("demo-1", "demo-2")), replace(CLAIMED, claim=None)):
         assert decide(replace(took, sync=changed)).actions == (Release(),)
-    raced = replace(took, memory=Memory(sync_unsure=False), sync=replace(CLAIMED, claim=None))
+    raced = replace(took, memory=Memory(sync_written="9"), sync=replace(CLAIMED, claim=None))
     assert Promote() in decide(raced).actions
 
 

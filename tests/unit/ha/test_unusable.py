@@ -31,7 +31,7 @@ def leading(seconds: float | None, **changes: Any) -> View:
         members=members("demo-1"),
         postgres=replace(postgres, standbys=(standby("demo-0"),)),
         poll=poll(answer("demo-0"), answer("demo-2")),
-        memory=Memory(sync_unsure=False, primary_seen=PrimarySeen(1000, (standby("demo-0"),))),
+        memory=Memory(sync_written="9", primary_seen=PrimarySeen(1000, (standby("demo-0"),))),
     )
     return replace(base, **changes)
 

@@ -19,7 +19,7 @@ FOLLOWED: dict[str, Any] = {"followed": Upstream("demo-0", "10.0.0.0"), "followe
 
 
 def settled(**changes: Any) -> View:
-    return leading(**({"memory": Memory(sync_unsure=False)} | changes))
+    return leading(**({"memory": Memory(sync_written="9")} | changes))
 
 
 def hearing(age: float, heard: float | None = None, **changes: Any) -> View:

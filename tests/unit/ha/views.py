@@ -138,6 +138,6 @@ def leading(**changes: Any) -> View:
         "sync": SyncView("demo-1", ("demo-0",), 0, "9"),
         "members": members("demo-1"),
         "postgres": primary(sync_names=every(("demo-0",)), standbys=(standby("demo-0"), standby("demo-2", "async"))),
-        "memory": Memory(sync_unsure=False),
+        "memory": Memory(sync_written="9"),
     }
     return a_view(**(base | changes))

@@ -150,7 +150,7 @@ def _unsure(view: View) -> bool:
     what the last answered write made. A listing that an API server behind the others gave shows an object of long ago,
     and whoever was listed since could be promoted by it; so nothing is loosened on it before a write has succeeded."""
     written = view.memory.sync_written
-    return view.memory.sync_unsure or (written is not None and written != view.sync.version)
+    return written is None or written != view.sync.version
 
 
 def _anothers(view: View) -> bool:
