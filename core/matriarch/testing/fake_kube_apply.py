@@ -175,12 +175,23 @@ def _parents(fields: Iterable[Path]) -> set[Path]:
 
 
 def _contested(owned: Fields, present: Mapping[Path, Any], wanted: Mapping[Path, Any]) -> set[Path]:
-    """Fields of another manager that an intent would change: their value, or their place by making it a map or none."""
+    """Fields of another manager that an intent would change: their value, or their place by making
+    what it is in something else."""
     changed = {path for path in owned & wanted.keys() if present.get(path) != wanted[path]}
     becomes_map = {path for path in owned & _parents(wanted) if present.get(path, {}) not in ({}, [])}
-    scalars = {path for path, value in wanted.items() if value not in ({}, [])}
-    loses_map = {path for path in owned if any(path[:depth] in scalars for depth in range(1, len(path)))}
-    return changed | becomes_map | loses_map
+    loses_place = {
+        path
+        for path in owned
+        if any(
+            path[:depth] in wanted and not _may_hold(wanted[path[:depth]], path[depth]) for depth in range(1, len(path))
+        )
+    }
+    return changed | becomes_map | loses_place
+
+
+def _may_hold(value: Any, part: str) -> bool:
+    """Whether a field, or an item of a list, may be below what is empty by this intent."""
+    return bool(value == ({} if part.startswith("f:") else []))
 
 
 def note_update(before: Object, after: Object, ownership: Ownership, writer: Manager) -> Ownership:

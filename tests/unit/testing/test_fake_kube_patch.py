@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matriarch.testing.fake_kube_apply import Manager, Ownership, apply_intent, leaves, merge_intent, note_update
@@ -117,6 +117,7 @@ def holds(live: Any, intent: Any) -> bool:
 
 
 @given(INTENTS, INTENTS)
+@example({"spec": {"b": {"a": 0}}}, {"spec": {"b": []}})
 def test_two_managers_get_what_both_want(first: Any, second: Any) -> None:
     live, owned = apply({}, first, {}, "one")
     try:
