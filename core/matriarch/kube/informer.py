@@ -25,6 +25,8 @@ _WORKED_S = 1.0
 whatever it brought: after an old list each stream brings something at once."""
 _SETTLED_S = 10.0
 """A watch that lived this long was no failure, even if nothing happened in it."""
+_REFRESH_S = 0.5
+"""Seconds between two lists that nothing but doubts ask for."""
 _LAPSE_S = 10.0
 """After a failure, seconds without a list after which objects may have come and gone unseen."""
 
@@ -79,6 +81,7 @@ class Informer:
         self._brought = False  # whether the present watch has brought anything
         self._healthy = False  # whether the last watch was no failure
         self._scope: asyncio.Timeout | None = None
+        self._refreshed_at = float("-inf")
 
     @property
     def followed_since(self) -> float:
@@ -100,6 +103,7 @@ class Informer:
                 if not scope.expired():
                     raise
                 self._position = ""  # `refresh` ended it
+                self._refreshed_at = asyncio.get_running_loop().time()
             finally:
                 self._scope = None
 
@@ -112,10 +116,11 @@ class Informer:
             self._take(item)
 
     def refresh(self) -> None:
-        """Drop what is under way and list now: something (a 409) showed that the copy may be stale."""
+        """Drop what is under way and list again: something (a 409) showed that the copy may be stale. At once, unless
+        that was just done: the server may be stale itself."""
         self._position = ""
         if self._scope is not None and not self._scope.expired():
-            self._scope.reschedule(asyncio.get_running_loop().time())
+            self._scope.reschedule(max(asyncio.get_running_loop().time(), self._refreshed_at + _REFRESH_S))
 
     async def _attempt(self, failures: int) -> float:
         """One list, unless the last watch ended cleanly, and one watch to its end. Answers how long to pause then."""

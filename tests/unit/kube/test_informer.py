@@ -283,6 +283,18 @@ def test_refresh_lists_now() -> None:
     watched(test)
 
 
+def test_a_server_that_is_stale_itself_is_not_asked_again_and_again() -> None:
+    async def test(world: Watched) -> None:
+        await world.settle()
+        before = world.relists()
+        for _ in range(100):
+            world.informer.refresh()
+            await asyncio.sleep(0.02)
+        assert 3 <= world.relists() - before <= 5
+
+    watched(test)
+
+
 def test_versions_that_run_backwards_replace_everything() -> None:
     async def test(world: Watched) -> None:
         for number in range(10):
