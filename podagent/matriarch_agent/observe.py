@@ -15,6 +15,9 @@ from matriarch.words.errors import MatriarchError
 if TYPE_CHECKING:
     from matriarch_agent.agent import Agent
 
+STOOD_STILL_S = 10.0
+"""Seconds without a look after which this agent, or its whole machine, has stood still, and pods may have come and gone
+unseen."""
 LISTEN_TIMEOUT_S = 0.5
 
 
@@ -33,6 +36,7 @@ class Observer:
         self._asked: tuple[str | None, str | None] | None = None
         self._listens_to: tuple[str | None, int] = (None, 0)
         self._recalled = False
+        self._slots_noted_at = self._went_on_at = -1e9
 
     async def look(self) -> View:
         """Observe everything and keep the view for those who ask over REST."""
@@ -91,7 +95,8 @@ class Observer:
         agent, memory, mine = self._agent, self._agent.memory, self._agent.me.name
         leader, holder = lock.leader, lock.holder
         if leader is None and holder != mine:
-            if memory.unlocked_since is None:
+            # Before the first listing nobody knows whether it is free.
+            if memory.unlocked_since is None and agent.store.synced:
                 agent.remember(unlocked_since=now)
         elif memory.unlocked_since is not None:
             agent.remember(unlocked_since=None)
@@ -245,6 +250,10 @@ class Observer:
         store, missing = self._agent.store, self._agent.memory.slots_missing_since
         if not store.synced:
             return
-        fresh = slots.missing_since(missing, self.postgres, members, settings, store.followed_since, now)
+        if now - self._slots_noted_at > max(STOOD_STILL_S, 2 * settings.loop_wait):
+            self._went_on_at = now
+        self._slots_noted_at = now
+        followed = max(store.followed_since, self._went_on_at)
+        fresh = slots.missing_since(missing, self.postgres, members, settings, followed, now)
         if fresh != missing:
             self._agent.remember(slots_missing_since=fresh)
