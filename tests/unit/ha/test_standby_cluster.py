@@ -220,15 +220,15 @@ def without_room(*answers: PeerAnswer, **changes: Any) -> View:
     return standby_leading(**(base | changes))
 
 
+DOWN = stopped("in archive recovery", failures=1, disk_free=0)
+
+
 def test_a_standby_leader_without_room_gives_way_to_a_member_that_has_some() -> None:
     asks = decide(without_room())
     assert (asks.actions, asks.reason, asks.lead) == ((PollPeers(),), Reason.ASKING_PEERS, True)
     given = (Release(handed_over=True, successor="demo-0"),)
     gives = decide(without_room(ROOM, FULL))
     assert (gives.actions, gives.reason, gives.lead) == (given, Reason.DISK_FULL, False)
-    down = stopped("in archive recovery", failures=1, disk_free=0)
-    memory = Memory(sync_written="9", start_failed_at=NOW - 1)
-    assert decide(without_room(ROOM, FULL, postgres=down, memory=memory)).actions == given
     once_led = replace(without_room().memory, primary_seen=PrimarySeen(900, ()))
     assert decide(without_room(ROOM, FULL, memory=once_led)).actions == given, "it was primary before the demotion"
 
@@ -241,8 +241,9 @@ def test_a_standby_leader_without_room_gives_way_to_a_member_that_has_some() -> 
         without_room(answer("demo-0", nofailover=True), FULL),
         without_room(ROOM, FULL, memory=replace(without_room().memory, starved_since=None)),
         without_room(ROOM, FULL, settings=replace(SETTINGS, pause=True)),
+        without_room(ROOM, FULL, postgres=DOWN, memory=Memory(sync_written="9", start_failed_at=NOW - 1)),
     ],
-    ids=["nobody has room", "who has is behind", "who has may not lead", "it streams all the same", "paused"],
+    ids=["nobody has room", "who has is behind", "who has may not lead", "it streams all the same", "paused", "down"],
 )
 def test_a_standby_leader_without_room_goes_on_leading(view: View) -> None:
     decision = decide(view)

@@ -84,7 +84,7 @@ def _start(view: View, remote: Upstream | None) -> Decision:
         return Decision((write,), Reason.BOOTSTRAPPING, "system identifier first", lead=True, wake_in=0.0)
     waiting = would_fail_again(view)
     if waiting is not None:
-        return _without_room(view) or replace(waiting, lead=True)
+        return replace(waiting, lead=True)
     if hopeless(view) and view.settings.reclone_on_diverged and remote is not None:
         facts = f"does not start: {view.postgres.last_error}"
         return Decision((Clone(remote),), Reason.RECLONING, facts, lead=True, wake_in=1.0)
@@ -98,8 +98,9 @@ def _start(view: View, remote: Upstream | None) -> Decision:
 
 
 def _without_room(view: View) -> Decision | None:
-    """The disk is full, and no WAL comes in any more: whoever has room follows the remote in this member's stead. Where
-    nobody has, the lock stays, as a primary's does."""
+    """The disk is full, and no WAL comes in any more: whoever has room, and is not behind, follows the remote in this
+    member's stead. Where nobody does, the lock stays, as a primary's does; and where this server is down, which may
+    have been further than anybody."""
     if not view.postgres.disk_full or view.settings.pause:
         return None
     return give_way(view, Reason.DISK_FULL, f"{DISK_FULL}: {view.postgres.last_error or 'no WAL comes in'}")
