@@ -208,6 +208,18 @@ def test_data_is_known_until_its_member_says_that_it_has_none() -> None:
     assert known_to_have_data(first, poll(answer("demo-0", empty=True))) == ()
 
 
+def test_who_is_silent_and_whose_pod_shows_data_is_waited_for() -> None:
+    """All records were deleted, and the primary cannot be asked: it goes on under failsafe, and its pod tells so."""
+    memory = Memory(unlocked_since=0)
+    view = a_view(postgres=EMPTY, lock=LockView(None, "77"), config=NEW, memory=memory)
+    view = replace(view, sync=SyncView(), poll=poll(silent("demo-0"), answer("demo-2", empty=True)))
+    shown = tuple(replace(one, lsn=900) if one.name == "demo-0" else replace(one, lsn=None) for one in view.members)
+    never = tuple(replace(one, lsn=None) for one in view.members)
+    waits = decide(replace(view, members=shown))
+    assert (waits.actions, waits.reason) == ((), Reason.WAITING_FOR_BOOTSTRAP)
+    assert decide(replace(view, members=never)).actions == (Acquire("77"),)
+
+
 def test_the_holder_of_the_lock_initialises_under_its_lease() -> None:
     new = lock("demo-1", optime=None)
     view = leading(postgres=EMPTY, config=NEW, lock=new)

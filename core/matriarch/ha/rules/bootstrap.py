@@ -8,6 +8,8 @@ them. Who initialised meanwhile would make a second cluster, to which the data o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from matriarch.ha.actions import Acquire, Bootstrap, Clone, Decision, PollPeers, Reclaim, Release, WriteInitialize
 from matriarch.ha.reasons import Reason
 from matriarch.ha.rules.fence import is_sysid, never_used
@@ -93,10 +95,15 @@ def _race(view: View) -> Decision:
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
     silent = [answer.name for answer in poll.answers if not answer.reachable]
     free_for = view.now - (view.memory.unlocked_since if view.memory.unlocked_since is not None else view.now)
-    if silent and (free_for < 2 * view.settings.ttl or _was_alive(view)):
+    if silent and (free_for < 2 * view.settings.ttl or _was_alive(view) or _shows_data(view, silent)):
         facts = f"{', '.join(silent)} has not said yet whether it has data"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=until_stale(view, AGAIN_S))
     return Decision((Acquire(view.lock.version),), Reason.CLAIMING_BOOTSTRAP, "nobody has data", wake_in=0.0)
+
+
+def _shows_data(view: View, silent: Iterable[str]) -> bool:
+    """Whether the pod of somebody who is silent tells a position in the WAL."""
+    return any(member.lsn is not None for member in view.members if member.name in silent)
 
 
 def _was_alive(view: View) -> bool:
