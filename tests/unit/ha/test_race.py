@@ -47,6 +47,19 @@ def test_a_lock_that_was_deleted_is_not_taken_for_a_released_one() -> None:
     assert Acquire(None) in decide(waited).actions
 
 
+def test_without_a_history_on_record_no_timeline_that_somebody_has_is_made_again() -> None:
+    view = released(config=replace(a_view().config, history=None), settings=ASYNC)
+    on_one = replace(view, members=tuple(replace(one, timeline=1) for one in view.members))
+    on_one = replace(on_one, postgres=replace(view.postgres, timeline=1), sync=SyncView())
+    own = replace(on_one, poll=poll(answer("demo-0", timeline=1), answer("demo-2", timeline=1)))
+    assert took(decide(own))
+    former = tuple(replace(one, timeline=2) if one.name == "demo-0" else one for one in on_one.members)
+    shown = replace(own, members=former, poll=poll(silent("demo-0"), answer("demo-2", timeline=1)))
+    assert (decide(shown).actions, decide(shown).reason) == ((), Reason.NOT_ELIGIBLE)
+    told = replace(own, poll=poll(replace(answer("demo-0", timeline=2), running=False), answer("demo-2", timeline=1)))
+    assert not took(decide(told))
+
+
 def test_a_request_is_no_word_that_a_deleted_lock_is_free() -> None:
     """Its leader may be cut off from the API server and go on by the word of all: a claim binds as before."""
     request = Request(None, "demo-1", None, "4")

@@ -129,8 +129,9 @@ def _stale(view: View) -> str | None:
     timeline, lsn = view.postgres.timeline, view.postgres.lsn
     if timeline is None or lsn is None:
         return "own position unknown"
-    if timeline < view.config.timeline and view.settings.standby_cluster is None:
-        return f"timeline {timeline} is older than the cluster's {view.config.timeline}"
+    newest = _newest_timeline(view)
+    if timeline < newest and view.settings.standby_cluster is None:
+        return f"timeline {timeline} is older than the cluster's {newest}"
     on_record = beside_record(view)
     if on_record is not None:
         # Rule 5: the others could not tell this data from theirs. Not even when a person names this member.
@@ -139,6 +140,15 @@ def _stale(view: View) -> str | None:
     if lag > view.settings.maximum_lag_on_failover and not sync_active(view) and not _forced(view):
         return f"{lag} bytes behind the last known position"
     return None
+
+
+def _newest_timeline(view: View) -> int:
+    """The cluster's, by the record of it. Where that has been deleted, by what members show and answer: who is promoted
+    on an older one takes a number that is in use, and others could not tell its data from what is there (rule 5)."""
+    if view.config.timeline:
+        return view.config.timeline
+    told = [answer.timeline for answer in view.poll.answers] if view.poll is not None else []
+    return max(timeline or 0 for timeline in (0, *told, *(member.timeline for member in view.members)))
 
 
 def _forced(view: View) -> bool:
