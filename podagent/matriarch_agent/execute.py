@@ -43,7 +43,14 @@ from matriarch.ha.actions import (
 from matriarch.ha.records import history_text
 from matriarch.ha.rules.polling import known_to_have_data
 from matriarch.ha.view import HistoryEntry, View
-from matriarch.words.errors import ConflictError, DeadlineSpent, MatriarchError, PostgresError, TransientError
+from matriarch.words.errors import (
+    ConflictError,
+    DeadlineSpent,
+    MatriarchError,
+    NotFound,
+    PostgresError,
+    TransientError,
+)
 from matriarch_agent.files import file_problem
 
 if TYPE_CHECKING:
@@ -88,9 +95,10 @@ async def _after_failed_take(agent: Agent, view: View, action: Claim | Acquire, 
     if isinstance(error, TransientError):
         # A claim that got through wakes its own member, which would then ask again without pause.
         await asyncio.sleep(AFTER_FAILURE_S)
-    elif isinstance(error, ConflictError) and view.lock.leader is not None:
-        # Somebody renewed the lock or overrode the claim: the leader lives, and its silence counts from now. What
-        # stands there now was read after the refusal; where that read was late as well, the rule waits for it.
+    elif isinstance(error, ConflictError | NotFound) and view.lock.leader is not None:
+        # Somebody renewed the lock, overrode the claim or deleted the lock, which its leader makes again: it lives, and
+        # its silence counts from now. What stands there now was read after the refusal; where that read was late as
+        # well, the rule waits for it.
         now = agent.now()
         agent.remember(leader_heard_at=now, refused_version=action.version, refused_at=now)
 

@@ -52,6 +52,11 @@ class Seen:
             return False
         return True
 
+    @property
+    def held_last(self) -> str | None:
+        """Who held the lock when it was seen last."""
+        return self.last_lock.holder if self.last_lock is not None else None
+
     def check_making(self, me: str, unseen: bool) -> None:
         """Whether a leader may make a deleted lock again. Raises ConflictError when somebody had taken it before, and
         Unavailable when nobody here can tell: it is `unseen` what the lock was last."""

@@ -108,7 +108,7 @@ class ClusterStore:
         """The lock, with expiry judged on this member's clock."""
         record = self._seen.lock
         if record is None:
-            return LockView(seen_at=self._seen_at)
+            return LockView(seen_at=self._seen_at, deleted_from=self._seen.held_last)
         ttl = float(record.ttl) if record.ttl is not None else self.settings().ttl
         over = record.holder is not None and expired(self._seen_at, ttl, self._now())
         state = (record, self._seen_at, ttl, over)

@@ -138,14 +138,14 @@ def dropped_streams(world: World, rng: random.Random) -> None:
 
 def deleted_record(world: World, rng: random.Random) -> None:
     """Somebody deletes the lock or the settings, or a Service and with it the Endpoints of its name. Never the last
-    that tells of the data while nobody serves: that is how a person says that the cluster is to begin anew."""
+    that tells of the data: that is how a person says that the cluster is to begin anew."""
     lock, config = names.lock_object(world.cluster), names.config_object(world.cluster)
     name = rng.choice([lock, config])
     if world.truth.holder is None or _record(world, name) is None:
         return
     left = _record(world, config if name == lock else lock)
     told = left is not None and {"initialize", "optime"} & records.annotations_of(left).keys()
-    if not told and not any(member.server.writable for member in world.members):
+    if not told:
         return
     world.kube.store.delete(ENDPOINTS, world.namespace, name, "Background", None, 0)
     if name == names.config_object(world.cluster):

@@ -63,6 +63,8 @@ class LockView:
     """From where each slot needs WAL, by the holder's word; the holder's own position under its name."""
     retained: tuple[str, ...] = ()
     """Slots that the holder keeps for members that are gone."""
+    deleted_from: str | None = None
+    """Who held the lock that has been deleted; None while there is one, or when this member never saw one held."""
 
     @property
     def leader(self) -> str | None:

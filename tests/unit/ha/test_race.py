@@ -44,7 +44,21 @@ def test_a_lock_that_was_deleted_is_not_taken_for_a_released_one() -> None:
     unheard = replace(gone, poll=poll(silent("demo-0"), answer("demo-2")))
     assert decide(unheard).actions == ()
     waited = replace(unheard, memory=Memory(unlocked_since=NOW - 2 * unheard.settings.ttl))
+    assert decide(waited).actions == (), "its pod says that it is primary"
+    left = tuple(replace(one, role="unknown") for one in waited.members)
+    assert Acquire(None) in decide(replace(waited, members=left)).actions
+
+
+def test_who_held_a_lock_that_was_deleted_may_still_promote_itself() -> None:
+    """It answers as a replica, and has a lease on the object that was there before."""
+    gone = replace(lock(None), version=None, optime=None)
+    view = released(lock=gone, poll=poll(answer("demo-0"), answer("demo-2")))
+    assert Acquire(None) in decide(view).actions, "nobody here saw one held"
+    held = replace(view, lock=replace(gone, deleted_from="demo-0"))
+    assert (decide(held).actions, decide(held).reason) == ((), Reason.ASKING_PEERS)
+    waited = replace(held, memory=Memory(unlocked_since=NOW - 2 * held.settings.ttl))
     assert Acquire(None) in decide(waited).actions
+    assert Acquire(None) in decide(replace(view, lock=replace(gone, deleted_from="demo-1"))).actions, "its own"
 
 
 def test_without_a_history_on_record_no_timeline_that_somebody_has_is_made_again() -> None:

@@ -94,7 +94,11 @@ def _race(view: View) -> Decision:
         facts = f"{view.failsafe.leader} is primary under failsafe"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=0.5)
     silent = [answer.name for answer in poll.answers if not answer.reachable]
+    holder = view.lock.deleted_from
     free_for = view.now - (view.memory.unlocked_since if view.memory.unlocked_since is not None else view.now)
+    if holder not in (None, view.me.name) and free_for < 2 * view.settings.ttl:
+        facts = f"the lock was deleted, and {holder} may have a lease on it"
+        return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=until_stale(view, AGAIN_S))
     if silent and (free_for < 2 * view.settings.ttl or _was_alive(view) or _shows_data(view, silent)):
         facts = f"{', '.join(silent)} has not said yet whether it has data"
         return Decision((), Reason.WAITING_FOR_BOOTSTRAP, facts, wake_in=until_stale(view, AGAIN_S))

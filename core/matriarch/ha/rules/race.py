@@ -7,6 +7,8 @@ all reachable members, not farther than `maximum_lag_on_failover` behind the las
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from matriarch.ha.actions import Acquire, Decision, PollPeers, Release, WriteInitialize
 from matriarch.ha.divergence import beside_record
 from matriarch.ha.postgres_view import UNFIT_AFTER_S
@@ -195,6 +197,10 @@ def _compare(view: View, answers: tuple[PeerAnswer, ...]) -> Decision:
     alive = [a.name for a in answers if a.reachable and a.running and a.in_recovery is False]
     if alive:
         return Decision((), Reason.PRIMARY_STILL_ALIVE, ", ".join(alive), wake_in=wake)
+    if view.lock.deleted_from not in (None, view.me.name) and not _waited(view):
+        # It may be about to promote itself under that lock, and answer as a replica still.
+        facts = f"the lock was deleted, and {view.lock.deleted_from} may have a lease on it"
+        return Decision((), Reason.ASKING_PEERS, facts, wake_in=wake)
     rivals = [a for a in answers if a.reachable and not a.nofailover and not a.empty and not a.beside_record]
     rivals = [a for a in rivals if _may_win(view, a)]
     for rival in rivals:
@@ -205,7 +211,7 @@ def _compare(view: View, answers: tuple[PeerAnswer, ...]) -> Decision:
         if same_position(view, rival) and favoured and not view.asked_for:
             return Decision((), Reason.NOT_MOST_ADVANCED, f"{rival.name} has priority", wake_in=wake)
     silent = [a.name for a in answers if not a.reachable]
-    if silent and _history_unknown(view) and not _waited(view):
+    if silent and _history_unknown(view) and (not _waited(view) or _shown_as_primary(view, silent)):
         facts = f"nothing is known of the last leader, and {', '.join(silent)} does not answer"
         return Decision((), Reason.ASKING_PEERS, facts, wake_in=wake)
     return _take(view, "most advanced of the reachable members")
@@ -219,6 +225,13 @@ def _history_unknown(view: View) -> bool:
     """The lock object is new: it tells neither a last holder nor a last position. A laggard could win unseen, and a
     leader that does not answer may still have a lease on the object that was there before."""
     return view.lock.optime is None
+
+
+def _shown_as_primary(view: View, names: Iterable[str]) -> bool:
+    """Whether the lock has been deleted, and the pod of one of them says that it is primary. Cut off, it may go on by
+    the word of those that it asks, whom only that lock told; once it has ended for good, its pod is deleted."""
+    deleted = view.lock.version is None
+    return deleted and any(member.role == "primary" and member.name in names for member in view.members)
 
 
 def _waited(view: View) -> bool:
