@@ -83,7 +83,8 @@ class Patronictl:
         return [name for name in members if name != leader]
 
     def wait_healthy(self, count: int, *, within: float = 60.0) -> str:
-        """Wait until a leader runs and all others stream. Returns the leader."""
+        """Wait until a leader runs, all others stream and, as the clusters of the tests ask for, one of them is
+        synchronous. Returns the leader."""
 
         def look() -> str:
             members = self.members()
@@ -91,6 +92,8 @@ class Patronictl:
             leader = _leader(members)
             if states != ["running", *["streaming"] * (count - 1)]:
                 raise NotYet(f"{members}")
+            if count > 1 and not any(row["Role"] in ("Sync Standby", "Quorum Standby") for row in members.values()):
+                raise NotYet(f"nobody is synchronous: {members}")
             if any("Pending restart" in row for row in members.values()):
                 raise NotYet(f"a restart is pending: {members}")
             return leader

@@ -26,7 +26,7 @@ select extract(epoch from clock_timestamp() - last_msg_receipt_time)::float8
 from (select 1) one left join pg_stat_get_wal_receiver() on pid is not null
 """
 _STANDBYS = """
-select coalesce(string_agg(format('%s %s', pid, state), ',' order by pid), ''),
+select coalesce(string_agg(format('%s %s %s', pid, state, flush_lsn is null), ',' order by pid), ''),
   case when pg_is_in_recovery() then 0 else pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint end
 from pg_stat_get_wal_senders()
 """
@@ -54,7 +54,8 @@ class Listening:
             self._standbys = None
 
     async def standbys_changed(self) -> None:
-        """Return when a standby has come, gone or caught up since the last return, or much WAL was written."""
+        """Return when a standby has come, gone, caught up or told its first position since the last return, or much WAL
+        was written."""
         if self._task is None:
             self._task = asyncio.create_task(self._keep_asking(), name="standbys")
         await self._changed.wait()

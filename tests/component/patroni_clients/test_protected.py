@@ -10,6 +10,7 @@ from component.patroni_clients.site import CLUSTER, NAMESPACE, Site
 from e2e.clients.certificates import issue
 from e2e.clients.check_patroni import OK, CheckPatroni
 from e2e.clients.patronictl import Patronictl
+from e2e.shell import NotYet, eventually
 
 pytestmark = pytest.mark.component
 LOGIN = {"PATRONI_RESTAPI_USERNAME": "admin", "PATRONI_RESTAPI_PASSWORD": "s3cret"}
@@ -61,5 +62,12 @@ def test_check_patroni_with_a_certificate(site: Site) -> None:
     shown = ["--cert_file", str(folder / "tls.crt"), "--key_file", str(folder / "tls.key")]
     check = CheckPatroni(urls, *shown, "--ca_file", str(folder / "ca.crt"))
     assert check("cluster_has_leader")[0] == OK, check("cluster_has_leader")
-    assert check("cluster_has_replica", "--critical", "1:")[0] == OK
+
+    def has_replica() -> None:
+        # Which each member tells as of its last look.
+        code, said = check("cluster_has_replica", "--critical", "1:", "--sync-critical", "1:")[:2]
+        if code != OK:
+            raise NotYet(said)
+
+    eventually(has_replica, within=30, what="a synchronous replica")
     assert CheckPatroni(urls, "--ca_file", str(folder / "ca.crt"))("cluster_has_leader")[0] != OK
