@@ -28,7 +28,8 @@ _SETTLED_S = 10.0
 _REFRESH_S = 0.5
 """Seconds between two lists that nothing but doubts ask for."""
 _LAPSE_S = 10.0
-"""After a failure, seconds without a list after which objects may have come and gone unseen."""
+"""Seconds between the last that a watch brought and the next list, after which objects may have come and gone unseen:
+a watch that was broken off may have been silent for long."""
 
 
 class Informer:
@@ -61,7 +62,7 @@ class Informer:
         self.kind = kind
         self.synced = asyncio.Event()
         self.last_contact = float("-inf")
-        self._followed_since = float("-inf")
+        self._followed_since = self._followed_at = float("-inf")
         self.failure: MatriarchError | None = None
         self._failing_since: float | None = None
         self._kube = kube
@@ -86,8 +87,7 @@ class Informer:
     @property
     def followed_since(self) -> float:
         """Since when nothing can have come and gone unseen, but for short breaks: now, in a longer time of failures."""
-        lapsed = self._failing_since is not None and self._now() - self._failing_since > _LAPSE_S
-        return self._now() if lapsed else self._followed_since
+        return self._now() if self._failing_since is not None and self._lapsed() else self._followed_since
 
     async def run(self) -> None:
         """List, watch, and go on whenever a watch ends. Returns only by being cancelled."""
@@ -146,7 +146,8 @@ class Informer:
         if not self._position:
             timeout = self._list_timeout
             listing = await self._kube.list(self.kind, self.namespace, labels=self._labels, timeout=timeout)
-            self._followed_since = self.followed_since
+            if self._lapsed():
+                self._followed_since = self._now()
             self._seen()
             self._replace(listing)
             self.synced.set()
@@ -166,8 +167,11 @@ class Informer:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
 
+    def _lapsed(self) -> bool:
+        return self._now() - self._followed_at > _LAPSE_S
+
     def _seen(self) -> None:
-        self.last_contact = self._now()
+        self.last_contact = self._followed_at = self._now()
         self.failure = self._failing_since = None
 
     def _replace(self, listing: Listing) -> None:

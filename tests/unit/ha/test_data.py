@@ -249,12 +249,6 @@ def test_a_leader_that_lost_its_volume_gives_the_lock_up() -> None:
     assert decide(leading(postgres=EMPTY)).actions == (Release(),)
 
 
-def test_data_that_nobody_ever_used_gives_way_to_the_clusters() -> None:
-    other = ConfigView(True, "5", "1111111111111111111", ())
-    assert decide(a_view(config=other, postgres=stopped(unborn=True))).actions == (Clone(DEMO_0),)
-    assert decide(a_view(config=other, postgres=stopped())).reason == Reason.FOREIGN_DATA
-
-
 def test_replay_that_waits_for_greater_parameters_gets_them_by_a_restart() -> None:
     pending = {"max_connections": {"old_value": "100", "new_value": "130"}}
     waiting = replica(replay_paused=True, pending_restart=pending)

@@ -171,22 +171,37 @@ def test_bookmarks_keep_a_quiet_stream_alive() -> None:
 
 
 def test_what_may_have_come_and_gone_unseen_is_told_by_followed_since() -> None:
-    """A stream that breaks is no gap; one without a list for longer is."""
+    """A stream that breaks is no gap; a longer time without a list is."""
 
     async def test(world: Watched) -> None:
         await world.settle()
+        first = world.informer.followed_since
         world.server.drop_streams("reader")
         await asyncio.sleep(2)
-        assert (world.relists(), world.informer.followed_since) == (2, float("-inf"))
+        assert (world.relists(), world.informer.followed_since) == (2, first)
         world.faults.refuse = True
         world.server.drop_streams("reader")
         await asyncio.sleep(5)
-        assert world.informer.followed_since == float("-inf")
+        assert world.informer.followed_since == first
         await asyncio.sleep(10)
         assert world.informer.followed_since == asyncio.get_running_loop().time()
         world.faults.refuse = False
         await asyncio.sleep(2)
         assert 17 < world.informer.followed_since < 19
+
+    watched(test)
+
+
+def test_a_stream_that_brought_nothing_for_long_before_it_broke_is_a_gap() -> None:
+    """Nobody knows how long it had been dead."""
+
+    async def test(world: Watched) -> None:
+        await world.settle()
+        await asyncio.sleep(30)
+        world.server.drop_streams("reader")
+        await asyncio.sleep(2)
+        assert world.relists() == 2
+        assert 30 < world.informer.followed_since < 32
 
     watched(test)
 

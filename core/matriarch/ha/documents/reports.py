@@ -14,6 +14,7 @@ from matriarch.ha.documents.members import member_from_status
 from matriarch.ha.documents.status import pending_reason, status_document
 from matriarch.ha.documents.vocabulary import role_of, state_of
 from matriarch.ha.documents.wire import Document, decode_object, lsn_of, text_of
+from matriarch.ha.rules.fence import never_used
 from matriarch.ha.tags import tags_document
 from matriarch.ha.view import HistoryEntry, MemberView, PostgresView, Request, Standby, View
 from matriarch.words.lsn import format_lsn
@@ -67,7 +68,7 @@ def _ours(view: View, asked_at: float | None) -> Document:
     document: Document = {
         "version": VERSION,
         "capabilities": list(CAPABILITIES),
-        "data": view.postgres.data,
+        "data": "empty" if never_used(view) else view.postgres.data,
         "activity": view.activity.name if view.activity is not None else None,
         "heard_age": view.postgres.heard_age,
         "position_certain": _is_certain(view.postgres, asked_at),

@@ -49,10 +49,16 @@ def foreign(view: View) -> Decision | None:
 
 
 def never_used(view: View) -> bool:
-    """The data was initialised here, but another member's initialisation was the one that counted: nobody ever wrote
-    to it, so it is as good as none."""
-    postgres, cluster = view.postgres, view.config.initialize
-    return postgres.unborn and postgres.process == "stopped" and is_sysid(cluster) and postgres.sysid != cluster
+    """The data was initialised here, and another member's initialisation is the one that counts, or none is on record
+    that this member could go on with: nobody ever wrote to it, so it is as good as none."""
+    postgres, record = view.postgres, view.config.initialize
+    if not postgres.unborn or postgres.process != "stopped" or postgres.sysid == record:
+        return False
+    if is_sysid(record):
+        return True
+    # Under its own lock it goes on with what it began. A copy of another cluster may be the only one that is left.
+    begun_here = postgres.control is not None and postgres.control.was_primary
+    return begun_here and not view.lock_is_mine
 
 
 def unreadable(view: View) -> Decision | None:
