@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from matriarch.ha.actions import HandOver
-from matriarch.ha.quiet import at_once_from
+from matriarch.ha.quiet import at_once_from, in_time_for_a_sync
 from matriarch.ha.rules.race import sync_active
 from matriarch.ha.view import View
 from matriarch.words.errors import ConflictError, MatriarchError, PostgresError, ProgramFailed
@@ -25,11 +25,14 @@ CHECKPOINT_S = 60.0
 COMMAND_S = 60.0
 """Seconds for `pre_promote` and `before_stop`."""
 HURRIED_STOP_S = 0.7
-"""Seconds for an orderly stop where all that is left of the pod's life is a second and a half."""
-HURRIED_QUIET_S = 0.6
-"""Seconds to be quiet there: what is left of the second that the deletion began, so that the handover ends in time."""
+"""Seconds for an orderly stop where two are all that the kubelet leaves, of which more than one may be gone."""
+HURRIED_AHEAD_S = 0.55
+"""Seconds from the stop to the release there, with room for a busy node, and for a replica that has to take the lock
+where the API server no longer accepts the credentials of a deleted pod."""
 LONGEST_QUIET_S = 4.0
 """Seconds after which a handover goes on, though a renewal came again and again."""
+LEAST_S = 0.1
+"""Seconds at least for the checkpoint before a stop, which is the shorter for it."""
 STOP_S = 2.0
 """Seconds that a stop may take without a renewal in between."""
 
@@ -43,8 +46,7 @@ async def hand_over(agent: Agent, action: HandOver) -> None:
     await before_stop(agent)
     bound = stop_within(agent, HURRIED_STOP_S if action.hurried else 0.0)
     if action.hurried:
-        agent.keeper.rest(HURRIED_QUIET_S + STOP_S)
-        await asyncio.gather(asyncio.sleep(HURRIED_QUIET_S), _checkpoint_first(agent, HURRIED_QUIET_S))
+        await _last_moment(agent, action.changed_at)
     else:
         await _checkpoint_first(agent, bound)
         await _quiet(agent, action.changed_at)
@@ -146,6 +148,16 @@ async def _quiet(agent: Agent, changed_at: float) -> None:
     while (left := min(at_once_from((*agent.keeper.renewed, changed_at)), end) - agent.now()) > 0:
         agent.keeper.rest(left + STOP_S)
         await asyncio.sleep(left)
+
+
+async def _last_moment(agent: Agent, changed_at: float) -> None:
+    """Return in time for kube-proxy's next sync: the pod has no time left to wait for a quiet moment after it."""
+    # The kubelet may have been slower than everybody who saw the deletion.
+    changed_at = min(changed_at, agent.store.pod_gone_at)
+    begin = in_time_for_a_sync((*agent.keeper.renewed, changed_at), agent.now(), HURRIED_AHEAD_S)
+    left = max(LEAST_S, begin - agent.now())
+    agent.keeper.rest(left + STOP_S)
+    await asyncio.gather(asyncio.sleep(left), _checkpoint_first(agent, left))
 
 
 async def _checkpoint_first(agent: Agent, within: float | None) -> None:

@@ -41,15 +41,8 @@ class ClusterStore:
         self._kube, self._lock_kube = kube, lock_kube
         self._me, self._namespace, self._now, self._wake = me, namespace, now, on_change
         chosen = labels.selector(me.cluster_labels)
-        self._endpoints = Informer(
-            kube,
-            ENDPOINTS,
-            namespace,
-            labels=chosen,
-            on_change=self._saw_endpoints,
-            now=now,
-            idle_timeout=LOCK_SILENCE_S,
-        )
+        saw, idle = self._saw_endpoints, LOCK_SILENCE_S
+        self._endpoints = Informer(kube, ENDPOINTS, namespace, labels=chosen, on_change=saw, now=now, idle_timeout=idle)
         self._pods = Informer(kube, PODS, namespace, labels=chosen, on_change=self._saw_pod, now=now)
         self._seen = Seen(me.cluster)
         self._read_status: Reading[dict[str, Any]] = Reading(status_of, {})
@@ -60,6 +53,8 @@ class ClusterStore:
         self._seen_at = now()
         self.heeds_renewals: Callable[[], bool] = lambda: True
         """Whether another member's mere renewal of its lock is worth a look."""
+        self.pod_gone_at = float("inf")
+        """When this member's pod was first seen to be gone, on `now`'s clock."""
         self._written = 0  # the version of the newest write that was answered
         self.last_contact = -1e9
         """When the API server last answered this member, on `now`'s clock."""
@@ -386,6 +381,8 @@ class ClusterStore:
     def _saw_pod(self, old: Object | None, new: Object | None) -> None:
         name = (new or old or {})["metadata"]["name"]
         before, after = self._members.note(name, new)
+        if name == self._me.name and before is not None and (after is None or after.pod_uid != self._me.pod_uid):
+            self.pod_gone_at = min(self.pod_gone_at, self._now())
         if place(before) != place(after) or (self._concerns(after) and role(before) != role(after)):
             self._wake()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from matriarch.ha.quiet import SYNC_S, at_once_from
+from matriarch.ha.quiet import SYNC_S, at_once_from, in_time_for_a_sync
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,26 @@ from matriarch.ha.quiet import SYNC_S, at_once_from
 )
 def test_a_change_is_applied_at_once_a_second_after_the_last_sync(changes: tuple[float, ...], last_sync: float) -> None:
     assert at_once_from(changes) == last_sync + SYNC_S
+
+
+@pytest.mark.parametrize(
+    ("changes", "begin"),
+    [
+        ((), 10.0),
+        ((10.0,), 10.6),
+        ((9.8, 10.0), 10.4),
+        ((9.5, 10.0), 10.1),
+        ((9.3, 10.0), 11.0),
+        ((8.95, 10.0), 10.65),
+    ],
+    ids=[
+        "nothing changed",
+        "the deletion alone: with the sync a second after it",
+        "a renewal just before: with the sync that the deletion waits for",
+        "that one is near",
+        "it is too near: with the next",
+        "the renewal is a second ago, and the deletion waits a moment",
+    ],
+)
+def test_what_cannot_wait_for_a_quiet_moment_comes_with_a_sync(changes: tuple[float, ...], begin: float) -> None:
+    assert in_time_for_a_sync(changes, 10.0, 0.5) == pytest.approx(begin)

@@ -59,8 +59,8 @@ NEW_POD = replace(CAPABLE[0], pod_uid="uid-0b", pod_ip="10.0.9.9", capabilities=
 @pytest.mark.parametrize("there", [(), (NEW_POD,)])
 def test_a_leader_whose_pod_is_deleted_is_succeeded_once_its_stream_has_ended(there: tuple[Any, ...]) -> None:
     everybody = (*there, *CAPABLE[1:])
-    assert decide(deleted(0.6, members=everybody)).actions == (Promise("77"), Claim("9"), Acquire("77", COUNTED))
-    waiting = decide(deleted(0.3, members=everybody))
+    assert decide(deleted(0.3, members=everybody)).actions == (Promise("77"), Claim("9"), Acquire("77", COUNTED))
+    waiting = decide(deleted(0.05, members=everybody))
     assert waiting.actions == () and waiting.wake_in <= 0.1, "its address is not asked: that may take seconds"
     streams = deleted(0.6, members=everybody, postgres=replica())
     assert not any(isinstance(a, Promise) for a in decide(streams).actions), "its processes live on"

@@ -39,8 +39,9 @@ SILENCE_S = 2.0
 GONE_S = 0.2
 """Seconds, its WAL stream being closed, for which nobody listens at the leader's REST address before it counts as gone.
 That is more than silence: its machine answers that neither agent nor Postgres is there."""
-POD_GONE_S = 0.5
-"""The same where its pod is deleted: what ended the stream may be a handover, which takes some tenths of a second."""
+POD_GONE_S = 0.1
+"""The same where its pod is deleted: what ended the stream may be a handover, whose release comes in the same moment,
+or not at all: with the pod its credentials end, which the API server remembers for some seconds only."""
 PEER_HEARD_S = 1.5
 """A peer that had a WAL message from the leader within this time proves that the leader lives."""
 POLL_FRESH_S = 0.5
