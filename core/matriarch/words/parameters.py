@@ -80,10 +80,16 @@ PRIVILEGED = frozenset(
         "backslash_quote",
         "search_path",
         "standard_conforming_strings",
+        # What becomes of damaged pages and of acknowledged commits: with these nobody is told that they are lost.
+        "data_sync_retry",
+        "ignore_checksum_failure",
+        "ignore_invalid_pages",
+        "synchronous_commit",
+        "zero_damaged_pages",
     }
 )
-"""Names that a user may set, with which the databases could be opened: all of PostgreSQL 13 to 18 that are not owned.
-What makes a server slow, or a commit less durable, is not among them."""
+"""Names that a user may set, with which the databases could be opened or lose data without a word: all of PostgreSQL 13
+to 18 that are not owned. What makes a server slow, or fills its disk, is not among them."""
 
 HARMLESS_PREFIXES = ("auto_explain.", "pg_prewarm.", "pg_stat_statements.", "pg_trgm.")
 """Extensions of PostgreSQL's own whose parameters open nothing."""

@@ -31,7 +31,7 @@ def test_programs_are_taken_from_who_is_known_and_given_up_by_anybody() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PRIVILEGED - {"archive_command"}))
-def test_what_opens_the_databases_is_neither_set_nor_changed_nor_taken_away(name: str) -> None:
+def test_what_opens_or_harms_the_databases_is_neither_set_nor_changed_nor_taken_away(name: str) -> None:
     here = settings(**{name: "x", "work_mem": "4MB"})
     refused(settings(), here, f"postgresql.parameters.{name} ", "spec.parameters")
     refused(here, settings(**{name: "y"}), name)
@@ -92,7 +92,7 @@ def test_other_parts_of_the_section_may_go_and_not_come(section: dict[str, Any])
         {"slots": {"one": {"type": "physical"}}, "member_tags": {"demo-0": {"nofailover": True}}},
         settings(**dict.fromkeys(SHARED_MEMORY, 100)),
         settings(work_mem="5MB", shared_buffers="1GB", wal_level="logical", archive_mode="on", archive_timeout=60),
-        settings(statement_timeout=1, log_statement="all", synchronous_commit="local", jit=False),
+        settings(statement_timeout=1, log_statement="all", jit=False),
         settings(**{"pg_stat_statements.max": 1000, "auto_explain.log_min_duration": "1s"}),
         {"postgresql": {"use_pg_rewind": False, "use_slots": True, "pg_ctl_timeout": 60}},
     ],
@@ -102,6 +102,11 @@ def test_what_is_ordinary_is_for_everybody(change: dict[str, Any]) -> None:
     assert check_change(change, {"ttl": 9}, protected=False) is None
 
 
+@pytest.mark.parametrize("name", ["synchronous_commit", "zero_damaged_pages", "fsync", "full_page_writes"])
+def test_whoever_reaches_the_port_has_no_data_lost_without_a_word(name: str) -> None:
+    refused(settings(), settings(**{name: "off"}), f"postgresql.parameters.{name} ")
+
+
 def test_no_name_is_both_the_agents_and_a_persons() -> None:
     assert not any(owned(name) for name in PRIVILEGED)
-    assert {name for name in DEFAULTS if privileged(name)} == {"password_encryption"}
+    assert {name for name in DEFAULTS if privileged(name)} == {"password_encryption", "synchronous_commit"}

@@ -1,8 +1,9 @@
 """What a REST API that knows nobody does not change in the cluster settings.
 
-Whoever reaches its port may disturb the cluster: they may switch over, restart, and set what makes it slow or less
-durable. They may not open it: run programs, load libraries, name files, say who is let in or what SQL means; nor lead
-it elsewhere. Every check has the settings `before` and `after`, and what does not change is never refused.
+Whoever reaches its port may disturb the cluster: they may switch over, restart, and set what makes it slow, fills its
+disk or switches synchronous mode off for all to see. They may not open it: run programs, load libraries, name files,
+say who is let in or what SQL means; nor lead it elsewhere, nor have it lose data without a word. Every check has the
+settings `before` and `after`, and what does not change is never refused.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def _check_section(before: Mapping[str, Any], after: Mapping[str, Any]) -> Refus
 
 
 def _check_parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> Refusal | None:
-    """Parameters that would open the databases, and those that only the agent may set: here they are ignored, but a
-    member of Patroni's in the same cluster may take some of them (`restore_command`)."""
+    """Parameters that would open or harm the databases, and those that only the agent may set: here they are ignored,
+    but a member of Patroni's in the same cluster may take some of them (`restore_command`)."""
     names = sorted({_plain(name) for document in (before, after) for name in _parameters(document)} - {_GIVEN_UP})
     for name in names:
         if (owned(name) or privileged(name)) and _given(before, name) != _given(after, name):
