@@ -93,6 +93,7 @@ class Agent:
         self.memory = Memory(started_at=now())
         self.failsafe = Failsafe()
         self.slots_asked_at = -1e9
+        self.slots_complaint = ""
         self.failsafe_counts: dict[str, int] = {}
         self.poll: Poll | None = None
         self.observer = Observer(self)

@@ -168,13 +168,17 @@ async def _adjust(agent: Agent, view: View, action: Quick) -> bool:
 
 
 async def _sync_slots(agent: Agent, view: View, action: SyncSlots) -> None:
-    """What fails here is tried again at the next look; what comes after it, such as a change of the synchronous
-    standbys, must not wait for it."""
+    """What fails here is tried again at the next look, and told once; what comes after it, such as a change of the
+    synchronous standbys, must not wait for it."""
+    complaint = ""
     try:
         drop = await _without_those_back(agent, view, action)
         await agent.postgres.sync_slots(action.want, drop, action.advance)
     except PostgresError as error:
-        agent.log("slots not in order", error=str(error))
+        complaint = str(error)
+    if complaint and complaint != agent.slots_complaint:
+        agent.log("slots not in order", error=complaint)
+    agent.slots_complaint = complaint
 
 
 async def _without_those_back(agent: Agent, view: View, action: SyncSlots) -> tuple[str, ...]:

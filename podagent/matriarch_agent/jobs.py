@@ -32,6 +32,8 @@ class Jobs:
         self._carry_out, self._failed, self._now, self._wake, self._log = carry_out, failed, now, wake, log
         self._task: asyncio.Task[None] | None = None
         self._aside: set[asyncio.Task[None]] = set()
+        self._complaints: dict[str, str] = {}
+        """Why each action beside everything else failed the last time; none after one that did not."""
         self.activity: Activity | None = None
         """The long activity under way."""
 
@@ -52,7 +54,7 @@ class Jobs:
         """Run an action beside everything else, unless it is being run already."""
         name = f"aside-{type(action).__name__}"
         if all(task.get_name() != name for task in self._aside):
-            self.aside(self._guarded(action), name)
+            self.aside(self._told_once(action), name)
 
     def break_off(self) -> None:
         """Cancel the activity; the next look tells what is left of it."""
@@ -89,11 +91,30 @@ class Jobs:
             self._wake()
 
     async def _guarded(self, action: Long) -> None:
+        error = await self._attempt(action)
+        if error is not None:
+            await asyncio.sleep(self._failed(action, error))
+
+    async def _told_once(self, action: Long) -> None:
+        """What fails beside everything else is tried again for as long as somebody wants it, without end if its fault
+        is a person's: the log hears of it when it begins, and when it changes."""
+        name = type(action).__name__
+        error = await self._attempt(action, known=self._complaints.get(name))
+        if error is None:
+            self._complaints.pop(name, None)
+            return
+        self._complaints[name] = str(error)
+        await asyncio.sleep(self._failed(action, error))
+
+    async def _attempt(self, action: Long, known: str | None = None) -> MatriarchError | None:
+        """Carry it out, and tell how it ended, unless that is `known`. Returns why it failed."""
         started, name = self._now(), type(action).__name__
         try:
             await self._carry_out(action)
-            self._log("activity done", activity=name, seconds=round(self._now() - started, 3))
         except (MatriarchError, OSError) as problem:
             error = problem if isinstance(problem, MatriarchError) else file_problem(problem)
-            self._log("activity failed", activity=name, error=str(error), kind=type(problem).__name__)
-            await asyncio.sleep(self._failed(action, error))
+            if str(error) != known:
+                self._log("activity failed", activity=name, error=str(error), kind=type(problem).__name__)
+            return error
+        self._log("activity done", activity=name, seconds=round(self._now() - started, 3))
+        return None

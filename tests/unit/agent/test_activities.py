@@ -23,6 +23,7 @@ from matriarch.ha.actions import (
     Rewind,
     SetSyncNames,
     StopPostgres,
+    SyncSlots,
     WriteHistory,
 )
 from matriarch.ha.commands import Commands
@@ -294,6 +295,18 @@ async def test_what_the_archive_does_not_take_is_told_once() -> None:
     hand.reply["archive_wal"] = Archived(3, 0)
     await act(hand, ArchiveWal(aside=True))
     assert hand.said == [] and hand.noted["archive_complaint"] == ""
+
+
+async def test_slots_that_cannot_be_brought_in_order_are_told_when_that_changes() -> None:
+    hand: Any = Hand()
+    hand.slots_complaint = ""
+    told: list[Any] = []
+    hand.log = lambda event, **facts: told.append(facts["error"])
+    order = Decision((SyncSlots(("demo_0",)),), Reason.FOLLOWING)
+    for problem in (QueryFailed("no room"), QueryFailed("no room"), NotRunning("gone"), None, NotRunning("gone")):
+        hand.reply["sync_slots"] = problem
+        await execute(hand, leading(), order)
+    assert told == ["no room", "gone", "gone"]
 
 
 async def test_a_write_that_the_system_refuses_ends_the_decision_and_not_the_agent() -> None:

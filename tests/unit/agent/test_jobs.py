@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from matriarch.ha.actions import Clone, Long, Rewind, StartReplica
+from matriarch.ha.actions import Checkpoint, Clone, Long, Rewind, StartReplica
 from matriarch.ha.view import Memory, Upstream
 from matriarch.testing.virtual_time import run
 from matriarch.words.errors import MatriarchError, ProgramFailed
@@ -42,6 +42,30 @@ def test_an_activity_that_fails_is_told_and_rests_for_a_moment(problem: Exceptio
 
     run(live())
     assert len(failures) == 1 and str(failures[0])
+
+
+def test_what_fails_again_and_again_beside_everything_else_is_told_when_it_changes() -> None:
+    """A permanent logical slot whose database nobody made filled the log with the same line every ten seconds."""
+    problems = ["no database", "no database", "no plugin", None, "no plugin"]
+    told: list[object] = []
+
+    async def carry_out(action: Long) -> None:
+        del action
+        problem = problems.pop(0)
+        if problem is not None:
+            raise ProgramFailed(problem)
+
+    async def live() -> None:
+        def log(event: str, **facts: object) -> None:
+            told.append(facts.get("error", event))
+
+        jobs = Jobs(carry_out, lambda *_: 1.0, asyncio.get_running_loop().time, lambda: None, log)
+        while problems:
+            jobs.begin_aside(Checkpoint())
+            await asyncio.sleep(2.0)
+
+    run(live())
+    assert told == ["no database", "no plugin", "activity done", "no plugin"]
 
 
 def test_a_copy_that_fails_again_and_again_leaves_its_source_in_peace() -> None:

@@ -276,6 +276,10 @@ def test_a_former_primarys_slot_makes_room_for_the_servers_own_copy() -> None:
     consumers_own = (*OTHERS, replace(LOGICAL, failover=False))
     assert step(following(feed, slots=consumers_own)) == SyncSlots(("demo_0", "demo_2"), ("feed",))
     assert step(following(feed, slots=consumers_own, server_version=160004)) is None, "it copies nothing"
+    once_physical = (*OTHERS, Slot("feed", restart_lsn=1))
+    assert step(following(feed, slots=once_physical)) == SyncSlots(("demo_0", "demo_2"), ("feed",))
+    assert step(following(feed, slots=(*OTHERS, Slot("feed", restart_lsn=1, active=True)))) is None
+    assert step(led(feed, slots=once_physical)) is None, "a person decides about the primary's own"
     assert step(led(feed, slots=consumers_own)) is None
 
 

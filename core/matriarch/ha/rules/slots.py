@@ -209,11 +209,12 @@ def _copied(postgres: PostgresView, slot: Slot) -> bool:
 
 
 def _stale_copy(view: View, slot: Slot) -> bool:
-    """A logical slot that this member had as primary, whoever made it: while it is there, the server does not copy the
-    new primary's, and nobody moves it on."""
+    """A slot that this member had before, as primary or when the settings asked for a physical one, in the place of a
+    permanent logical one: while it is there, the server copies no logical slot of the new primary's, and nobody moves
+    it on."""
     wanted = view.settings.slots.permanent.get(slot.name)
     copies = (view.postgres.server_version or 0) >= LOGICAL_FROM and view.postgres.streaming
-    return copies and slot.logical and wanted is not None and wanted.logical
+    return copies and wanted is not None and wanted.logical
 
 
 def _forgotten(view: View, name: str) -> bool:
