@@ -63,6 +63,7 @@ class Observer:
         agent, store = self._agent, self._agent.store
         now, wall, lock, members, settings = agent.now(), agent.wall(), store.lock(), store.members(), store.settings()
         self._note_lock(lock, now)
+        self._note_reinitialize(lock)
         self._note_leaving(now, wall)
         self._note_capable(lock, members)
         self._note_starvation(now)
@@ -110,6 +111,14 @@ class Observer:
             if self._holder is not None:
                 agent.remember(lock_moved_at=now)
             self._holder = holder
+
+    def _note_reinitialize(self, lock: LockView) -> None:
+        """A leader's data is what counts, a standby leader's too: a new copy that was asked for before would replace
+        them once this member follows again, long after the person who asked has stopped waiting for it."""
+        if self._agent.memory.reinitialize and lock.leader == self._agent.me.name:
+            self._agent.remember(reinitialize=False, reinitialize_from_leader=False)
+            words = "the new copy of the data that was asked for is not made: this member leads now"
+            self._agent.announcer.say("ReinitializeDropped", words, warning=True)
 
     def _api_ok(self, now: float) -> bool:
         settings = self._agent.settings()

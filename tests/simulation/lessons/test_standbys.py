@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from matriarch.ha.tags import Tags
-from simulation.lessons.telling import brisk, epoch, new_primary, sync_standby_of
+from simulation.lessons.telling import brisk, epoch, new_primary, replicas_of, streams, sync_standby_of, told
 from simulation.member import Member
 from simulation.plan import Plan
 from simulation.test_scenarios import a_plan
@@ -115,3 +115,21 @@ def test_a_standby_that_may_never_lead_does_not_stand_in_the_way_of_a_failover(s
 
 def _tagged() -> dict[str, Any]:
     return {"member_tags": {"demo-2": {"nofailover": True}}}
+
+
+def test_a_copy_that_was_asked_for_is_not_made_of_who_has_led_since() -> None:
+    """The request outlived the time as leader, and hours later replaced the data as soon as the member followed."""
+
+    async def story(world: World, primary: Member) -> None:
+        assert primary.agent is not None
+        copy_anew(world, primary)
+        await asyncio.sleep(2.0)
+        assert not primary.agent.memory.reinitialize
+        candidate = replicas_of(world)[0]
+        world.administrator.ask(primary.name, candidate.name)
+        await until(lambda: candidate.server.writable, 20.0)
+        await until(lambda: streams(primary), 20.0)
+        await asyncio.sleep(5.0)
+        assert not told(world, f"clone of {candidate.name}")
+
+    tell(story, a_plan())
