@@ -16,8 +16,9 @@ from matriarch.ha.commands import Commands, Method
 from matriarch.words.errors import ProgramFailed
 from matriarch_agent.files import remove_file, replace_file, there, translated
 from matriarch_agent.postgres import credentials, first_server, programs
-from matriarch_agent.postgres.copying import COPY_WITHIN_S, cleaned, sync
+from matriarch_agent.postgres.copying import COPY_WITHIN_S, cleaned
 from matriarch_agent.postgres.credentials import Credential, read_credential, scram_verifier
+from matriarch_agent.postgres.durable import sync
 from matriarch_agent.postgres.place import Place
 
 _WITHIN_S = 300.0

@@ -13,10 +13,11 @@ from matriarch_agent.journal import Log
 from matriarch_agent.postgres import basebackup, history, programs
 from matriarch_agent.postgres.controldata import read_control
 from matriarch_agent.postgres.directory import DataDirectory
+from matriarch_agent.postgres.durable import sync
 from matriarch_agent.postgres.place import Place
 
 COPY_WITHIN_S = 24 * 3600.0
-"""Seconds for a program of the settings; pg_basebackup ends when its connection does."""
+"""Seconds for a program of the settings; pg_basebackup ends when its source does."""
 
 
 class Copy:
@@ -76,12 +77,6 @@ class Copy:
         await asyncio.to_thread(cleaned, target)
         # What lies in memory only must not replace what is on the disk.
         await sync(self._place, target)
-
-
-async def sync(place: Place, target: Path) -> None:
-    """Bring a data directory to the disk, whoever wrote it. Raises ProgramFailed."""
-    argv = [place.program("initdb"), "--sync-only", "-D", str(target)]
-    await programs.check(argv, place.environment(), timeout=COPY_WITHIN_S)
 
 
 def cleaned(target: Path) -> None:

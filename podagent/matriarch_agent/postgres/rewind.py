@@ -10,8 +10,10 @@ from matriarch.words.errors import ProgramFailed
 from matriarch.words.lsn import parse_lsn
 from matriarch_agent.files import remove_file
 from matriarch_agent.postgres import programs
+from matriarch_agent.postgres.answering import while_it_answers
 from matriarch_agent.postgres.controldata import read_control
 from matriarch_agent.postgres.directory import DataDirectory
+from matriarch_agent.postgres.durable import sync
 from matriarch_agent.postgres.place import Place
 
 _DIVERGED = re.compile(r"servers diverged at WAL location (\S+) on timeline (\d+)")
@@ -43,9 +45,10 @@ async def rewind(place: Place, directory: DataDirectory, source: Source, options
         place.program("pg_rewind"),
         f"--target-pgdata={place.pgdata}",
         f"--source-server={connection(source, application_name=f'{place.member}-rewind')}",
+        "--no-sync",
         *options,
     ]
-    output = await _noted(directory, argv, place.environment())
+    output = await _noted(place, directory, source, argv)
     said = f"{output.stdout}\n{output.stderr}"
     if output.status != 0:
         raise ProgramFailed(f"pg_rewind ended with status {output.status}: {said.strip()[-2000:]}")
@@ -57,18 +60,25 @@ async def rewind(place: Place, directory: DataDirectory, source: Source, options
     return Rewound(fork_lsn, end, max(0, end - fork_lsn))
 
 
-async def _noted(directory: DataDirectory, argv: list[str], env: dict[str, str]) -> programs.Output:
-    """Run pg_rewind. A marker stays where it may have written and did not end well, also when the agent or the machine
-    stops meanwhile; and goes, on cancellation too, when it had not yet said that it comes to that."""
+async def _noted(place: Place, directory: DataDirectory, source: Source, argv: list[str]) -> programs.Output:
+    """Run pg_rewind, and bring to the disk what it wrote: by a program of its own, since the source is not needed for
+    that. A marker stays where it may have written and did not end well, also when the agent or the machine stops
+    meanwhile; and goes, on cancellation too, when it had not yet said that it comes to that."""
     directory.note_rewind(True)
     said, well = programs.Said(), False
     try:
-        output = await programs.run(argv, env, said=said)
-        well = output.status == 0
+        output = await while_it_answers(place, source, programs.run(argv, place.environment(), said=said))
+        if output.status == 0 and _wrote(said):
+            await sync(place, place.pgdata)
+            well = True
     finally:
-        if well or (_WRITING not in said.stdout and _WRITING not in said.stderr):
+        if well or not _wrote(said):
             directory.note_rewind(False)
     return output
+
+
+def _wrote(said: programs.Said) -> bool:
+    return _WRITING in said.stdout or _WRITING in said.stderr
 
 
 async def _recover(place: Place) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from component.postgres.member import QUICK, Member, Members, eventually, programs
+from component.postgres.member import QUICK, Member, Members, children_of, eventually, programs
 from component.postgres.test_replication import slot_names, until, user_session
 
 from matriarch.ha.settings import ClusterSettings, settings_from
 from matriarch.words.errors import ProgramFailed
 from matriarch_agent.ports import StartMode
+from matriarch_agent.postgres import answering
 
 pytestmark = pytest.mark.component
 
@@ -183,3 +185,28 @@ def _alive(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return os.path.exists(f"/proc/{pid}")
+
+
+async def test_a_copy_does_not_wait_for_ever_for_a_frozen_source(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel acknowledges for it, so the connection stays."""
+    monkeypatch.setattr(answering, "ASK_EVERY_S", 0.2)
+    monkeypatch.setattr(answering, "SILENT_S", 1.0)
+    primary = await members.primary()
+    replica = await members.make("demo-1")
+    slowly = with_commands(postgresql={"basebackup": [{"max-rate": "1M"}]})
+    copying = asyncio.create_task(replica.postgres.clone(primary.upstream, slowly))
+    new = replica.place.volume / "pgdata.new"
+    await eventually(lambda: (new / "base").exists())
+    await asyncio.sleep(3.0)
+    assert not copying.done(), "the source answers"
+    pid = (await primary.init.status()).pid
+    assert pid is not None
+    for process in [pid, *children_of(pid)]:
+        os.kill(process, signal.SIGSTOP)
+    async with asyncio.timeout(20):
+        with pytest.raises(ProgramFailed, match="demo-0 has not answered"):
+            await copying
+    assert not new.exists()
+    await primary.postgres.kill()

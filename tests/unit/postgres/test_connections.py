@@ -59,11 +59,12 @@ async def test_a_copy_outlives_the_short_sender_timeout_of_our_servers(
     """pg_basebackup answers nobody while it syncs its files, and a timeout of five seconds broke it off."""
     asked: list[list[str]] = []
 
-    async def check(argv: list[str], environment: object) -> None:
-        del environment
+    async def check(argv: list[str], environment: object, timeout: float | None = None) -> None:
+        del environment, timeout
         asked.append(argv)
 
     monkeypatch.setattr(programs, "check", check)
     await basebackup.copy(Place("demo-1", "demo", tmp_path, tmp_path, tmp_path, tmp_path), SOURCE, tmp_path / "new")
     (where,) = [word for word in asked[0] if word.startswith("--dbname=")]
     assert "wal_sender_timeout=300s" in where
+    assert "--no-sync" in asked[0] and asked[1][1:] == ["--sync-only", "-D", str(tmp_path / "new")]
