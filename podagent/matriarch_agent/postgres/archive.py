@@ -21,8 +21,6 @@ from matriarch_agent.ports import Archived
 from matriarch_agent.postgres import programs
 from matriarch_agent.postgres.place import Place
 
-ONE_WITHIN_S = 30.0
-"""Seconds for one file: a command that hangs must not use up what others could have had."""
 _READY = ".ready"
 _NAME = re.compile(r"[0-9A-F.historybackupl]{16,40}", re.ASCII)
 _PLACEHOLDER = re.compile(r"%([pf%])")
@@ -72,7 +70,9 @@ class Archive:
             try:
                 if left <= 0:
                     raise ProgramFailed("the time for it is over")
-                await self._one(name, command, min(left, ONE_WITHIN_S))
+                # All of it: the first failure ends the attempt, and a command that is killed may leave a part of a file
+                # in the archive, which is then in the way of the whole.
+                await self._one(name, command, left)
             except (ProgramFailed, OSError) as error:
                 return Archived(done, len(names) - done, f"{name}: {error}"[:_SAID])
         return Archived(len(names), 0)
@@ -85,7 +85,10 @@ class Archive:
             return
         line = substituted(command, name)
         environment, folder = self._place.environment(), self._place.pgdata
-        output = await programs.run([_SHELL, "-c", line], environment, timeout=within, cwd=folder)
+        try:
+            output = await programs.run([_SHELL, "-c", line], environment, timeout=within, cwd=folder)
+        except ProgramFailed as error:
+            raise ProgramFailed(f"archive_command was killed and may have left a part of the file: {error}") from error
         if output.status != 0:
             said = (output.stderr or output.stdout).strip()[-_SAID // 2 :]
             raise ProgramFailed(f"archive_command ended with status {output.status}: {said}")
