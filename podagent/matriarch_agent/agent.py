@@ -313,7 +313,7 @@ class Agent:
         elif isinstance(action, StartPrimary | StartReplica):
             self.remember(start_failed_at=self.now())
         elif isinstance(action, Clone):
-            self.remember(clones_failed=self.memory.clones_failed + 1)
+            self.remember(clones_failed=self.memory.clones_failed + 1, clone_complaint=str(error))
         elif isinstance(action, CreateLogicalSlots):
             self.remember(logical_slots_not_before=self.now() + slots.LOGICAL_AGAIN_S)
         return pause_after_copy(self.memory.clones_failed) if isinstance(action, Clone) else PAUSE_AFTER_FAILURE_S

@@ -61,6 +61,7 @@ async def _clone(agent: Agent, source: Upstream | None) -> None:
         archive_tried_at=None,
         archive_complaint="",
         clones_failed=0,
+        clone_complaint="",
         remote=None,
         reinitialize=False,
         reinitialize_from_leader=False,

@@ -209,6 +209,8 @@ class Memory:
     rewind_failed: bool = False
     clones_failed: int = 0
     """Base backups that failed in a row."""
+    clone_complaint: str = ""
+    """Why the last one failed."""
     rewound_epoch: int | None = None
     """The lock epoch whose leader the data was made to match (by rewind or clone)."""
     rewound_from: str | None = None

@@ -41,7 +41,9 @@ class Copy:
                 return await self._attempt(method, source, keep)
             except PostgresError as error:
                 self._log("a copy failed", method=name, error=str(error))
-                problems.append(f"{name}: {error}")
+                # The member's status tells it. What a foreign program prints may hold a secret, and stays in the log.
+                told = str(error) if method is None else str(error).partition(": ")[0]
+                problems.append(f"{name}: {told}")
         raise ProgramFailed("; ".join(problems) or "no method works without a member to copy from")
 
     async def _attempt(self, method: Method | None, source: Source | None, keep: bool) -> str:

@@ -71,12 +71,13 @@ async def test_a_copy_that_fails_by_every_method_leaves_the_old_data(members: Me
     primary = await members.primary()
     replica = await members.replica(primary, "demo-1")
     await replica.postgres.stop(fast=True)
-    half = script(members.base, "half", f"mkdir -p {replica.place.volume}/pgdata.new/x", "exit 1")
+    half = script(members.base, "half", f"mkdir -p {replica.place.volume}/pgdata.new/x; echo key=s3cret >&2", "exit 1")
     settings = with_commands(
         postgresql={"create_replica_methods": ["half", "kept"], "half": {"command": half}, "kept": {"command": "false"}}
     )
-    with pytest.raises(ProgramFailed, match=r"half: .*kept: "):
+    with pytest.raises(ProgramFailed, match=r"half: half ended with status 1; kept: ") as failed:
         await replica.postgres.clone(primary.upstream, settings)
+    assert "s3cret" not in str(failed.value) and "s3cret" in str(replica.logged)
     assert not (replica.place.volume / "pgdata.new").exists()
     with pytest.raises(ProgramFailed, match="without a member"):
         await replica.postgres.clone(None, settings)
@@ -210,3 +211,15 @@ async def test_a_copy_does_not_wait_for_ever_for_a_frozen_source(
             await copying
     assert not new.exists()
     await primary.postgres.kill()
+
+
+async def test_a_tablespace_that_is_in_the_way_of_a_copy_is_named(members: Members) -> None:
+    """Members of this test share its place, as one member's old and new data do."""
+    primary = await members.primary()
+    outside = members.base / "elsewhere"
+    outside.mkdir()
+    await primary.sql(f"create tablespace t location '{outside}'")
+    replica = await members.make("demo-1")
+    with pytest.raises(ProgramFailed, match=f"tablespace directory {outside} is not empty here: .* by hand"):
+        await replica.postgres.clone(primary.upstream, QUICK)
+    assert list(outside.iterdir()), "it may be all that is left of a table"

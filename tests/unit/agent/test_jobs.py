@@ -79,4 +79,5 @@ def test_a_copy_that_fails_again_and_again_leaves_its_source_in_peace() -> None:
     pauses = [failed(Clone(None)) for _ in range(8)]
     assert pauses[:2] == [PAUSE_AFTER_FAILURE_S] * 2, "the other source comes at once"
     assert pauses == sorted(pauses) and pauses[-1] == pauses[-2] == 8.0
+    assert agent.memory.clone_complaint == "no room"
     assert failed(Rewind(Upstream("demo-0", "10.0.0.0"))) == PAUSE_AFTER_FAILURE_S

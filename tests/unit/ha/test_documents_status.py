@@ -87,6 +87,14 @@ def test_a_postgres_that_does_not_start_is_told_with_the_reason() -> None:
     assert "problems" not in status_document(view_of("demo-1", postgres=well))["matriarch"]
 
 
+def test_a_copy_that_fails_is_told_while_the_member_is_down() -> None:
+    """Without an own look at its log nobody knew why a member did not come up."""
+    view = view_of("demo-1", postgres=replica_postgres(process="stopped", data="empty", control=None))
+    view = replace(view, memory=replace(view.memory, clone_complaint="basebackup: no room"))
+    assert status_document(view)["matriarch"]["problems"] == ["The data cannot be copied: basebackup: no room"]
+    assert "problems" not in status_document(replace(view, postgres=replica_postgres()))["matriarch"]
+
+
 def test_an_ipv6_address_is_bracketed() -> None:
     document = status_document(view_of(me=replace(me(), pod_ip="fd00::7")))
     assert document["api_url"] == "http://[fd00::7]:8008/patroni"

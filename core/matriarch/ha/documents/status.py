@@ -73,6 +73,8 @@ def status_document(view: View) -> dict[str, Any]:
     problems = [f"{name} is not in force: {why}"[:LONGEST_PROBLEM] for name, why in sorted(refused.items())]
     if view.postgres.failures and view.postgres.last_error:
         problems.insert(0, f"Postgres does not start: {view.postgres.last_error}"[:LONGEST_PROBLEM])
+    if view.memory.clone_complaint and view.postgres.process == "stopped":
+        problems.insert(0, f"The data cannot be copied: {view.memory.clone_complaint}"[:LONGEST_PROBLEM])
     if view.postgres.disk_full:
         problems.insert(0, f"{DISK_FULL}: less than {DISK_FULL_BYTES >> 20} MiB are left on the volume")
     if problems:
