@@ -48,6 +48,6 @@ def _explained(error: ProgramFailed, target: Path) -> ProgramFailed:
     if found is None or found[1] == str(target):
         return error
     return ProgramFailed(
-        f"the tablespace directory {found[1]} is not empty here: when nothing but the data that this copy is to "
-        "replace has files there, empty it by hand"
+        f"the tablespace directory {found[1]} is not empty here: when it holds nothing but files of the data that this "
+        "copy is to replace, or of a copy that was broken off, empty it by hand"
     )

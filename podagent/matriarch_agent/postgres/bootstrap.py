@@ -40,7 +40,8 @@ async def build(place: Place, target: Path, commands: Commands) -> None:
         await programs.check(_initdb(place, target), place.environment(), timeout=_WITHIN_S)
     else:
         await _by_method(place, target, commands.bootstrap)
-        there = await _single(place, target, "select datname from pg_database;\n\n")
+        # It recovers first, from all the WAL that came along.
+        there = await _single(place, target, "select datname from pg_database;\n\n", COPY_WITHIN_S)
         script = _script(place, there=_DATNAME.findall(there))
     await _single(place, target, script)
     if commands.post_bootstrap:
@@ -61,7 +62,7 @@ async def _by_method(place: Place, target: Path, method: Method) -> None:
         await asyncio.to_thread(cleaned, target)
 
 
-async def _single(place: Place, target: Path, script: str) -> str:
+async def _single(place: Place, target: Path, script: str, within: float = _WITHIN_S) -> str:
     """Run statements in single-user mode, which recovers first where that is due. Returns what was printed.
 
     With settings of our own: what a foreign directory has in its configuration files may mean nothing here. As
@@ -74,7 +75,7 @@ async def _single(place: Place, target: Path, script: str) -> str:
     single += ["-c", "synchronous_standby_names=", "-c", "exit_on_error=true"]
     single += ["-c", "log_statement=none", "-c", "log_min_error_statement=panic"]
     single += ["-c", "fsync=off", "postgres"]
-    output = await programs.run(single, place.environment(), stdin=script, timeout=_WITHIN_S)
+    output = await programs.run(single, place.environment(), stdin=script, timeout=within)
     if output.status != 0:
         complaint = [line for line in output.stderr.splitlines() if "ERROR" in line or "FATAL" in line]
         raise ProgramFailed(f"creating roles and database: {'; '.join(complaint)[:1000] or output.status}")

@@ -42,7 +42,8 @@ _CHECKS_WITHIN_S = 15.0
 class ConfFiles:
     """postgresql.conf, pg_hba.conf and pg_ident.conf of the data directory.
 
-    The files are written whole before each start, so they are replaced atomically but not synced to disk. Whatever
+    The files are written whole before each start, so they are replaced atomically but not synced to disk: all but what
+    is left of ALTER SYSTEM's. Whatever
     reads or writes them raises PostgresError.
     """
 
@@ -230,15 +231,16 @@ class ConfFiles:
         text = self._read("postgresql.auto.conf")
         cleaned = clean_auto_conf(text, self._forced)
         if cleaned != text:
-            self._replace("postgresql.auto.conf", cleaned)
+            # Nobody could write this one anew from anything else: a crash must leave it whole.
+            self._replace("postgresql.auto.conf", cleaned, durable=True)
 
     def _read(self, name: str) -> str:
         path: Path = self._place.pgdata / name
         with translated(path):
             return path.read_text(encoding="utf-8", errors="surrogateescape") if there(path) else ""
 
-    def _replace(self, name: str, text: str, *, even_when_full: bool = False) -> None:
+    def _replace(self, name: str, text: str, *, durable: bool = False, even_when_full: bool = False) -> None:
         path: Path = self._place.pgdata / name
         if there(path) and self._read(name) == text:
             return
-        replace_file(path, text, durable=False, even_when_full=even_when_full)
+        replace_file(path, text, durable=durable, even_when_full=even_when_full)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -64,12 +63,18 @@ def _settings(place: Place, folder: Path, user: str) -> list[str]:
 
 
 async def _up(place: Place, folder: Path, user: str, server: asyncio.Task[programs.Output]) -> None:
-    async with asyncio.timeout(UP_WITHIN_S):
-        while not server.done():
-            with suppress(NotRunning):
-                async with sql.short_session(str(folder), place.port, user, statement_timeout_s=5.0):
-                    return
-            await asyncio.sleep(0.05)
+    why = ""
+    try:
+        async with asyncio.timeout(UP_WITHIN_S):
+            while not server.done():
+                try:
+                    async with sql.short_session(str(folder), place.port, user, statement_timeout_s=5.0):
+                        return
+                except NotRunning as error:
+                    why = str(error)
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        raise ProgramFailed(f"the server for post_bootstrap is not up after {UP_WITHIN_S:.0f} s: {why}") from error
     raise ProgramFailed(f"the server for post_bootstrap does not start: {server.result().stderr[-500:]}")
 
 
