@@ -119,19 +119,27 @@ def spawn(
 ) -> int:
     """Start a program in a session of its own and return its process id.
 
-    Raises OSError when the program cannot be executed: the child reports through a pipe that closes on exec.
+    Raises OSError when the program cannot be executed: the child reports through a pipe that closes on exec. Nothing
+    stays open then: who has no process or descriptor left now is asked again, for as long as that lasts.
     """
-    output = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if log_file else None
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _become(argv, env, before_exec, nothing, output, writer)
-    for fd in (writer, nothing, output):
-        if fd is not None:
+    output = None
+    ours: list[int] = []
+    try:
+        if log_file:
+            output = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            ours.append(output)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        ours.append(nothing)
+        reader, writer = os.pipe()
+        ours += (reader, writer)
+        pid = os.fork()
+        if pid == 0:
+            _become(argv, env, before_exec, nothing, output, writer)
+        os.close(ours.pop())  # the writer: the pipe's end is the child's exec
+        problem = os.read(reader, 64)
+    finally:
+        for fd in ours:
             os.close(fd)
-    with os.fdopen(reader, "rb") as pipe:
-        problem = pipe.read(64)
     if problem:
         os.waitpid(pid, 0)
         number = int(problem)

@@ -1,5 +1,6 @@
 """init's parts that need no process of its own."""
 
+import errno
 import json
 import os
 import select
@@ -55,6 +56,23 @@ def test_the_timer_fires_at_its_moment() -> None:
 def test_spawn_reports_what_cannot_be_executed() -> None:
     with pytest.raises(FileNotFoundError):
         processes.spawn(["/no/such/program"], {})
+
+
+@pytest.mark.parametrize("missing", ["fork", "pipe"])
+def test_a_spawn_that_the_kernel_refuses_leaves_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Under a limit of processes each attempt took four of init's, until it could open nothing for good."""
+
+    def refuse() -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, missing, refuse)
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        with pytest.raises(BlockingIOError):
+            processes.spawn(["true"], {}, log_file=str(tmp_path / "log"))
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_spawned_programs_lead_a_session_and_have_only_their_environment(tmp_path: Path) -> None:
