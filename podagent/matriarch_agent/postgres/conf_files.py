@@ -43,8 +43,7 @@ class ConfFiles:
     """postgresql.conf, pg_hba.conf and pg_ident.conf of the data directory.
 
     The files are written whole before each start, so they are replaced atomically but not synced to disk: all but what
-    is left of ALTER SYSTEM's. Whatever
-    reads or writes them raises PostgresError.
+    is left of ALTER SYSTEM's. Whatever reads or writes them raises PostgresError.
     """
 
     def __init__(self, place: Place) -> None:
