@@ -56,7 +56,13 @@ def test_edit_config(ctl: Patronictl, site: Site) -> None:
     assert shown["postgresql"]["parameters"]["work_mem"] == "5MB"
     assert "Not changed" in ctl("edit-config", "--force", "-s", "maximum_lag_on_failover=2097152")
     member = ctl.leader()
-    assert rest(site, member, "/config") == shown
+
+    def told() -> None:
+        # Of what has reached it: patronictl writes beside it.
+        if (found := rest(site, member, "/config")) != shown:
+            raise NotYet(f"{found}")
+
+    eventually(told, within=15, what="the settings as the primary tells them")
 
     def in_force() -> None:
         answer = query(ctl, "show work_mem", "-m", member)
@@ -120,8 +126,14 @@ def test_a_restart_at_a_time(ctl: Patronictl, site: Site) -> None:
     assert f"Success: restart scheduled on member {leader}" in said
     shown = eventually(lambda: _planned(ctl, leader), within=10, what="the planned restart in the list")
     assert "2099-01-01T00:00:00+00:00" in shown
-    planned = next(one for one in rest(site, replica, "/cluster")["members"] if one["name"] == leader)
-    assert planned["scheduled_restart"]["schedule"] == "2099-01-01T00:00:00+00:00"
+
+    def told_by_another() -> None:
+        # As of its last look.
+        planned = next(one for one in rest(site, replica, "/cluster")["members"] if one["name"] == leader)
+        if planned.get("scheduled_restart", {}).get("schedule") != "2099-01-01T00:00:00+00:00":
+            raise NotYet(f"{planned}")
+
+    eventually(told_by_another, within=15, what="the planned restart in what another member tells")
     assert f"Success: flush scheduled restart for member {leader}" in ctl("flush", CLUSTER, "restart", "--force")
     assert "No scheduled restart for member" in ctl("flush", CLUSTER, "restart", "--force")
     before = rest(site, replica, "/patroni")["postmaster_start_time"]
@@ -151,7 +163,7 @@ def test_switchover_now_and_at_a_time(ctl: Patronictl) -> None:
     assert f'Successfully switched over to "{candidate}"' in said
     ctl.wait_healthy(3)
     assert ctl.leader() == candidate
-    assert former in ctl("history") or candidate in ctl("history")
+    eventually(lambda: _last_in_history(ctl, candidate), within=30, what="the new leader in the history")
     later = ["--scheduled", "2099-01-01T00:00:00+00:00"]
     assert "Switchover scheduled" in ctl("switchover", CLUSTER, "--leader", candidate, "--force", *later)
     assert "Switchover scheduled at: 2099-01-01T00:00:00+00:00" in ctl("list")
@@ -159,6 +171,13 @@ def test_switchover_now_and_at_a_time(ctl: Patronictl) -> None:
     assert "Switchover scheduled" not in ctl("list")
     code, said = ctl.run("switchover", CLUSTER, "--leader", former, "--force")
     assert code != 0 and "is not the leader" in said
+
+
+def _last_in_history(ctl: Patronictl, leader: str) -> None:
+    # The new primary writes it down once it leads.
+    found = json.loads(ctl("history", "-f", "json"))
+    if not found or found[-1].get("New Leader") != leader:
+        raise NotYet(f"{found}")
 
 
 def test_failover_and_reinit(ctl: Patronictl) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -113,11 +114,12 @@ async def test_leash_kills_in_time_while_the_agent_is_stopped(members: Members) 
 async def test_a_renewed_lease_does_not_kill(members: Members) -> None:
     member = await members.make("demo-0")
     await member.init.start(["sleep", "987"], PATH)
-    for _ in range(5):
-        await member.init.set_lease(kernel.now() + 0.2)
-        await asyncio.sleep(0.1)
+    for _ in range(3):
+        last = kernel.now() + 1.0
+        await member.init.set_lease(last)
+        await asyncio.sleep(0.5)
     await member.init.set_lease(None)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(max(0.0, last - kernel.now()) + 0.2)
     assert (await member.init.status()).alive
 
 
@@ -149,9 +151,8 @@ async def test_agent_is_restarted_and_postgres_left_alone(members: Members) -> N
     until = kernel.now() + 60
     await member.init.set_lease(until)
     first = await agent_pid(member)
-    await asyncio.sleep(0.1)
+    await eventually(lambda: bool(children_of(first)))
     children = children_of(first)
-    assert children
     os.kill(first, signal.SIGKILL)
     second = await agent_pid(member, other_than=first)
     status = await member.init.status()
@@ -162,16 +163,24 @@ async def test_agent_is_restarted_and_postgres_left_alone(members: Members) -> N
 
 async def test_a_dying_agent_is_restarted_ever_more_slowly(members: Members) -> None:
     member = await members.make("demo-0", ["false"])
-    await asyncio.sleep(1.3)
-    starts = [line for line in member.init_log() if line["event"] == "agent started"]
-    assert 3 <= len(starts) <= 5
+    await eventually(lambda: len(moments(member, "agent started")) >= 4)
+    ends, starts = moments(member, "agent ended"), moments(member, "agent started")
+    pauses = [(start - end).total_seconds() for end, start in zip(ends, starts[1:], strict=False)]
+    for pause, least in zip(pauses, (0.1, 0.2, 0.4), strict=False):
+        assert pause > least - 0.02, pauses
+
+
+def moments(member: Member, event: str) -> list[datetime]:
+    """When init said so."""
+    return [datetime.fromisoformat(line["timestamp"]) for line in member.init_log() if line["event"] == event]
 
 
 async def test_the_lock_keeps_a_second_init_waiting_while_postgres_lives(members: Members) -> None:
     member = await members.make("demo-0")
-    code = "import ctypes, time; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0); time.sleep(987)"
-    survivor = await member.init.start([sys.executable, "-c", code], {**os.environ})
-    await asyncio.sleep(0.3)
+    survives = member.base / "survives"
+    code = "import ctypes, sys, time; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0); open(sys.argv[1], 'w'); time.sleep(987)"
+    survivor = await member.init.start([sys.executable, "-c", code, str(survives)], {**os.environ})
+    await eventually(survives.exists)
     member.process.kill()
     member.process.wait()
     await member.init.close()
@@ -196,11 +205,17 @@ async def test_events_arrive_within_milliseconds(members: Members) -> None:
 
 
 async def test_sigterm_goes_to_the_agent_and_then_init_ends(members: Members) -> None:
-    member = await members.make("demo-0", ["sh", "-c", "trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.05; done"])
+    begun, told, end = (members.base / name for name in ("begun", "told", "end"))
+    ending = f"touch {told}; while ! test -e {end}; do sleep 0.02; done; exit 0"
+    agent = f"trap '{ending}' TERM; touch {begun}; while :; do sleep 0.05; done"
+    member = await members.make("demo-0", ["sh", "-c", agent])
     pid = await member.init.start(["sleep", "987"], PATH)
+    await eventually(begun.exists)
     member.process.send_signal(signal.SIGTERM)
+    await eventually(told.exists)
     await asyncio.sleep(0.15)
     assert member.process.poll() is None and alive(pid)
+    end.touch()
     assert await asyncio.to_thread(member.process.wait, 15) == 0
     assert not alive(pid) and not holders(member)
 

@@ -17,6 +17,7 @@ from matriarch_agent.ports import StartMode
 pytestmark = pytest.mark.component
 
 WRITERS = 12
+COPYING = "select count(*) from pg_stat_activity where query like 'copy u %'"
 
 
 def where(member: Member) -> str:
@@ -25,13 +26,14 @@ def where(member: Member) -> str:
     return conninfo({"host": "127.0.0.1", "port": port, "user": user, "password": password, "dbname": "postgres"})
 
 
-async def write(member: Member, acknowledged: list[float]) -> None:
+async def write(member: Member, acknowledged: list[float], begun: asyncio.Event) -> None:
     """Commit until the connection breaks, noting when each acknowledgement came."""
     try:
         async with await psycopg.AsyncConnection.connect(where(member), autocommit=True) as session:
             while True:
                 await session.execute("insert into t values (1)")
                 acknowledged.append(kernel.now())
+                begun.set()
     except psycopg.Error:
         return
 
@@ -43,9 +45,13 @@ async def test_nothing_is_acknowledged_after_the_lease(members: Members) -> None
         # A program that a session started has to die too.
         await session.execute("create table u (line text)")
     acknowledged: list[float] = []
-    writers = [asyncio.create_task(write(member, acknowledged)) for _ in range(WRITERS)]
+    begun = [asyncio.Event() for _ in range(WRITERS)]
+    writers = [asyncio.create_task(write(member, acknowledged, event)) for event in begun]
     outside = asyncio.create_task(write_outside(member))
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(event.wait() for event in begun))
+        while not await member.sql(COPYING):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     agent = next(line["pid"] for line in member.init_log() if line["event"] == "agent started")
     os.kill(agent, signal.SIGSTOP)
     status = await member.init.status()

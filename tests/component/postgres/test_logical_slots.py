@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from component.postgres.member import QUICK, Member, Members
 from component.postgres.test_replication import caught_up, until
+from component.postgres.test_settings import in_force
 
 from matriarch.ha.settings import ClusterSettings, settings_from
 from matriarch.ha.slots import PermanentSlot
@@ -166,9 +167,8 @@ async def test_copies_of_a_slot_that_nobody_asks_for_any_more_are_removed(member
     view = await until(replica, "without copies", rid_of_copies, within=COPIED_S)
     assert view.running
     await replica.postgres.apply(without)
-    await asyncio.sleep(0.2)
-    assert await replica.sql("show sync_replication_slots") == "off"
-    assert await replica.sql("show hot_standby_feedback") == "off"
+    await in_force(replica, "sync_replication_slots", "off")
+    await in_force(replica, "hot_standby_feedback", "off")
     assert (await replica.postgres.observe()).applied == without
 
 

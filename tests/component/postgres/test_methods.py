@@ -168,12 +168,11 @@ async def test_a_program_of_the_settings_ends_with_its_children(members: Members
     member: Member = await members.make("demo-0")
     slow = script(members.base, "slow", "sleep 987 &", f"echo $! > {members.base}/child", "wait")
     with pytest.raises(ProgramFailed, match="longer than"):
-        await member.postgres.run_command((slow,), within=1.0)
+        await member.postgres.run_command((slow,), within=3.0)
     await eventually(lambda: not _alive(int((members.base / "child").read_text())))
-    task = asyncio.create_task(member.postgres.run_command((slow,), within=60.0))
     (members.base / "child").unlink()
-    await eventually((members.base / "child").exists)
-    await asyncio.sleep(0.1)
+    task = asyncio.create_task(member.postgres.run_command((slow,), within=60.0))
+    await eventually(lambda: (members.base / "child").exists() and (members.base / "child").read_text() != "")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

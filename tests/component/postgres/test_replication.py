@@ -67,8 +67,9 @@ async def test_clone_follows_and_is_promoted(members: Members) -> None:
     assert view.control is not None and not view.control.was_primary
     await caught_up(replica, primary)
     assert await replica.sql("select count(*) from public.t") == 1000
-    rows = (await primary.postgres.observe()).standbys
-    assert [(row.name, row.state) for row in rows] == [("demo-1", "streaming")]
+    # Which its WAL sender says of itself only once it has sent everything.
+    await until(primary, "streamed from", lambda view: [row.state for row in view.standbys] == ["streaming"])
+    assert [row.name for row in (await primary.postgres.observe()).standbys] == ["demo-1"]
     assert await slot_names(primary) == ["demo_1"]
     await primary.postgres.kill()
     await until(replica, "not streaming", lambda view: not view.streaming)

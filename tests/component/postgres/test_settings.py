@@ -7,7 +7,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from component.postgres.member import QUICK, Members
+from component.postgres.member import QUICK, Member, Members, eventually
+from component.postgres.test_replication import until
 
 from matriarch.ha.settings import ClusterSettings
 from matriarch_agent.ports import StartMode
@@ -82,6 +83,13 @@ IDENT = (
 HOSTILE_SETTINGS = replace(QUICK, parameters={**QUICK.parameters, **HOSTILE}, pg_hba=HBA, pg_ident=IDENT)
 
 
+async def in_force(member: Member, name: str, value: str) -> None:
+    """Wait until a session has taken notice of a reload, which is no more than a signal."""
+    async with asyncio.timeout(15):
+        while await member.sql(f"show {name}") != value:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 async def test_hostile_text_neither_breaks_nor_opens_anything(members: Members) -> None:
     member = await members.make("demo-0")
     await member.postgres.bootstrap(HOSTILE_SETTINGS, ())
@@ -106,14 +114,12 @@ async def test_a_change_that_needs_a_restart_is_told_and_done_by_one(members: Me
     member = await members.primary()
     changed = replace(QUICK, parameters={**QUICK.parameters, "max_connections": 40, "work_mem": "5MB"})
     await member.postgres.apply(changed)
-    await asyncio.sleep(0.1)
-    view = await member.postgres.observe()
-    assert view.applied == changed
-    assert await member.sql("show work_mem") == "5MB"
+    assert (await member.postgres.observe()).applied == changed
+    await in_force(member, "work_mem", "5MB")
+    view = await until(member, "pending", lambda view: bool(view.pending_restart))
     assert view.pending_restart == {"max_connections": {"old_value": "30", "new_value": "40"}}
     await member.postgres.apply(QUICK)
-    await asyncio.sleep(0.1)
-    assert (await member.postgres.observe()).pending_restart == {}, "setting it back clears the flag"
+    await until(member, "set back, which clears the flag", lambda view: view.pending_restart == {})
     await member.postgres.apply(changed)
     await member.postgres.stop(fast=True)
     await member.postgres.start(StartMode(primary=True), changed)
@@ -127,10 +133,9 @@ async def test_alter_system_does_not_win_over_the_agent(members: Members) -> Non
     await member.sql("alter system set work_mem to '7MB'")
     await member.sql("alter system set max_connections to 77")
     await member.postgres.apply(ClusterSettings())
-    await asyncio.sleep(0.1)
-    assert await member.sql("show synchronous_standby_names") == ""
-    assert await member.sql("show work_mem") == "7MB"
-    pending = (await member.postgres.observe()).pending_restart
+    await in_force(member, "work_mem", "7MB")
+    assert await member.sql("show synchronous_standby_names") == "", "read by the same reload"
+    pending = (await until(member, "pending", lambda view: "max_connections" in view.pending_restart)).pending_restart
     assert pending["max_connections"] == {"old_value": "30", "new_value": "100"}, "what all members agree on"
 
 
@@ -140,8 +145,7 @@ async def test_a_change_behind_the_agents_back_is_told_with_its_value(members: M
     await member.sql("alter system set shared_buffers to '32MB'")
     await member.postgres._server.reload()
     member.postgres._watcher.note_applied(QUICK, None)
-    await asyncio.sleep(0.2)
-    told = (await member.postgres.observe()).pending_restart
+    told = (await until(member, "pending", lambda view: bool(view.pending_restart))).pending_restart
     assert told == {"shared_buffers": {"old_value": "16MB", "new_value": "32MB"}}
 
 
@@ -169,8 +173,8 @@ async def test_rotated_passwords_reach_the_roles_and_the_standbys(members: Membe
     assert "fr:esh" not in logged and "SCRAM-SHA-256$" not in logged
     (member.place.secrets / "app" / "password").unlink()
     await member.postgres.observe()
-    await asyncio.sleep(0.2)
-    assert member.logged[-1]["event"] == "passwords not brought up to date", "a missing Secret empties no password"
+    # A missing Secret empties no password.
+    await eventually(lambda: member.logged[-1]["event"] == "passwords not brought up to date")
 
 
 async def test_roles_that_another_agent_made(members: Members) -> None:
