@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from e2e.clients.daemon import Daemon, free_port
+from e2e.clients.daemon import Daemon
+from e2e.ports import free_port
 
 _CONFIGURATION = """\
 global

@@ -8,7 +8,8 @@ from typing import Any
 import requests
 import yaml
 
-from e2e.clients.daemon import Daemon, free_port
+from e2e.clients.daemon import Daemon
+from e2e.ports import free_port
 from e2e.shell import NotYet, run
 
 

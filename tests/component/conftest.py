@@ -18,8 +18,10 @@ def swept() -> Iterator[None]:
     """After the last test no segment is left that was made during the run and that nobody uses any more."""
     began = time.time()
     yield
+    # In this order: the servers of other processes of the run go on, and make new ones meanwhile.
+    found = list(_SHARED.glob(_SEGMENTS))
     in_use = _mapped()
-    for segment in _SHARED.glob(_SEGMENTS):
+    for segment in found:
         with suppress(FileNotFoundError):
             if segment.stat().st_mtime >= began and str(segment) not in in_use:
                 segment.unlink()

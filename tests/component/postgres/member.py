@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 
 from component.postgres.unprivileged import postgres_user
 from component.scratch import scratch
+from e2e.ports import free_port
 
 from matriarch.ha.settings import ClusterSettings
 from matriarch.ha.view import Upstream
@@ -51,12 +51,6 @@ def major() -> int:
     """The major version of the server that tests use."""
     found = subprocess.run([programs() / "postgres", "--version"], check=True, capture_output=True, text=True)
     return int(re.split(r"[ .]", found.stdout.split(") ")[1])[0])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def eventually(check: Callable[[], bool], within: float = 15.0) -> None:

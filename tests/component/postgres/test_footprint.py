@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from component.postgres.member import Members, children_of, eventually, free_port, programs, resident_kb
+from component.postgres.member import Members, children_of, eventually, programs, resident_kb
+from e2e.ports import free_port
 from unit.rest.certificates import AUTHORITY, MEMBER
 
 from matriarch.kube.api import ENDPOINTS, PODS

@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from component.scratch import scratch
+from e2e.ports import free_port
 from e2e.probe.process import Probe, Target
 from e2e.probe.writers import TABLE
 from e2e.shell import ROOT
@@ -30,9 +30,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: int(one.parent.name))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
         self._run("initdb", "-D", str(folder / "data"), "-A", "trust", "--no-sync")
@@ -80,27 +78,31 @@ def server() -> Iterator[Server]:
 def test_an_outage_is_measured_and_nothing_is_lost(server: Server) -> None:
     with Probe(server.target()) as probe:
         time.sleep(1.0)
+        began = time.monotonic()
         server.stop()
         time.sleep(1.0)
         server.start()
+        away = time.monotonic() - began
         time.sleep(1.0)
         report = probe.finish()
     report.assert_nothing_lost()
     report.assert_writing_again()
-    assert 1.0 < report.longest_gap_s < 3.0
+    assert 1.0 < report.longest_gap_s < away + 1.0
     assert report.errors
 
 
 def test_a_hanging_server_is_not_waited_for(server: Server) -> None:
     with Probe(server.target()) as probe:
         time.sleep(1.0)
+        began = time.monotonic()
         server.signal_all(signal.SIGSTOP)
         time.sleep(2.5)
         server.signal_all(signal.SIGCONT)
+        away = time.monotonic() - began
         time.sleep(1.5)
         report = probe.finish()
     report.assert_nothing_lost()
-    assert 2.3 < report.longest_gap_s < 3.5
+    assert 2.3 < report.longest_gap_s < away + 1.0
 
 
 def test_a_lost_row_is_found(server: Server) -> None:
