@@ -152,6 +152,7 @@ def make_afresh(cluster: PostgresCluster) -> None:
 def healthy(shared: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[PostgresCluster]:
     """The shared cluster, whole. A test that leaves it broken fails, and the next one gets a new cluster."""
     shared.wait_healthy(within=30)
+    shared.wait_routed()
     yield shared
     try:
         shared.wait_healthy(within=60)

@@ -187,6 +187,33 @@ class PostgresCluster:
 
         return eventually(another, within=within, what=f"another primary than {former}")
 
+    def wait_routed(self, within: float = 15.0) -> None:
+        """Wait until the primary's Service leads to the primary: nodes follow its endpoints after a while."""
+
+        def look() -> None:
+            wanted = self.address(self.primary())
+            try:
+                found = self.sql("select host(inet_server_addr())")
+            except psycopg.Error as error:
+                raise NotYet(f"the Service of {self.name}: {error}") from error
+            if found != [(wanted,)]:
+                raise NotYet(f"the Service of {self.name} leads to {found} instead of {wanted}")
+
+        eventually(look, within=within, what=f"the Service of {self.name} leads to its primary")
+
+    def wait_replaced(self, pod: str, container: str, within: float = 30.0) -> None:
+        """Wait until another database container runs in place of one that was killed. Until then the cluster may look
+        whole because nobody has noticed."""
+
+        def look() -> None:
+            statuses = self.pod(pod)["status"].get("containerStatuses", [])
+            if not any(one["name"] == "postgres" and one.get("containerID") for one in statuses):
+                raise NotYet(f"{pod} has no container")
+            if self.container_id(pod) == container:
+                raise NotYet(f"{pod} still tells of its former container")
+
+        eventually(look, within=within, what=f"another container of {pod}")
+
     def wait_event(self, *needles: str, within: float = 30.0) -> str:
         """Wait for an event that contains all of these texts, in any case of letters. Returns it."""
 

@@ -73,8 +73,15 @@ def test_services_lead_where_they_say(cluster: PostgresCluster) -> None:
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         cluster.sql("insert into notes values (2)", host=cluster.service_address("-ro"))
     members = {*replicas, (cluster.address(cluster.primary()),)}
-    asked = {cluster.sql("select host(inet_server_addr())", host=cluster.service_address("-r"))[0] for _ in range(60)}
-    assert asked == members, "the -r Service leads to every member"
+    everybody = cluster.service_address("-r")
+
+    def all_asked() -> None:
+        # A member is routed to some moments after it is ready.
+        asked = {cluster.sql("select host(inet_server_addr())", host=everybody)[0] for _ in range(60)}
+        if asked != members:
+            raise NotYet(f"{asked} instead of {members}")
+
+    eventually(all_asked, within=15, what="the -r Service leads to every member")
 
 
 def test_psql_from_a_pod_by_dns_name(cluster: PostgresCluster, kubectl: Kubectl, namespace: str) -> None:

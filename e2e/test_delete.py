@@ -24,6 +24,7 @@ def test_the_same_name_again(kubectl: Kubectl, namespace: str, policy: str) -> N
 
     cluster.apply(**spec)
     cluster.wait_healthy(within=60)
+    cluster.wait_routed()
     same = cluster.sql(IDENTITY, superuser=True) == identity
     if policy == "Retain":
         assert same, "the data came back"

@@ -41,9 +41,10 @@ def test_pod_deleted_by_force(healthy: PostgresCluster, figures: Figures) -> Non
 @pytest.mark.needs(Fault.CONTAINER_KILL)
 def test_container_killed(healthy: PostgresCluster, provider: ClusterProvider, figures: Figures) -> None:
     former = healthy.primary()
+    node, container = healthy.node(former), healthy.container_id(former)
     with ordeal(healthy, figures, "container killed", within=LEASE_S):
-        provider.kill_container(healthy.node(former), healthy.container_id(former))
-        time.sleep(NOTICED_S)
+        provider.kill_container(node, container)
+        healthy.wait_replaced(former, container)
 
 
 def test_all_pods_deleted_at_once(healthy: PostgresCluster, figures: Figures) -> None:

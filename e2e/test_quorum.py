@@ -51,8 +51,10 @@ def test_primarys_node_partitioned(voters: PostgresCluster, provider: ClusterPro
 @pytest.mark.needs(Fault.CONTAINER_KILL)
 def test_primarys_container_killed(voters: PostgresCluster, provider: ClusterProvider, figures: Figures) -> None:
     primary = voters.primary()
+    node, container = voters.node(primary), voters.container_id(primary)
     with ordeal(voters, figures, "container killed, quorum", within=LEASE_S):
-        provider.kill_container(voters.node(primary), voters.container_id(primary))
+        provider.kill_container(node, container)
+        voters.wait_replaced(primary, container)
 
 
 def test_primarys_pod_deleted(voters: PostgresCluster, figures: Figures) -> None:

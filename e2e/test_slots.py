@@ -88,6 +88,7 @@ def test_a_consumer_misses_nothing_across_a_failover(healthy: PostgresCluster) -
         healthy.delete_pod(former, force=True)
         healthy.wait_primary_other_than(former, within=60)
         healthy.wait_healthy()
+        healthy.wait_routed()
         healthy.sql("insert into feed_rows select generate_series(101, 150)")
         eventually(consumer.take, within=30, what="a consumer that goes on")
         assert consumer.seen == set(range(1, 151)), f"missing {sorted(set(range(1, 151)) - consumer.seen)[:10]}"

@@ -51,6 +51,7 @@ def test_primary_killed_while_the_api_server_hangs(
             time.sleep(PAUSE_S - 1)
         finally:
             provider.api_resume()
+        healthy.wait_replaced(primary, container)
 
 
 @pytest.mark.needs(Fault.PARTITION)
@@ -90,7 +91,8 @@ def test_primary_and_its_synchronous_replica_killed_at_once(
     with ordeal(healthy, figures, "primary and synchronous replica killed", within=BY_LEASE_S):
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda place: provider.kill_container(*place), places))
-        time.sleep(2)
+        for victim, (_, container) in zip(victims, places, strict=True):
+            healthy.wait_replaced(victim, container)
 
 
 @pytest.mark.needs(Fault.API_PAUSE)
