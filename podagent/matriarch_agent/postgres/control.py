@@ -150,7 +150,8 @@ class ServerControl:
     async def _wait_end(self, tell: Callable[[int], Awaitable[None]] | None) -> None:
         """Wait for the last process. `tell` hears the end of the WAL as soon as the shutdown record is written: the
         server then still waits for its standbys to receive it."""
-        seen = self._init.changes
+        # A server may end before init's answer to the signal is read here: then there is no change to come.
+        seen = -1
         while True:
             if tell is not None and self._control.changed():
                 tell = await self._told(tell)
