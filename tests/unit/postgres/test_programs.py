@@ -26,7 +26,7 @@ def alive(pid: int) -> bool:
 
 
 async def eventually(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             if check():
                 return
@@ -57,15 +57,14 @@ async def test_what_a_program_left_running_is_ended_and_not_waited_for() -> None
 
 async def test_nothing_is_left_of_a_program_that_takes_too_long() -> None:
     said = Said()
-    with pytest.raises(ProgramFailed, match=r"sh took longer than 0\.2 s"):
-        await run(["sh", "-c", "sleep 987 & echo $!; wait"], ENV, timeout=0.2, said=said)
+    with pytest.raises(ProgramFailed, match=r"sh took longer than 2\.0 s"):
+        await run(["sh", "-c", "sleep 987 & echo $!; wait"], ENV, timeout=2.0, said=said)
     await gone(said)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         with pytest.raises(ProgramFailed):
             await run(["sleep", "987"], ENV, timeout=0.01)
-    await asyncio.sleep(0.05)
-    assert len(os.listdir("/proc/self/fd")) <= before
+    await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
 async def test_a_program_that_cannot_be_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +74,8 @@ async def test_a_program_that_cannot_be_killed_is_not_waited_for(monkeypatch: py
     hung = ["sh", "-c", "trap '' TERM; echo $$; exec sleep 3"]
     said, began = Said(), time.monotonic()
     with pytest.raises(ProgramFailed, match="took longer"):
-        await run(hung, ENV, timeout=0.2, said=said)
-    assert time.monotonic() - began < 1.5
+        await run(hung, ENV, timeout=1.0, said=said)
+    assert time.monotonic() - began < 2.3
     await gone(said)
     said = Said()
     task = asyncio.create_task(run(hung, ENV, said=said))
