@@ -41,6 +41,8 @@ SETTINGS: dict[str, Any] = {
         "pg_hba": ["host all all 127.0.0.0/8 scram-sha-256"],
     },
 }
+TERMINATED_WITHIN_S = 30.0
+"""What a pod is given by default."""
 T = TypeVar("T")
 
 
@@ -142,21 +144,18 @@ class Site:
         init.wait()
 
     def end(self) -> None:
-        """Leave nothing alive, and nothing behind."""
+        """Leave nothing alive, and nothing behind. Fails when a member does not end by itself."""
         for init in self._inits.values():
             init.send_signal(signal.SIGTERM)
-        for init in self._inits.values():
-            try:
-                init.wait(30)
-            except subprocess.TimeoutExpired:
-                init.kill()
-                init.wait()
+        stuck = [name for name, init in self._inits.items() if not _ended(init)]
+        logs = self.logs() if stuck else ""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._serving.result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        assert not stuck, f"{stuck} had to be killed\n{logs}"
 
     def logs(self) -> str:
         """The end of what every member said."""
@@ -203,6 +202,17 @@ def _pod(name: str, address: str) -> Object:
         "spec": {"nodeName": "here", "containers": [{"name": "postgres", "image": "x"}]},
         "status": {"podIP": address, "phase": "Running"},
     }
+
+
+def _ended(init: subprocess.Popen[bytes]) -> bool:
+    """Wait for the end that it was asked for; kill it when that does not come."""
+    try:
+        init.wait(TERMINATED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        init.kill()
+        init.wait()
+        return False
+    return True
 
 
 def _tail(file: Path) -> str:

@@ -192,7 +192,7 @@ async def test_a_copy_does_not_wait_for_ever_for_a_frozen_source(
 ) -> None:
     """Its kernel acknowledges for it, so the connection stays."""
     monkeypatch.setattr(answering, "ASK_EVERY_S", 0.2)
-    monkeypatch.setattr(answering, "SILENT_S", 1.0)
+    monkeypatch.setattr(answering, "SILENT_S", 2.0)
     primary = await members.primary()
     replica = await members.make("demo-1")
     slowly = with_commands(postgresql={"basebackup": [{"max-rate": "1M"}]})
