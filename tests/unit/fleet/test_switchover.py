@@ -8,11 +8,10 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace as replace_status
-from unit.fleet.builders import FACTS, NOW, a_pod, a_rolling_view, a_view, resource
+from unit.fleet.builders import FACTS, NOW, a_pod, a_rolling_view, resource
 
 from matriarch.fleet.actions import Patch
-from matriarch.fleet.plan import decide
-from matriarch.fleet.stages.switchover import REQUEST_ID, TIMEOUT_S, begin, hand_over, misspelt, under_way
+from matriarch.fleet.stages.switchover import REQUEST_ID, TIMEOUT_S, begin, hand_over, under_way
 from matriarch.fleet.view import ClusterView, Key, observed
 from matriarch.kube.api import Object
 from matriarch.spec.status import SwitchoverStatus
@@ -100,25 +99,3 @@ def test_nobody_takes_over_who_is_about_to_be_scaled_away(instances: int, refuse
     assert step is not None
     told = "demo-2 is about to be scaled away, as instances is 2"
     assert (step.doing == told, step.switchover is not None) == (refused, refused)
-
-
-@pytest.mark.parametrize(
-    ("key", "told"),
-    [
-        ("matriarch.dev/switchover", False),
-        ("matriarch.dev/switch-over", True),
-        ("matriarch.dev/swichover", True),
-        ("matriarch.dev/Switchover", True),
-        ("matriarch.dev/last-handled-configuration", False),
-        ("matriarch.dev/kopf", False),
-        ("example.com/switch-over", False),
-    ],
-)
-def test_an_annotation_that_only_resembles_the_request_is_named(key: str, told: bool) -> None:
-    view = a_view()
-    view.resource["metadata"]["annotations"] = {key: "any"}
-    problems = decide(view).status
-    assert problems is not None
-    degraded = next(one for one in problems.conditions if one.type == "Degraded")
-    assert bool(misspelt(view)) is told
-    assert (f"the annotation {key} means nothing" in degraded.message) is told

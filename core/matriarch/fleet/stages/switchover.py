@@ -12,7 +12,6 @@ out. Each look takes one step, and which step follows only from what is observed
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -35,8 +34,6 @@ TIMEOUT_S = 180.0
 stop: a minute for `before_stop`, one for the checkpoint."""
 PAUSE_BETWEEN_S = 30.0
 """Seconds between two attempts of a procedure of ours."""
-_CLOSE = 0.85
-"""How much a key resembles another one, of 1, to be taken for a slip of the pen."""
 
 
 def under_way(view: ClusterView) -> Step | None:
@@ -88,17 +85,6 @@ def requested(view: ClusterView) -> Step | None:
 def _wish(view: ClusterView) -> str | None:
     wanted = view.annotations.get(labels.REQUEST_SWITCHOVER)
     return None if wanted is None else wanted.strip()[:63]
-
-
-def misspelt(view: ClusterView) -> tuple[str, ...]:
-    """Annotations by which a person most likely meant to ask for one. Others of our prefix are kopf's."""
-    keys = sorted(key for key in view.annotations if key.startswith(f"{labels.GROUP}/"))
-    meant = difflib.get_close_matches(labels.REQUEST_SWITCHOVER, keys, n=3, cutoff=_CLOSE)
-    return tuple(
-        f"the annotation {key} means nothing: {labels.REQUEST_SWITCHOVER} asks for a switchover"
-        for key in meant
-        if key != labels.REQUEST_SWITCHOVER
-    )
 
 
 def begin(view: ClusterView, target: str, asker: Literal["user", "rollout", "scaling"]) -> Step:
