@@ -14,7 +14,7 @@ from matriarch.fleet.stages.report import changed, report
 from matriarch.fleet.stages.rollout import rollout
 from matriarch.fleet.stages.scaling import Held, kept_volumes, replicas, scaling, volumes
 from matriarch.fleet.stages.step import Step
-from matriarch.fleet.stages.switchover import requested, stalled, under_way
+from matriarch.fleet.stages.switchover import misspelled, requested, stalled, under_way
 from matriarch.fleet.view import ClusterView
 from matriarch.spec import rest_api
 from matriarch.spec.cluster import Spec
@@ -77,7 +77,7 @@ def _kept(view: ClusterView, spec: Spec, trouble: tuple[str, ...], undone: tuple
     )
     volumes_left = (*kept_volumes(view, spec), *out_of_reach(view, spec))
     secrets = (*view.facts.missing, *rest_api.unreadable(spec.rest_api, view.facts.refused))
-    troubles = (*trouble, *clashes, *volumes_left, *secrets, *unreadable(view))
+    troubles = (*trouble, *clashes, *volumes_left, *secrets, *unreadable(view), *misspelled(view))
     plan = _reported(view, actions, _procedure(view, spec, held), troubles, undone)
     if secrets:
         plan = replace(plan, wake_after_s=min(plan.wake_after_s or SECRETS_S, SECRETS_S))

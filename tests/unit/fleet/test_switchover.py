@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 from msgspec.structs import replace as replace_status
@@ -99,3 +100,33 @@ def test_nobody_takes_over_who_is_about_to_be_scaled_away(instances: int, refuse
     assert step is not None
     told = "demo-2 is about to be scaled away, as instances is 2"
     assert (step.doing == told, step.switchover is not None) == (refused, refused)
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["waits behind another request", "the members have it"])
+@pytest.mark.parametrize(
+    ("asker", "leader", "instances", "told"),
+    [
+        ("rollout", "old", 2, ""),
+        ("rollout", "new", 2, "demo-1 has the current template"),
+        ("scaling", "new", 1, ""),
+        ("scaling", "old", 2, "demo-1 is not to be removed any more"),
+        ("user", "new", 2, ""),
+    ],
+)
+def test_a_procedure_drops_a_request_that_it_does_not_need_any_more(
+    asker: Literal["user", "rollout", "scaling"], leader: str, instances: int, told: str, written: bool
+) -> None:
+    """Its spec was changed back meanwhile. What the members have seen they may have begun."""
+    pods = (a_pod("demo-0", "new"), a_pod("demo-1", leader, role="primary"))
+    view = a_rolling_view(*pods, leader="demo-1", instances=instances, live=2)
+    view.resource["metadata"]["annotations"] = {labels.REQUEST_SWITCHOVER: "demo-0"}
+    request = begin(view, "demo-0", asker).switchover
+    assert request is not None
+    asked = {"leader": "demo-1", "member": "demo-0"} | ({REQUEST_ID: request.requested_at} if written else {})
+    failover = {"metadata": {"name": "demo-failover", "resourceVersion": "3", "annotations": asked}}
+    children = {**view.children, ("Endpoints", "demo-failover"): failover}
+    view = replace(view, children=children, status=replace_status(view.status, last_switchover=request))
+    step = under_way(view)
+    assert step is not None
+    concluded = step.switchover.message if step.switchover is not None else ""
+    assert concluded == ("" if written else told)

@@ -20,6 +20,7 @@ import msgspec
 
 from matriarch.fleet.actions import Action, Note, Patch, swapped
 from matriarch.fleet.stages.health import best_candidate, may_lead, serves
+from matriarch.fleet.stages.repair import outdated, template_seen
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.status import SwitchoverStatus
@@ -28,6 +29,8 @@ from matriarch.words import labels, names
 REQUEST_ID = f"{labels.GROUP}/request"
 """On the failover object: the id of the last request that the operator wrote."""
 ANY = "any"
+_REQUESTS = (labels.REQUEST_SWITCHOVER,)
+"""The annotations that a person may put on a PostgresCluster."""
 PHASE = "Switchover in progress"
 TIMEOUT_S = 180.0
 """Seconds after which a request that nobody took up is withdrawn. The members bound what they do before a handover's
@@ -74,6 +77,14 @@ def _untouched(view: ClusterView) -> bool:
     """Whether the primary serves as if nobody had asked. Once it stops, the request is what lets the candidate take
     over (in a pause it alone does), and nobody must take that away."""
     return view.leader is not None and view.leader.running
+
+
+def misspelled(view: ClusterView) -> tuple[str, ...]:
+    """What a person has to be told of annotations with our prefix that ask for nothing: who meant a request would wait
+    for it in vain."""
+    ours = sorted(key for key in view.annotations if key.startswith(f"{labels.GROUP}/"))
+    known = ", ".join(_REQUESTS)
+    return tuple(f"annotation {key} means nothing: use {known}, or remove it" for key in ours if key not in _REQUESTS)
 
 
 def requested(view: ClusterView) -> Step | None:
@@ -161,8 +172,21 @@ def _taken_back(view: ClusterView, pending: SwitchoverStatus) -> str:
 
     It is gone too when this was refused, and the operator was killed before it could record that.
     """
-    dropped = pending.requested_by == "user" and _wish(view) is None
-    return "the annotation was taken away before anything was done" if dropped else ""
+    if pending.requested_by == "user":
+        return "" if _wish(view) is not None else "the annotation was taken away before anything was done"
+    return _needless(view, pending)
+
+
+def _needless(view: ClusterView, pending: SwitchoverStatus) -> str:
+    """Why a procedure of ours does not need its switchover any more, since the spec was changed back meanwhile."""
+    leader = view.leader
+    if leader is None or leader.name != pending.origin or view.spec is None:
+        return ""
+    if pending.requested_by == "scaling" and leader.ordinal < view.spec.instances:
+        return f"{leader.name} is not to be removed any more"
+    if pending.requested_by == "rollout" and template_seen(view) and leader not in outdated(view):
+        return f"{leader.name} has the current template"
+    return ""
 
 
 def _write(view: ClusterView, pending: SwitchoverStatus) -> Step:
