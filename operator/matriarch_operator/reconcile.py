@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import structlog
 
 from matriarch.fleet.actions import Note
+from matriarch.fleet.adopt import belonging
 from matriarch.fleet.plan import Plan, decide
 from matriarch.fleet.stages.report import bewildered
 from matriarch.fleet.view import ClusterView, Facts, Passwords, observed
@@ -125,6 +126,7 @@ class Reconciler:
         """
         if key in self._store.clusters and not self._synced(key[0]):
             return SYNC_S
+        await self._read_unwatched(key)
         view = self._observe(key)
         if view is None:
             self._trouble.pop(key, None)
@@ -174,6 +176,18 @@ class Reconciler:
             restarting=self._executor.restarting(key),
         )
         return observed(key[0], key[1], resource, self._store.children(key), facts)
+
+    async def _read_unwatched(self, key: ClusterKey) -> None:
+        """Reads again the Secrets that a person made without our labels: no watch tells when one of them has gone."""
+        for (kind, name), known in self._store.children(key).items():
+            if kind != SECRETS.name or belonging(known, key[1], "") != "foreign":
+                continue
+            try:
+                self._store.put_child(key, SECRETS, await self._kube.get(SECRETS, key[0], name))
+            except NotFound:
+                self._store.drop_child(key, SECRETS, name)
+            except Forbidden:
+                log.warning("Secret cannot be read again", namespace=key[0], cluster=key[1], secret=name)
 
     async def _with_secrets(self, view: ClusterView) -> ClusterView:
         """The view, with what the Secrets lack that the spec names. They are a person's and carry no label to watch."""

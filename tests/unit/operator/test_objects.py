@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -153,6 +154,84 @@ async def test_a_secret_that_a_person_made_is_used_and_one_without_a_password_is
     await world.settle()
     assert (await world.everything(api.SECRETS))["demo-app"]["data"] == whole["data"]
     assert (await world.status())["phase"] == "Running"
+
+
+@pytest.mark.parametrize("name", ["demo-app", "demo-superuser", "demo-replication"])
+async def test_a_secret_that_a_person_made_is_made_anew_when_it_is_gone(name: str) -> None:
+    """No watch tells of it, since it has no label of ours; a change of its own is not undone."""
+    world = World()
+    mine = {"username": _encoded("app"), "password": _encoded("mine"), "uri": _encoded("by hand")}
+    world.server.store.seed(api.SECRETS, NAMESPACE, {"metadata": {"name": name, "namespace": NAMESPACE}, "data": mine})
+    await world.apply()
+    await world.settle()
+    await world.outside.patch(api.SECRETS, NAMESPACE, name, {"data": {"password": _encoded("changed")}})
+    await world.settle()
+    kept = (await world.everything(api.SECRETS))[name]
+    assert kept["data"] == mine | {"password": _encoded("changed")}
+    await world.outside.delete(api.SECRETS, NAMESPACE, name)
+    await world.settle()
+    made = (await world.everything(api.SECRETS))[name]
+    assert made["metadata"]["labels"].items() >= labels.cluster_labels(NAME).items()
+    assert (await world.status())["phase"] == "Running"
+
+
+async def test_a_secret_that_may_not_be_read_again_counts_as_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    mine = {"username": _encoded("app"), "password": _encoded("mine")}
+    metadata = {"name": "demo-app", "namespace": NAMESPACE}
+    world.server.store.seed(api.SECRETS, NAMESPACE, {"metadata": metadata, "data": mine})
+    await world.apply()
+    await world.settle()
+    get = type(world.kube).get
+
+    async def refusing(client: Any, kind: api.Kind, *given: Any, **named: Any) -> api.Object:
+        if client is world.kube and kind is api.SECRETS:
+            raise Forbidden("secrets is forbidden")
+        return await get(client, kind, *given, **named)
+
+    monkeypatch.setattr(type(world.kube), "get", refusing)
+    await world.apply(instances=2)
+    await world.settle()
+    assert world.last_error is None
+    assert (await world.status())["readyInstances"] == 2
+
+
+@pytest.mark.parametrize("instances", [1, 2, 5])
+async def test_the_disruption_budget_waits_as_its_stateful_set_does(world: World, instances: int) -> None:
+    """The three that run go on as they are until the Secret is there: one of them may be evicted, and not none."""
+    await world.apply(instances=instances, restApi={"tls": {"secretName": "shop-tls"}})
+    await world.settle()
+    assert set(await world.everything(api.PODS)) == {"demo-0", "demo-1", "demo-2"}
+    assert (await world.everything(api.BUDGETS))["demo"]["spec"]["minAvailable"] == 2
+    keys = dict.fromkeys(("tls.crt", "tls.key", "ca.crt"), "")
+    await world.outside.create(api.SECRETS, NAMESPACE, {"metadata": {"name": "shop-tls"}, "data": keys})
+    await world.settle()
+    budgets = await world.everything(api.BUDGETS)
+    assert [one["spec"]["minAvailable"] for one in budgets.values()] == ([] if instances == 1 else [instances - 1])
+
+
+@pytest.mark.parametrize("fewer", [1, 2])
+async def test_the_disruption_budget_is_lowered_after_its_stateful_set(
+    world: World, monkeypatch: pytest.MonkeyPatch, fewer: int
+) -> None:
+    apply = type(world.kube).apply
+
+    async def refusing(client: Any, kind: api.Kind, *given: Any, **named: Any) -> api.Object:
+        if kind is api.STATEFUL_SETS:
+            raise Forbidden("a policy of this namespace")
+        return await apply(client, kind, *given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(world.kube), "apply", refusing)
+        await world.apply(instances=fewer)
+        for _ in range(4):
+            await world.look()
+            await world.act()
+        assert (await world.everything(api.BUDGETS))["demo"]["spec"]["minAvailable"] == 2
+    world.now += timedelta(minutes=5)
+    await world.settle()
+    budgets = await world.everything(api.BUDGETS)
+    assert [one["spec"]["minAvailable"] for one in budgets.values()] == ([] if fewer == 1 else [1])
 
 
 @pytest.mark.parametrize("fewer", [1, 2])

@@ -15,6 +15,7 @@ from matriarch.fleet.render.settings import lock_objects
 from matriarch.fleet.render.workload import disruption_budget, stateful_set
 from matriarch.fleet.stages.health import serves
 from matriarch.fleet.stages.kept import laid_down
+from matriarch.fleet.stages.scaling import live_replicas
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.cluster import Spec
 from matriarch.words import labels, names
@@ -87,15 +88,27 @@ def _applied(view: ClusterView, spec: Spec, replicas: int) -> Iterator[Manifest]
     yield role(view)
     yield role_binding(view)
     yield from services(view, spec)
-    budget = disruption_budget(view, replicas)
+    budget = disruption_budget(view, _budgeted(view, replicas))
     if budget is not None:
         yield budget
     yield stateful_set(view, spec, replicas)
 
 
+def _budgeted(view: ClusterView, replicas: int) -> int:
+    """How many members the disruption budget counts: those that the StatefulSet has, and will have after this look.
+
+    It is told of fewer only after its StatefulSet, which may wait or be refused: a node drain could evict several at
+    once. Nor of more while that waits: no node could be drained.
+    """
+    live, told = view.own("StatefulSet", view.name), live_replicas(view)
+    if live is None or told is None:
+        return replicas
+    return told if _would_wait(view, live) else max(told, replicas)
+
+
 def _superfluous(view: ClusterView, replicas: int) -> Iterator[Action]:
     budget = view.child("PodDisruptionBudget", view.name)
-    if replicas == 1 and budget is not None and belonging(budget, view.name, view.uid) == "ours":
+    if _budgeted(view, replicas) == 1 and budget is not None and belonging(budget, view.name, view.uid) == "ours":
         yield Delete("PodDisruptionBudget", view.name, budget["metadata"]["uid"])
 
 

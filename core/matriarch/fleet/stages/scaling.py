@@ -48,7 +48,7 @@ def replicas(view: ClusterView, spec: Spec) -> Held:
     * the primary is among those that go: it hands over first;
     * a member was asked to restart, which it may not show yet.
     """
-    live = _live_replicas(view)
+    live = live_replicas(view)
     if live is None:
         # Deleted by somebody, maybe without its pods: made again with fewer, it would remove the others at once.
         live = max((one.ordinal + 1 for one in view.members if one.ordinal < MAX_INSTANCES), default=0)
@@ -81,7 +81,8 @@ def _others_have_all(view: ClusterView, spec: Spec) -> bool:
     return any(one.name in synchronous(view) and is_well(view, one) for one in staying)
 
 
-def _live_replicas(view: ClusterView) -> int | None:
+def live_replicas(view: ClusterView) -> int | None:
+    """What the StatefulSet that exists is told; None when there is none."""
     live = view.own("StatefulSet", view.name)
     return int(live["spec"].get("replicas", 1)) if live is not None else None
 
@@ -94,7 +95,7 @@ def scaling(view: ClusterView, spec: Spec, held: Held) -> Step | None:
         # What it waits for may be a pod that only its new template will cure.
         return repair(view, spec) or Step(PHASE, held.because)
     going = [member.name for member in view.members if member.ordinal >= spec.instances]
-    if going and _live_replicas(view) is not None:
+    if going and live_replicas(view) is not None:
         return Step(PHASE, f"removing {', '.join(going)}")
     return None
 
@@ -114,7 +115,7 @@ def volumes(view: ClusterView, spec: Spec) -> tuple[Patch | Delete, ...]:
     A claim is removed only when the StatefulSet is seen not to need it, its pod is seen to be gone, and all members
     that are left are well. One that is older than the PostgresCluster is never removed here, see `kept_volumes`.
     """
-    live = _live_replicas(view)
+    live = live_replicas(view)
     if live is None:
         return ()
     found: list[Patch | Delete] = []
@@ -145,7 +146,7 @@ def _leftovers(view: ClusterView, spec: Spec) -> list[Manifest]:
     """Claims that no member needs any more, where the spec wants such claims to go."""
     if spec.storage.reclaim_policy != "Delete":
         return []
-    keep = max(_live_replicas(view) or 0, spec.instances)
+    keep = max(live_replicas(view) or 0, spec.instances)
     present = {member.ordinal for member in view.members}
     return [claim for ordinal, claim in claims(view) if ordinal >= keep and ordinal not in present]
 
