@@ -39,6 +39,8 @@ class Member:
     ready: bool = False
     deleting: bool = False
     stuck: str = ""
+    made_at: str = ""
+    """When its pod was made, by the API server's clock."""
     template_hash: str = ""
     role: str = ""
     state: str = ""
@@ -76,6 +78,7 @@ def read_member(pod: Mapping[str, Any]) -> Member | None:
         ready=_is_ready(status),
         deleting="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
         stuck=_stuck(status),
+        made_at=metadata.get("creationTimestamp") or "",
         template_hash=annotations.get(TEMPLATE_HASH, ""),
         role=_text(said.get("role")),
         state=_text(said.get("state")),

@@ -27,7 +27,8 @@ def deletion(view: ClusterView) -> Step | None:
         removal = () if gone else (Delete("StatefulSet", view.name, workload["metadata"]["uid"], foreground=True),)
         return Step(phase, "removing the pods", (*removal, *_pods(view)), wake_after_s=5.0)
     if view.members:
-        return Step(phase, f"waiting for {len(view.members)} pod(s) to stop", _pods(view), wake_after_s=5.0)
+        waiting = ", ".join(f"{one.name} (on node {one.node})" if one.node else one.name for one in view.members)
+        return Step(phase, f"waiting for {waiting} to stop", _pods(view), wake_after_s=5.0)
     leftovers = _leftovers(view)
     notes = () if _wipes(view) or not leftovers else noted(view)
     if notes and (view.age_s(view.resource["metadata"].get("deletionTimestamp")) or 0.0) > NOTES_S:

@@ -11,13 +11,16 @@ from msgspec import structs
 from matriarch.fleet.actions import Manifest, Note
 from matriarch.fleet.member import Member
 from matriarch.fleet.stages.health import behind, is_well
+from matriarch.fleet.stages.scaling import live_replicas
 from matriarch.fleet.stages.step import Step
 from matriarch.fleet.view import ClusterView
 from matriarch.spec.resource import read_status
 from matriarch.spec.status import Condition, MemberStatus, Status
-from matriarch.words import labels
+from matriarch.words import labels, names
 
 MIB = 1 << 20
+PATIENCE_S = 300.0
+"""Seconds after which a pod that is not made, or whose agent has said nothing, is a person's to look into."""
 _State = Literal["True", "False"]
 
 
@@ -37,7 +40,7 @@ def report(view: ClusterView, step: Step | None, trouble: tuple[str, ...]) -> Re
     leader = view.leader
     serving = leader is not None and leader.running
     complete = serving and len(view.members) == wanted and all(is_well(view, one) for one in view.members)
-    problems = (*trouble, *_member_problems(view))
+    problems = (*trouble, *_member_problems(view), *(_unmade(view) if step is None else ()))
     conditions = (
         _ready(view, complete, serving, wanted),
         _progressing(view, step),
@@ -84,7 +87,16 @@ def _lag(view: ClusterView, member: Member) -> int | None:
 def joining(view: ClusterView) -> tuple[str, ...]:
     """Members that are being made: their agents have not spoken yet, or they are being initialised or cloned."""
     states = ("", "initializing new cluster", "creating replica")
-    return tuple(one.name for one in view.members if one.state in states and not one.stuck and not one.deleting)
+    return tuple(
+        one.name
+        for one in view.members
+        if one.state in states and not one.stuck and not one.deleting and not _silent(view, one)
+    )
+
+
+def _silent(view: ClusterView, member: Member) -> bool:
+    """Whether its agent has never spoken, for longer than a volume and an image take as a rule."""
+    return not member.state and (view.age_s(member.made_at) or 0.0) > PATIENCE_S
 
 
 def _phase(view: ClusterView, step: Step | None, complete: bool, serving: bool, problems: tuple[str, ...]) -> str:
@@ -163,8 +175,26 @@ def bewildered(resource: Manifest, now: datetime) -> Report:
 
 def _member_problems(view: ClusterView) -> tuple[str, ...]:
     said = [f"{member.name}: {problem}" for member in view.members for problem in member.problems]
-    stuck = [f"pod {member.name} does not start: {member.stuck}" for member in view.members if member.stuck]
+    stuck = [
+        f"pod {member.name} does not start: {member.stuck or 'its agent has said nothing for five minutes'}, see "
+        f"`kubectl describe pod {member.name}`"
+        for member in view.members
+        if member.stuck or (_silent(view, member) and not member.deleting)
+    ]
     return (*said[:5], *stuck[:5])
+
+
+def _unmade(view: ClusterView) -> tuple[str, ...]:
+    """Pods that the StatefulSet should have made long ago: a quota, a policy or a priority class is in the way, which
+    the API server tells nobody but the StatefulSet's controller."""
+    ready = next((one for one in view.status.conditions if one.type == "Ready" and one.status == "False"), None)
+    if ready is None or (view.age_s(ready.last_transition_time) or 0.0) <= PATIENCE_S:
+        return ()
+    present = {member.ordinal for member in view.members}
+    missing = [names.member_name(view.name, one) for one in range(live_replicas(view) or 0) if one not in present]
+    if not missing:
+        return ()
+    return (f"not made: pod {', '.join(missing)}, see `kubectl describe statefulset {view.name}`",)
 
 
 def _changes(old: Status, new: Status) -> tuple[Note, ...]:
