@@ -50,6 +50,13 @@ class Options:
     """Two releases in one namespace, each for namespaces of its own, must not stand in for each other."""
 
 
+class Rewound(Exception):
+    """The API server's data is older than what this process has seen: etcd was restored from a backup.
+
+    Newer versions win everywhere here, so nothing that is known would ever be corrected: a new process knows nothing.
+    """
+
+
 class App:
     """Everything but kopf."""
 
@@ -97,12 +104,13 @@ class App:
                 return
 
     async def _list(self) -> None:
-        """Raises what the API server answered. A namespace among several that may not be listed is left for later; when
-        none may be, that is raised."""
+        """Raises what the API server answered, and Rewound. A namespace among several that may not be listed is left
+        for later; when none may be, that is raised."""
         found: set[ClusterKey] = set()
         refusals: list[Forbidden] = []
         wanted = self.options.namespaces or (None,)
         known = set(self.store.clusters)
+        newest = max((int(one["metadata"]["resourceVersion"]) for one in self.store.clusters.values()), default=0)
         for namespace in wanted:
             try:
                 listing = await self._kube.list(CLUSTERS, namespace)
@@ -110,6 +118,8 @@ class App:
                 self._refuse(namespace, error)
                 refusals.append(error)
                 continue
+            if int(listing.version or newest) < newest:
+                raise Rewound(f"version {newest} was seen, and the newest is {listing.version} now: starting anew")
             if namespace in self._refused:
                 log.info("namespace can be watched again", namespace=namespace or "all")
                 self._refused.discard(namespace)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from matriarch.fleet.actions import Note
+from matriarch.fleet.actions import Note, described
 from matriarch.fleet.adopt import belonging
 from matriarch.fleet.plan import Plan, decide
 from matriarch.fleet.stages.report import bewildered
@@ -28,6 +28,8 @@ from matriarch_operator.store import ClusterKey, Store
 PASSWORD_LENGTH = 32
 SOON_S = (0.05, 30.0)
 """Delay in seconds before the next look after the first of several plans with actions, and the longest."""
+FOUGHT = 12
+"""Plans with actions in a row that count as a fight, or as waiting for a finalizer: no procedure of ours has as many."""
 RESYNC_S = 300.0
 """Seconds after which a cluster is looked at again though nothing happened; scattered, so that they do not march."""
 SYNC_S = 2.0
@@ -130,21 +132,30 @@ class Reconciler:
         view = self._observe(key)
         if view is None:
             self._trouble.pop(key, None)
+            self._restless.pop(key, None)
             self._executor.forget(key)
             return None
         view = await self._with_secrets(view)
         before = self._trouble.pop(key, ())
         plan = decide(view, before)
         outcome = await self._executor.run(key, view.uid, plan.actions)
-        told = plan
-        if outcome.undone or outcome.trouble != before:
-            told = decide(view, outcome.trouble, outcome.undone)
-        if outcome.trouble:
-            self._trouble[key] = outcome.trouble
+        told, trouble = plan, (*outcome.trouble, *self._fought(key, plan, outcome))
+        if outcome.undone or trouble != before:
+            told = decide(view, trouble, outcome.undone)
+        if trouble:
+            self._trouble[key] = trouble
         await self._tell(key, view, (*outcome.notes, *told.notes), told.status)
         if outcome.error is not None:
             raise outcome.error
         return self._next_look(key, plan, outcome)
+
+    def _fought(self, key: ClusterKey, plan: Plan, outcome: Outcome) -> tuple[str, ...]:
+        """What has been done over and over, for a person: a plan that never comes to rest says nothing by itself."""
+        if not outcome.done or self._restless.get(key, 0) < FOUGHT:
+            return ()
+        done = dict.fromkeys(described(one) for one in plan.actions if one not in outcome.undone)
+        why = "another program or a policy undoes it, or a finalizer holds it up"
+        return (f"done again and again without effect: {', '.join(list(done)[:5])}; {why}",)
 
     def _next_look(self, key: ClusterKey, plan: Plan, outcome: Outcome) -> float | None:
         """After actions, soon: until there is nothing more to do. A plan that never comes to rest is slowed down."""

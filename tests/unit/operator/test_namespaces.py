@@ -16,7 +16,7 @@ from matriarch.testing.fake_kube import FakeKubeClient, FakeKubeServer
 from matriarch.testing.virtual_time import run
 from matriarch.words.errors import Forbidden, NotFound
 from matriarch_operator import __main__ as program
-from matriarch_operator.app import RETRY_S, App, Options
+from matriarch_operator.app import RETRY_S, VERIFY_S, App, Options, Rewound
 
 
 class _Partial(FakeKubeClient):
@@ -50,6 +50,38 @@ async def _made(kube: FakeKubeClient, namespace: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+class _Restored(FakeKubeClient):
+    """A client of an API server whose data may be set back."""
+
+    back = 0
+
+    async def list(self, kind: Kind, namespace: str | None, **named: Any) -> Listing:
+        found = await super().list(kind, namespace, **named)
+        return Listing(found.items, str(int(found.version) - self.back))
+
+
+def test_an_operator_that_has_seen_more_than_the_api_server_knows_starts_anew() -> None:
+    """Newer versions win: after a restore of etcd it would not believe anything that it is told."""
+
+    async def story() -> None:
+        server = FakeKubeServer()
+        await server.client("person").create(api.CLUSTERS, "a", _cluster("a"))
+        kube = _Restored(server, "operator")
+        app = App(kube, Options(("a",), "system", "operator-0", "pg:test"), _Nobody())
+        await app.election.acquire()
+        holding, work = (asyncio.create_task(one) for one in (app.election.hold(), app.run()))
+        await asyncio.sleep(3 * VERIFY_S)
+        assert not work.done()
+        kube.back = 1000
+        await asyncio.wait((work,), timeout=2 * VERIFY_S)
+        holding.cancel()
+        with pytest.raises(ExceptionGroup) as ended:
+            await work
+        assert isinstance(ended.value.exceptions[0], Rewound)
+
+    run(story())
 
 
 @asynccontextmanager
