@@ -29,7 +29,7 @@ PASSWORD_LENGTH = 32
 SOON_S = (0.05, 30.0)
 """Delay in seconds before the next look after the first of several plans with actions, and the longest."""
 FOUGHT = 12
-"""Plans with actions in a row that count as a fight, or as waiting for a finalizer: no procedure of ours has as many."""
+"""Plans with actions in a row that count as a fight, or as waiting for a finalizer: no procedure has so many."""
 RESYNC_S = 300.0
 """Seconds after which a cluster is looked at again though nothing happened; scattered, so that they do not march."""
 SYNC_S = 2.0
