@@ -7,11 +7,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from e2e.shell import ROOT, CommandFailed, run
+from e2e.shell import ROOT, CommandFailed, NotYet, eventually, run
 
 TOOL = str(ROOT / "e2e" / "localkube" / "localkube")
 NAME = "smoke"
@@ -76,10 +77,13 @@ def kubectl(*words: str, text_in: str | None = None) -> str:
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.2)
+    """Wait for a condition, which does not hold either while it cannot be asked for."""
+
+    def look() -> None:
+        if not condition():
+            raise NotYet("it does not hold")
+
+    eventually(look, within=seconds, what="a condition")
 
 
 def fetch(address: str, *before: str) -> bool:
@@ -128,10 +132,12 @@ def test_up_again_returns_at_once(cluster: None) -> None:
 
 
 def test_pods_find_each_other_by_name_and_the_machine_reaches_services(cluster: None) -> None:
-    found = kubectl("exec", "web-0", "--", "getent", "hosts", "web-1.web", "front.default.svc.cluster.local")
-    assert pod(1, ".status.podIP") in found
-    assert fetch(kubectl("get", "service", "front", "-o", "jsonpath={.spec.clusterIP}"))
-    assert fetch(pod(1, ".status.podIP") + ":8080")
+    names = ("web-1.web", "front.default.svc.cluster.local")
+    address, front = pod(1, ".status.podIP"), kubectl("get", "service", "front", "-o", "jsonpath={.spec.clusterIP}")
+    # DNS and nodes learn of a ready pod after the one who waits for the rollout does.
+    within(15, lambda: address in kubectl("exec", "web-0", "--", "getent", "hosts", *names))
+    within(15, lambda: fetch(front))
+    within(5, lambda: fetch(f"{address}:8080"))
 
 
 def test_a_partitioned_node_lives_on_alone(cluster: None) -> None:
@@ -139,7 +145,7 @@ def test_a_partitioned_node_lives_on_alone(cluster: None) -> None:
     tool("partition", node)
     try:
         assert not fetch(address)
-        assert fetch(address, TOOL, "--name", NAME, "exec-node", node)
+        within(10, lambda: fetch(address, TOOL, "--name", NAME, "exec-node", node))
     finally:
         tool("heal", node)
     within(10, lambda: fetch(address))
@@ -184,6 +190,13 @@ def test_a_deleted_claim_frees_its_volume(cluster: None) -> None:
     assert not any(Path(path).exists() for path in volumes)
 
 
+def command_lines() -> Iterator[str]:
+    """Of all processes on this machine; others come and go meanwhile."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes().decode(errors="replace")
+
+
 def test_up_after_a_killed_up_and_nothing_left_after_down(cluster: None) -> None:
     folder = Path(tool("kubeconfig").strip()).parent
     tool("down")
@@ -203,5 +216,4 @@ def test_up_after_a_killed_up_and_nothing_left_after_down(cluster: None) -> None
     assert f"{prefix}-" not in run(["ip", "netns", "list"])
     assert str(folder) not in Path("/proc/mounts").read_text()
     assert not list(Path("/sys/fs/cgroup").glob(f"*/localkube-{int(index) - 200}"))
-    processes = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not any(str(folder).encode() in line for line in processes)
+    assert not any(str(folder) in line for line in command_lines())
