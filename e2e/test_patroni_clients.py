@@ -90,7 +90,11 @@ def addresses(cluster: PostgresCluster) -> dict[str, str]:
 
 
 def rest(cluster: PostgresCluster, member: str, path: str) -> requests.Response:
-    return requests.get(f"http://{cluster.address(member)}:8008{path}", timeout=5)
+    """Raises NotYet when there is no answer."""
+    try:
+        return requests.get(f"http://{cluster.address(member)}:8008{path}", timeout=5)
+    except requests.RequestException as error:
+        raise NotYet(f"{member}: {error}") from error
 
 
 def whole(cluster: PostgresCluster, ctl: Patronictl) -> str:

@@ -18,7 +18,11 @@ pytestmark = pytest.mark.component
 
 
 def rest(site: Site, name: str, path: str) -> Any:
-    return requests.get(f"http://{site.addresses[name]}:8008{path}", timeout=5).json()
+    """Raises NotYet when there is no answer."""
+    try:
+        return requests.get(f"http://{site.addresses[name]}:8008{path}", timeout=5).json()
+    except requests.RequestException as error:
+        raise NotYet(f"{name}: {error}") from error
 
 
 def test_list_in_every_format(ctl: Patronictl, site: Site) -> None:
