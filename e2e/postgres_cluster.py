@@ -191,11 +191,7 @@ class PostgresCluster:
         """Wait until the primary's Service leads to the primary: nodes follow its endpoints after a while."""
 
         def look() -> None:
-            wanted = self.address(self.primary())
-            try:
-                found = self.sql("select host(inet_server_addr())")
-            except psycopg.Error as error:
-                raise NotYet(f"the Service of {self.name}: {error}") from error
+            wanted, found = self.address(self.primary()), self.ask("select host(inet_server_addr())")
             if found != [(wanted,)]:
                 raise NotYet(f"the Service of {self.name} leads to {found} instead of {wanted}")
 
@@ -263,17 +259,21 @@ class PostgresCluster:
             cursor = connection.execute(query)
             return list(cursor.fetchall()) if cursor.description else []
 
+    def ask(self, query: str, *, host: str | None = None, superuser: bool = False) -> list[tuple[Any, ...]]:
+        """`sql` within a wait: raises NotYet when it fails."""
+        try:
+            return self.sql(query, host=host, superuser=superuser)
+        except psycopg.Error as error:
+            raise NotYet(f"{query} at {host or self.name}: {error}") from error
+
     def eventually_sql(
         self, query: str, expected: list[tuple[Any, ...]], *, host: str = "", superuser: bool = False, within: float
     ) -> None:
         """Wait until a query answers `expected`, at an address or through the primary's Service."""
 
-        def ask() -> None:
-            try:
-                found = self.sql(query, host=host or None, superuser=superuser)
-            except psycopg.Error as error:
-                raise NotYet(f"{query}: {error}") from error
+        def look() -> None:
+            found = self.ask(query, host=host or None, superuser=superuser)
             if found != expected:
                 raise NotYet(f"{query}: {found} instead of {expected}")
 
-        eventually(ask, within=within, what=query)
+        eventually(look, within=within, what=query)

@@ -34,7 +34,7 @@ def voters(quorum: PostgresCluster) -> PostgresCluster:
 
 
 def _both_vote(cluster: PostgresCluster) -> None:
-    names, listed = cluster.sql("show synchronous_standby_names", superuser=True)[0][0], cluster.synchronous_replicas()
+    names, listed = cluster.ask("show synchronous_standby_names", superuser=True)[0][0], cluster.synchronous_replicas()
     if not names.startswith("ANY 1 ") or len(listed) != 2:
         raise NotYet(f"synchronous_standby_names is {names!r}, the sync object lists {listed}")
 
