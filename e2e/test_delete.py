@@ -15,6 +15,7 @@ def test_the_same_name_again(kubectl: Kubectl, namespace: str, policy: str) -> N
     spec = {"storage": {"size": "1Gi", "reclaimPolicy": policy}}
     cluster.apply(**spec)
     cluster.wait_healthy(within=120)
+    cluster.wait_routed()
     cluster.sql("create table kept (n int); insert into kept values (7)")
     identity = cluster.sql(IDENTITY, superuser=True)
     cluster.delete()
@@ -42,6 +43,7 @@ def test_fewer_members_on_kept_volumes_lose_nothing(kubectl: Kubectl, namespace:
     storage = {"size": "1Gi", "reclaimPolicy": "Retain"}
     cluster.apply(storage=storage)
     cluster.wait_healthy(within=120)
+    cluster.wait_routed()
     cluster.sql("create table kept (n int); insert into kept values (7)")
     cluster.delete()
     eventually(lambda: _left(kubectl, namespace, cluster.name, "Retain"), within=60, what="what has to go is gone")

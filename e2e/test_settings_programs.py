@@ -41,6 +41,7 @@ def cluster(kubectl: Kubectl, namespace: str) -> Iterator[PostgresCluster]:
     )
     made.apply()
     made.wait_healthy(within=120)
+    made.wait_routed()
     yield made
     made.delete()
 
@@ -80,4 +81,4 @@ def _wait_told(cluster: PostgresCluster, member: str, role: str) -> None:
         if f"on_role_change {role} own" not in said:
             raise NotYet(f"{member} was told {said}")
 
-    eventually(told, within=10, what=f"the word that {member} is {role}")
+    eventually(told, within=30, what=f"the word that {member} is {role}")

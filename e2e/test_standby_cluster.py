@@ -44,6 +44,7 @@ def test_a_standby_cluster_follows_is_promoted_and_follows_again(kubectl: Kubect
     main, site = PostgresCluster(kubectl, namespace, "main"), PostgresCluster(kubectl, namespace, "site-b")
     main.apply(instances=2)
     main.wait_healthy(2)
+    main.wait_routed()
     main.sql("create table crossing (n int)")
     same_passwords(kubectl, main, site)
     standby = {"host": f"main.{namespace}.svc"}
