@@ -12,6 +12,9 @@ TTL_S = 9.0
 """`ttl` as it is by default."""
 BY_LEASE_S = TTL_S + 6
 """A failover that waits for the end of the lease: whoever notices, is promoted and reached within six seconds more."""
+SEEN_S = 30.0
+"""Within which another primary shows in lock and labels. How soon it has to serve is for the ordeal's probe to judge,
+which measures from the last write on; a wait that is as short begins later and also waits for the label."""
 LEASE_S = 6.0
 """`ttl` less `loop_wait`, as they are by default: the lock of a primary that vanishes is leased for at least so long. A
 shorter gap shows that nobody waited for a lease to end. How short it can be is for `bench/outage` to say, on a machine

@@ -9,7 +9,7 @@ import pytest
 
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
-from e2e.ordeal import BY_LEASE_S, TTL_S, ordeal
+from e2e.ordeal import BY_LEASE_S, SEEN_S, TTL_S, ordeal
 from e2e.postgres_cluster import PostgresCluster
 
 DELAY_MS = 2000
@@ -59,7 +59,7 @@ def test_a_partition_of_one_direction(
         provider.partition_one_way(node, lost)
         try:
             began = time.monotonic()
-            healthy.wait_primary_other_than(former, within=CUT_FOR_S)
+            healthy.wait_primary_other_than(former, within=SEEN_S)
             time.sleep(max(0.0, began + CUT_FOR_S - time.monotonic()))
         finally:
             provider.heal(node)

@@ -12,7 +12,7 @@ import pytest
 
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
-from e2e.ordeal import TTL_S, ordeal
+from e2e.ordeal import SEEN_S, TTL_S, ordeal
 from e2e.postgres_cluster import PostgresCluster
 
 
@@ -25,7 +25,7 @@ def test_primary_paused_for_longer_than_the_ttl(
     with ordeal(healthy, figures, "container paused for 13 s", within=TTL_S + 4):
         provider.pause_container(node, container)
         try:
-            successor = healthy.wait_primary_other_than(former, within=TTL_S + 4)
+            successor = healthy.wait_primary_other_than(former, within=SEEN_S)
             time.sleep(TTL_S)
         finally:
             provider.resume_container(node, container)

@@ -10,7 +10,7 @@ import pytest
 from e2e.cluster import ClusterProvider, Fault
 from e2e.figures import Figures
 from e2e.operator_release import OperatorRelease
-from e2e.ordeal import BY_LEASE_S, LEASE_S, ordeal
+from e2e.ordeal import BY_LEASE_S, LEASE_S, SEEN_S, ordeal
 from e2e.postgres_cluster import IDENTITY, PostgresCluster
 from e2e.processes import Processes
 from e2e.shell import NotYet, eventually
@@ -67,7 +67,7 @@ def test_node_cut_off_while_the_operator_is_gone(
         with ordeal(healthy, figures, "node partitioned without an operator", within=BY_LEASE_S):
             provider.partition(node)
             try:
-                healthy.wait_primary_other_than(former, within=BY_LEASE_S)
+                healthy.wait_primary_other_than(former, within=SEEN_S)
                 time.sleep(3)
             finally:
                 provider.heal(node)
