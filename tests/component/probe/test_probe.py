@@ -111,8 +111,8 @@ def test_a_lost_row_is_found(server: Server) -> None:
         with psycopg.connect(host="127.0.0.1", port=server.port, user="postgres", autocommit=True) as connection:
             deleted = connection.execute(f"delete from {TABLE} where w in (3, 4)").rowcount
         report = probe.finish()
-    assert deleted > 0
-    assert report.lost is not None and report.lost >= deleted
+    # A row that was written and acknowledged too late for its writer counts as an error, and is not missed.
+    assert report.lost is not None and 0 < deleted <= report.lost + sum(report.errors.values())
     with pytest.raises(AssertionError, match="acknowledged rows are missing"):
         report.assert_nothing_lost()
 
