@@ -278,7 +278,7 @@ class Executor:
             self._store.put_child(key, kind, found)
         elif "deletionTimestamp" in metadata and not metadata.get("finalizers"):
             # A PostgresCluster whose last finalizer has gone is deleted by the very patch that removed it.
-            self._store.drop_cluster(key)
+            self._store.drop_cluster(key, metadata["uid"])
         else:
             self._store.put_cluster(found)
 

@@ -76,7 +76,9 @@ class ClusterWatch:
 
     def _put(self, deleted: bool, resource: Object) -> None:
         if deleted:
-            self._store.drop_cluster((resource["metadata"]["namespace"], resource["metadata"]["name"]))
+            # kopf tells of each uid on its own: this may come after the first sign of one that was made anew.
+            metadata = resource["metadata"]
+            self._store.drop_cluster((metadata["namespace"], metadata["name"]), metadata["uid"])
         else:
             self._store.put_cluster(resource)
 

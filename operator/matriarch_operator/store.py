@@ -54,9 +54,11 @@ class Store:
             same = known is not None and _asked_for(known) == _asked_for(resource)
             (self._wake if same else self._asked)(key)
 
-    def drop_cluster(self, key: ClusterKey) -> None:
-        """A PostgresCluster that does not exist any more."""
-        if self._clusters.pop(key, None) is not None:
+    def drop_cluster(self, key: ClusterKey, uid: str = "") -> None:
+        """A PostgresCluster that does not exist any more; with `uid` exactly that one, and not its successor."""
+        known = self._clusters.get(key)
+        if known is not None and uid in ("", known["metadata"]["uid"]):
+            del self._clusters[key]
             self._foreign.pop(key, None)
             self._asked(key)
 

@@ -127,6 +127,15 @@ def test_an_older_version_of_a_cluster_is_ignored() -> None:
     assert woken == [KEY, KEY]
 
 
+def test_a_late_deletion_of_an_earlier_cluster_does_not_remove_its_successor() -> None:
+    store, woken = _store()
+    store.put_cluster(_found("demo", 5, uid="new"))
+    store.drop_cluster(KEY, "old")
+    assert (KEY in store.clusters, woken) == (True, [KEY])
+    store.drop_cluster(KEY, "new")
+    assert KEY not in store.clusters
+
+
 async def test_a_name_is_foreign_for_a_while() -> None:
     store, _ = _store()
     store.mark_foreign(KEY, ("Service", "demo"))
