@@ -203,6 +203,8 @@ async def test_the_disruption_budget_waits_as_its_stateful_set_does(world: World
     await world.settle()
     assert set(await world.everything(api.PODS)) == {"demo-0", "demo-1", "demo-2"}
     assert (await world.everything(api.BUDGETS))["demo"]["spec"]["minAvailable"] == 2
+    progressing = {one["type"]: one for one in (await world.status())["conditions"]}["Progressing"]["message"]
+    assert ("waits for what spec.restApi names" in progressing) is (instances < 3)
     keys = dict.fromkeys(("tls.crt", "tls.key", "ca.crt"), "")
     await world.outside.create(api.SECRETS, NAMESPACE, {"metadata": {"name": "shop-tls"}, "data": keys})
     await world.settle()

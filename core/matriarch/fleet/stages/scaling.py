@@ -95,8 +95,11 @@ def scaling(view: ClusterView, spec: Spec, held: Held) -> Step | None:
         # What it waits for may be a pod that only its new template will cure.
         return repair(view, spec) or Step(PHASE, held.because)
     going = [member.name for member in view.members if member.ordinal >= spec.instances]
-    if going and live_replicas(view) is not None:
-        return Step(PHASE, f"removing {', '.join(going)}")
+    live = live_replicas(view)
+    if going and live is not None:
+        # The StatefulSet is told nothing before they are there (stages/objects.py).
+        waits = view.facts.missing and live > spec.instances
+        return Step(PHASE, f"removing {', '.join(going)}{' waits for what spec.restApi names' if waits else ''}")
     return None
 
 
