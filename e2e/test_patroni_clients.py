@@ -195,7 +195,7 @@ def test_switchover_failover_history_and_reinit(cluster: PostgresCluster, anywhe
     said = ctl("switchover", cluster.name, "--leader", former, "--candidate", candidate, "--force")
     assert f'Successfully switched over to "{candidate}"' in said
     assert whole(cluster, ctl) == candidate
-    eventually(lambda: _last_in_history(ctl, candidate), within=30, what="the new leader in the history", every=1.0)
+    ctl.wait_last_in_history(candidate)
 
     said = ctl("switchover", cluster.name, "--leader", candidate, "--force", "--scheduled", FAR)
     assert "Switchover scheduled" in said
@@ -217,13 +217,6 @@ def test_switchover_failover_history_and_reinit(cluster: PostgresCluster, anywhe
     cluster.wait_event("Cloned", leader)
 
 
-def _last_in_history(ctl: Patronictl, leader: str) -> None:
-    # The new primary writes it down once it leads.
-    found = json.loads(ctl("history", "-f", "json"))
-    if not found or found[-1]["New Leader"] != leader:
-        raise NotYet(f"{found}")
-
-
 def test_every_check_of_check_patroni(cluster: PostgresCluster, ctl: Patronictl, tmp_path: Path) -> None:
     hosts, members, leader = addresses(cluster), ctl.members(), ctl.leader()
     everybody = CheckPatroni([f"http://{host}:8008" for host in hosts.values()])
@@ -237,7 +230,7 @@ def test_every_check_of_check_patroni(cluster: PostgresCluster, ctl: Patronictl,
         ["cluster_has_scheduled_action"],
         ["cluster_config_has_changed", "-s", state],
     ):
-        _wait_told(everybody, OK, *argv)
+        everybody.wait_told(OK, *argv)
     assert everybody("cluster_node_count", "--critical", "4:")[0] == CRITICAL
     for name, host in hosts.items():
         one, leads = CheckPatroni([f"http://{host}:8008"]), name == leader
@@ -255,24 +248,13 @@ def test_every_check_of_check_patroni(cluster: PostgresCluster, ctl: Patronictl,
             (["node_is_replica", "--is-sync"], OK if is_sync else CRITICAL),
             (["node_is_replica", "--is-async"], CRITICAL if leads or is_sync else OK),
         ):
-            _wait_told(one, expected, *argv)
+            one.wait_told(expected, *argv)
     ctl("pause", "--wait")
-    _wait_told(everybody, CRITICAL, "cluster_is_in_maintenance")
+    everybody.wait_told(CRITICAL, "cluster_is_in_maintenance")
     ctl("resume", "--wait")
     ctl("switchover", cluster.name, "--leader", leader, "--force", "--scheduled", FAR)
-    _wait_told(everybody, CRITICAL, "cluster_has_scheduled_action")
+    everybody.wait_told(CRITICAL, "cluster_has_scheduled_action")
     ctl("flush", cluster.name, "switchover", "--force")
-
-
-def _wait_told(check: CheckPatroni, expected: int, *argv: str) -> None:
-    """A member tells what it saw at its last look, which may be before ours."""
-
-    def look() -> None:
-        code, said = check(*argv)
-        if code != expected:
-            raise NotYet(f"{code}: {said}")
-
-    eventually(look, within=15, what=f"{expected} of check_patroni {' '.join(argv)}")
 
 
 def test_haproxy_and_libpq_follow_a_switchover_and_a_failover(cluster: PostgresCluster, ctl: Patronictl) -> None:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 
 from e2e.clients.programs import folder
+from e2e.shell import NotYet, eventually
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 
@@ -22,3 +23,13 @@ class CheckPatroni:
         """The plug-in's state and what it printed."""
         done = subprocess.run([*self._argv, *argv], capture_output=True, text=True, timeout=30, check=False)
         return done.returncode, done.stdout + done.stderr
+
+    def wait_told(self, expected: int, *argv: str, within: float = 15.0) -> None:
+        """Wait for a state: a member tells what it saw at its last look, which may be before ours."""
+
+        def look() -> None:
+            code, said = self(*argv)
+            if code != expected:
+                raise NotYet(f"{code}: {said}")
+
+        eventually(look, within=within, what=f"{expected} of check_patroni {' '.join(argv)}")

@@ -100,6 +100,16 @@ class Patronictl:
 
         return eventually(look, within=within, what=f"{count} healthy members in patronictl list", every=0.5)
 
+    def wait_last_in_history(self, leader: str, *, within: float = 30.0) -> None:
+        """Wait until the last promotion on record is this leader's: a new primary writes it down once it leads."""
+
+        def look() -> None:
+            found = json.loads(self("history", "-f", "json"))
+            if not found or found[-1].get("New Leader") != leader:
+                raise NotYet(f"{found}")
+
+        eventually(look, within=within, what=f"{leader} in the history", every=0.5)
+
 
 def _leader(members: Mapping[str, Mapping[str, Any]]) -> str:
     found = [name for name, row in members.items() if row["Role"] in ("Leader", "Standby Leader")]

@@ -24,31 +24,25 @@ def test_checks_of_the_cluster(ctl: Patronictl, site: Site, tmp_path: Path) -> N
     state = str(tmp_path / "state")
     # Which a member tells as of its last look, while patronictl reads what is written.
     healthy = ("cluster_node_count", "--critical", "3:", "--healthy-critical", "3:")
-    eventually(lambda: _is(check, OK, *healthy), within=30, what="three healthy members")
+    check.wait_told(OK, *healthy, within=30)
     assert check("cluster_node_count", "--critical", "4:")[0] == CRITICAL
     assert check("cluster_has_leader")[0] == OK
     replicas = ("cluster_has_replica", "--critical", "2:", "--sync-critical", "1:", "--max-lag", "1MB")
-    eventually(lambda: _is(check, OK, *replicas), within=30, what="two replicas, one of them synchronous")
+    check.wait_told(OK, *replicas, within=30)
     assert check("cluster_has_replica", "--critical", "3:")[0] == CRITICAL
     assert check("cluster_is_in_maintenance")[0] == OK
     assert check("cluster_has_scheduled_action")[0] == OK
     check("cluster_config_has_changed", "-s", state, "--save")
     assert check("cluster_config_has_changed", "-s", state)[0] == OK
     ctl("edit-config", "--force", "-s", "maximum_lag_on_failover=3145728")
-    eventually(lambda: _is(check, CRITICAL, "cluster_config_has_changed", "-s", state), within=30, what="a new hash")
+    check.wait_told(CRITICAL, "cluster_config_has_changed", "-s", state, within=30)
     leader = ctl.leader()
     ctl("switchover", CLUSTER, "--leader", leader, "--force", "--scheduled", "2099-01-01T00:00:00+00:00")
-    eventually(lambda: _is(check, CRITICAL, "cluster_has_scheduled_action"), within=30, what="the scheduled action")
+    check.wait_told(CRITICAL, "cluster_has_scheduled_action", within=30)
     ctl("flush", CLUSTER, "switchover", "--force")
     ctl("pause", "--wait")
-    eventually(lambda: _is(check, CRITICAL, "cluster_is_in_maintenance"), within=30, what="maintenance")
+    check.wait_told(CRITICAL, "cluster_is_in_maintenance", within=30)
     ctl("resume", "--wait")
-
-
-def _is(check: CheckPatroni, expected: int, *argv: str) -> None:
-    code, said = check(*argv)
-    if code != expected:
-        raise NotYet(f"{argv}: {code}: {said}")
 
 
 def test_checks_of_a_member(ctl: Patronictl, site: Site) -> None:
@@ -61,8 +55,8 @@ def test_checks_of_a_member(ctl: Patronictl, site: Site) -> None:
         return CheckPatroni([f"http://{site.addresses[name]}:8008"])
 
     # The role of each is told as of its own last look.
-    eventually(lambda: _is(on(synchronous), OK, "node_is_replica", "--is-sync"), within=15, what="a synchronous one")
-    eventually(lambda: _is(on(asynchronous), OK, "node_is_replica", "--is-async"), within=15, what="the other one")
+    on(synchronous).wait_told(OK, "node_is_replica", "--is-sync", within=15)
+    on(asynchronous).wait_told(OK, "node_is_replica", "--is-async", within=15)
     for name in members:
         assert on(name)("node_is_alive")[0] == OK
         assert on(name)("node_patroni_version", "--patroni-version", "4.1.5")[0] == OK

@@ -10,7 +10,6 @@ from component.patroni_clients.site import CLUSTER, NAMESPACE, Site
 from e2e.clients.certificates import issue
 from e2e.clients.check_patroni import OK, CheckPatroni
 from e2e.clients.patronictl import Patronictl
-from e2e.shell import NotYet, eventually
 
 pytestmark = pytest.mark.component
 LOGIN = {"PATRONI_RESTAPI_USERNAME": "admin", "PATRONI_RESTAPI_PASSWORD": "s3cret"}
@@ -61,14 +60,7 @@ def test_check_patroni_with_a_certificate(site: Site) -> None:
     urls = [f"https://{address}:8008" for address in site.addresses.values()]
     shown = ["--cert_file", str(folder / "tls.crt"), "--key_file", str(folder / "tls.key")]
     check = CheckPatroni(urls, *shown, "--ca_file", str(folder / "ca.crt"))
-
-    def found(*argv: str) -> None:
-        # What a member tells of the others is as of its last look: the leader may still be restarting in it.
-        code, said = check(*argv)
-        if code != OK:
-            raise NotYet(said)
-
-    eventually(lambda: found("cluster_has_leader"), within=30, what="a leader")
-    replica = ("cluster_has_replica", "--critical", "1:", "--sync-critical", "1:")
-    eventually(lambda: found(*replica), within=30, what="a synchronous replica")
+    # The leader may still be restarting in what a member tells.
+    check.wait_told(OK, "cluster_has_leader", within=30)
+    check.wait_told(OK, "cluster_has_replica", "--critical", "1:", "--sync-critical", "1:", within=30)
     assert CheckPatroni(urls, "--ca_file", str(folder / "ca.crt"))("cluster_has_leader")[0] != OK

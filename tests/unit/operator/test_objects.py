@@ -25,6 +25,18 @@ MADE = (
 )
 
 
+def forbid(monkeypatch: pytest.MonkeyPatch, world: World, verb: str, refused: api.Kind, why: str) -> None:
+    """Have the API server refuse the operator, and nobody else, one verb on one kind."""
+    allowed = getattr(type(world.kube), verb)
+
+    async def judged(client: Any, kind: api.Kind, *given: Any, **named: Any) -> Any:
+        if client is world.kube and kind is refused:
+            raise Forbidden(why)
+        return await allowed(client, kind, *given, **named)
+
+    monkeypatch.setattr(type(world.kube), verb, judged)
+
+
 async def test_whatever_is_deleted_comes_back(world: World) -> None:
     """Each object of each kind that a first look makes, one after the other."""
     made = [(kind, name) for kind in MADE for name in await world.everything(kind)]
@@ -182,14 +194,7 @@ async def test_a_secret_that_may_not_be_read_again_counts_as_there(monkeypatch: 
     world.server.store.seed(api.SECRETS, NAMESPACE, {"metadata": metadata, "data": mine})
     await world.apply()
     await world.settle()
-    get = type(world.kube).get
-
-    async def refusing(client: Any, kind: api.Kind, *given: Any, **named: Any) -> api.Object:
-        if client is world.kube and kind is api.SECRETS:
-            raise Forbidden("secrets is forbidden")
-        return await get(client, kind, *given, **named)
-
-    monkeypatch.setattr(type(world.kube), "get", refusing)
+    forbid(monkeypatch, world, "get", api.SECRETS, "secrets is forbidden")
     await world.apply(instances=2)
     await world.settle()
     assert world.last_error is None
@@ -216,15 +221,8 @@ async def test_the_disruption_budget_waits_as_its_stateful_set_does(world: World
 async def test_the_disruption_budget_is_lowered_after_its_stateful_set(
     world: World, monkeypatch: pytest.MonkeyPatch, fewer: int
 ) -> None:
-    apply = type(world.kube).apply
-
-    async def refusing(client: Any, kind: api.Kind, *given: Any, **named: Any) -> api.Object:
-        if kind is api.STATEFUL_SETS:
-            raise Forbidden("a policy of this namespace")
-        return await apply(client, kind, *given, **named)
-
     with monkeypatch.context() as patched:
-        patched.setattr(type(world.kube), "apply", refusing)
+        forbid(patched, world, "apply", api.STATEFUL_SETS, "a policy of this namespace")
         await world.apply(instances=fewer)
         for _ in range(4):
             await world.look()
@@ -290,14 +288,7 @@ async def test_a_password_that_cannot_be_spelled_changes_nothing(world: World, p
 async def test_no_password_is_told_of_when_a_secret_cannot_be_changed(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    patch = type(world.kube).patch
-
-    async def refusing(client: Any, kind: api.Kind, *given: Any, **named: Any) -> api.Object:
-        if client is world.kube and kind is api.SECRETS:
-            raise Forbidden("secrets is forbidden")
-        return await patch(client, kind, *given, **named)
-
-    monkeypatch.setattr(type(world.kube), "patch", refusing)
+    forbid(monkeypatch, world, "patch", api.SECRETS, "secrets is forbidden")
     await world.outside.patch(api.SECRETS, NAMESPACE, "demo-app", {"data": {"password": _encoded("hush-hush")}})
     for _ in range(3):
         await world.look()
